@@ -1,0 +1,51 @@
+"""The states of the rows, each with what it means. docs/states.md draws the moves between them."""
+
+from enum import StrEnum
+
+
+class JobState(StrEnum):
+    """The life of a job."""
+
+    RUNNING = "running"  # the reconciler works towards its plan
+    PAUSED = "paused"  # by a person or by the budget; nothing new is started
+    SUCCEEDED = "succeeded"  # every cell has exactly its target selected
+    CANCELLED = "cancelled"  # by a person; what was admitted stays
+    FAILED = "failed"  # nothing is left to try; the reason names the cells
+
+
+UNFINISHED_JOB_STATES = (JobState.RUNNING, JobState.PAUSED)
+
+
+class BatchState(StrEnum):
+    """The life of a batch."""
+
+    PENDING = "pending"  # free to be claimed
+    LEASED = "leased"  # held until lease_until, by the database's clock
+    DONE = "done"  # every call of it is parsed or given up
+    PARKED = "parked"  # claimed max_attempts times without one committed call
+    DROPPED = "dropped"  # no longer wanted: its cell is full or stopped, or the job has ended
+
+
+class CallState(StrEnum):
+    """The life of a ledger row."""
+
+    SENT = "sent"  # written before the request leaves; its worst case is held
+    OK = "ok"  # a paid reply is stored raw
+    FAILED = "failed"  # the provider or the network refused; the outcome says how
+    UNKNOWN = "unknown"  # its process is gone; booked as spent at its worst case
+
+
+class QuestionState(StrEnum):
+    """What a question counts for."""
+
+    SELECTED = "selected"  # counts towards its cell's target, is exported
+    RESERVE = "reserve"  # kept beyond the target
+    DISCARDED = "discarded"  # taken out by hand; still blocks its repeats
+
+
+class Stage(StrEnum):
+    """What a batch does."""
+
+    GENERATE = "generate"
+    VALIDATE = "validate"
+    ANSWER = "answer"

@@ -1,0 +1,281 @@
+"""The schema, as SQLAlchemy Core tables. CHECK constraints hold what docs/states.md draws."""
+
+from enum import StrEnum
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from shared.database.states import BatchState, CallState, JobState, QuestionState, Stage
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# Money is exact: twelve digits behind the point hold the price of one token of the cheapest model.
+Usd = Numeric(18, 12, asdecimal=True)
+
+
+def _one_of(column: str, states: type[StrEnum]) -> CheckConstraint:
+    listed = ", ".join(f"'{state}'" for state in states)
+    return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
+
+
+def _created_at() -> Column[object]:
+    return Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now())
+
+
+dataset = Table(
+    "dataset",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("order_seed", BigInteger, nullable=False, server_default="0"),
+    _created_at(),
+)
+
+provider = Table(
+    # Which providers some worker holds a key for; workers publish names here, never keys.
+    "provider",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("rehearsal", Boolean, nullable=False),
+    Column("seen_at", DateTime(timezone=True), nullable=False),
+)
+
+job = Table(
+    "job",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("dataset_id", ForeignKey("dataset.id", ondelete="CASCADE"), nullable=False),
+    Column("state", Text, nullable=False, server_default=JobState.RUNNING),
+    Column("reason", Text),
+    Column("spec", JSONB, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("rehearsal", Boolean, nullable=False, server_default="false"),
+    Column("idempotency_key", Text, unique=True),
+    Column("request_hash", LargeBinary, nullable=False),
+    _created_at(),
+    Column("finished_at", DateTime(timezone=True)),
+    _one_of("state", JobState),
+    CheckConstraint(
+        "(finished_at IS NOT NULL) = (state IN ('succeeded', 'cancelled', 'failed'))", name="finished_at_iff_ended"
+    ),
+    CheckConstraint("state NOT IN ('failed', 'paused') OR reason IS NOT NULL", name="reason_given"),
+)
+# One unfinished job per dataset, also for two POSTs at once.
+Index("uq_job_unfinished", job.c.dataset_id, unique=True, postgresql_where=text("state IN ('running', 'paused')"))
+Index("ix_job_created_at", job.c.created_at)
+
+job_plan = Table(
+    # Every plan a job has followed; the highest version is the current one.
+    "job_plan",
+    metadata,
+    Column("job_id", ForeignKey("job.id", ondelete="CASCADE"), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("plan", JSONB, nullable=False),
+    Column("reason", Text, nullable=False),
+    _created_at(),
+)
+
+job_budget = Table(
+    # The one counter that writers share: a wall needs one row to stand on.
+    "job_budget",
+    metadata,
+    Column("job_id", ForeignKey("job.id", ondelete="CASCADE"), primary_key=True),
+    Column("budget_usd", Usd, nullable=False),
+    Column("spent_usd", Usd, nullable=False, server_default="0"),
+    Column("held_usd", Usd, nullable=False, server_default="0"),
+    CheckConstraint("budget_usd >= 0 AND spent_usd >= 0 AND held_usd >= 0", name="not_negative"),
+)
+
+job_cell = Table(
+    # A cell that can yield no more is stopped here, with its reason.
+    "job_cell",
+    metadata,
+    Column("job_id", ForeignKey("job.id", ondelete="CASCADE"), primary_key=True),
+    Column("domain", Text, primary_key=True),
+    Column("difficulty", Text, primary_key=True),
+    Column("target", Integer, nullable=False),
+    Column("mean_tokens", Integer, nullable=False),
+    Column("stopped", Text, comment="why no more batches are made; NULL while the cell is worked on"),
+    CheckConstraint("target >= 0", name="target_not_negative"),
+)
+
+prompt_cursor = Table(
+    # How many prompt tuples of a dataset's cell are taken: drawn without replacement, over all its jobs.
+    "prompt_cursor",
+    metadata,
+    Column("dataset_id", ForeignKey("dataset.id", ondelete="CASCADE"), primary_key=True),
+    Column("domain", Text, primary_key=True),
+    Column("difficulty", Text, primary_key=True),
+    Column("next_ordinal", BigInteger, nullable=False),
+)
+
+batch = Table(
+    "batch",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("job_id", ForeignKey("job.id", ondelete="CASCADE"), nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("domain", Text, nullable=False),
+    Column("difficulty", Text, nullable=False),
+    Column("number", Integer, nullable=False, comment="counts from 1 within job, cell and stage"),
+    Column("questions", Integer, nullable=False, comment="how many it asks for"),
+    Column("questions_per_call", SmallInteger, nullable=False),
+    Column("first_ordinal", BigInteger, nullable=False, comment="its prompt tuples are first_ordinal + 0 .. calls - 1"),
+    Column("calls", Integer, nullable=False),
+    Column("state", Text, nullable=False, server_default=BatchState.PENDING),
+    Column("reason", Text),
+    Column("fence", Integer, nullable=False, server_default="0"),
+    Column("attempts", SmallInteger, nullable=False, server_default="0"),
+    Column("lease_until", DateTime(timezone=True)),
+    Column("worker", Text),
+    Column("hinted_at", DateTime(timezone=True)),
+    # Written only by the holder, in the transaction that admits: how many candidates were judged, and how.
+    Column("generated", Integer, nullable=False, server_default="0"),
+    Column("admitted", Integer, nullable=False, server_default="0"),
+    Column("rejected", JSONB, nullable=False, server_default="{}"),
+    Column("repaired", JSONB, nullable=False, server_default="{}"),
+    Column("calls_parsed", Integer, nullable=False, server_default="0"),
+    Column("calls_given_up", Integer, nullable=False, server_default="0"),
+    _created_at(),
+    Column("finished_at", DateTime(timezone=True)),
+    UniqueConstraint("job_id", "stage", "domain", "difficulty", "number"),
+    _one_of("state", BatchState),
+    _one_of("stage", Stage),
+    CheckConstraint("(lease_until IS NOT NULL) = (state = 'leased')", name="lease_iff_leased"),
+    CheckConstraint(
+        "(finished_at IS NOT NULL) = (state IN ('done', 'parked', 'dropped'))", name="finished_at_iff_ended"
+    ),
+    CheckConstraint("state NOT IN ('parked', 'dropped') OR reason IS NOT NULL", name="reason_given"),
+    CheckConstraint("state <> 'leased' OR fence > 0", name="leased_has_fence"),
+    CheckConstraint("questions > 0 AND calls > 0 AND questions_per_call > 0", name="not_empty"),
+)
+Index("ix_batch_open", batch.c.job_id, postgresql_where=text("state IN ('pending', 'leased')"))
+
+call = Table(
+    # The ledger: a row before each request, the raw reply before it is parsed.
+    "call",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("job_id", ForeignKey("job.id", ondelete="CASCADE"), nullable=False),
+    Column("batch_id", ForeignKey("batch.id", ondelete="CASCADE"), nullable=False),
+    Column("ordinal", BigInteger, nullable=False),
+    Column("attempt", SmallInteger, nullable=False),
+    Column("fence", Integer, nullable=False, comment="the hold that sent it"),
+    Column("model", Text, nullable=False, comment="provider/model"),
+    Column("prompt", JSONB, nullable=False, comment="prompt tuple, prompt version, questions asked"),
+    Column("state", Text, nullable=False, server_default=CallState.SENT),
+    Column("outcome", Text, comment="how it ended, see shared.llm.provider.Outcome"),
+    Column("detail", Text),
+    Column("http_status", SmallInteger),
+    Column("request_id", Text, comment="the provider's own id"),
+    Column("raw", Text, comment="the reply as it came, before any parsing"),
+    Column("finish_reason", Text),
+    Column("input_tokens", Integer),
+    Column("cached_tokens", Integer),
+    Column("output_tokens", Integer),
+    Column("reasoning_tokens", Integer),
+    Column("worst_usd", Usd, nullable=False),
+    Column("cost_usd", Usd),
+    Column("sent_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    Column("settled_at", DateTime(timezone=True)),
+    Column("parsed_at", DateTime(timezone=True)),
+    UniqueConstraint("batch_id", "ordinal", "attempt"),
+    _one_of("state", CallState),
+    CheckConstraint("(settled_at IS NULL) = (state = 'sent')", name="settled_at_iff_settled"),
+    CheckConstraint("(cost_usd IS NULL) = (state = 'sent')", name="cost_iff_settled"),
+    CheckConstraint("state <> 'ok' OR raw IS NOT NULL", name="raw_before_parse"),
+)
+Index("ix_call_job_id_id", call.c.job_id, call.c.id)
+Index("ix_call_sent", call.c.sent_at, postgresql_where=text("state = 'sent'"))
+
+question = Table(
+    "question",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("dataset_id", ForeignKey("dataset.id", ondelete="CASCADE"), nullable=False),
+    Column("domain", Text, nullable=False),
+    Column("difficulty", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("text_hash", LargeBinary, nullable=False, comment="16 bytes of sha256 over the normalised text"),
+    Column("template_hash", BigInteger, nullable=False, comment="of the text with its numbers masked"),
+    Column("signature_version", SmallInteger, nullable=False),
+    Column("prompt_tokens", Integer, nullable=False),
+    Column("completion_tokens", Integer),
+    Column("tokenizer", Text, nullable=False),
+    Column("tags", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("metadata", JSONB, comment="what a baseline row carried besides"),
+    Column("state", Text, nullable=False, server_default=QuestionState.SELECTED),
+    Column("job_id", ForeignKey("job.id"), comment="NULL for a baseline row"),
+    Column("batch_id", Uuid),
+    Column("call_id", Uuid),
+    Column("fence", Integer),
+    Column("model", Text),
+    _created_at(),
+    _one_of("state", QuestionState),
+    CheckConstraint("octet_length(text_hash) = 16", name="text_hash_16"),
+    CheckConstraint("num_nonnulls(job_id, batch_id, call_id, fence, model) IN (0, 5)", name="provenance_whole"),
+)
+# Promise 2: no two questions of a dataset are equal, whoever writes them.
+Index("uq_question_text_hash", question.c.dataset_id, question.c.text_hash, unique=True)
+Index("ix_question_template_hash", question.c.dataset_id, question.c.template_hash)
+Index(
+    "ix_question_cell",
+    question.c.dataset_id,
+    question.c.domain,
+    question.c.difficulty,
+    question.c.state,
+    postgresql_include=["prompt_tokens"],
+)
+
+question_band = Table(
+    # 12 MinHash bands per question: two questions that share one are compared exactly.
+    "question_band",
+    metadata,
+    Column("dataset_id", Integer, primary_key=True),
+    Column("band", BigInteger, primary_key=True),
+    Column("question_id", BigInteger, primary_key=True),
+)
+
+rejection = Table(
+    # Promise 7: each refused candidate, with its reason and what it matched.
+    "rejection",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("job_id", ForeignKey("job.id", ondelete="CASCADE"), nullable=False),
+    Column("call_id", Uuid, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("question_id", BigInteger, comment="the question that it repeats"),
+    Column("similarity", Numeric(4, 3)),
+    _created_at(),
+)
+Index("ix_rejection_job_id_id", rejection.c.job_id, rejection.c.id)

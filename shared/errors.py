@@ -1,0 +1,116 @@
+"""Every error that a person can meet: one base, a subclass per case, each with its HTTP status."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One wrong place in an input: `loc` is a dotted path ("mix.domains.math"), `msg` says what to do."""
+
+    loc: str
+    msg: str
+
+
+class QuestmillError(Exception):
+    """Something went wrong inside Questmill."""
+
+    status = 500
+    type = "internal"
+    title = "Internal error"
+
+    def __init__(self, detail: str, errors: Sequence[FieldError] = ()) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = tuple(errors)
+
+
+class InvalidInput(QuestmillError):
+    """The input has a wrong field; each is named in `errors`."""
+
+    status = 422
+    type = "invalid-input"
+    title = "Invalid input"
+
+
+class InfeasibleMix(InvalidInput):
+    """No plan can meet the mix; the detail names the domain and the reason."""
+
+    type = "infeasible-mix"
+    title = "The mix cannot be met"
+
+
+class UnusableModel(InvalidInput):
+    """A model has no configured provider or no price."""
+
+    type = "unusable-model"
+    title = "A model cannot be used"
+
+
+class NotFound(QuestmillError):
+    """There is no such job, dataset, batch or question."""
+
+    status = 404
+    type = "not-found"
+    title = "Not found"
+
+
+class Conflict(QuestmillError):
+    """The state of the job or dataset forbids the request."""
+
+    status = 409
+    type = "conflict"
+    title = "Conflict"
+
+
+class BadUpload(QuestmillError):
+    """An upload broke off, is not what it says, or unpacks to too much; nothing of it was kept."""
+
+    status = 400
+    type = "bad-upload"
+    title = "The upload was not imported"
+
+
+class TooLarge(QuestmillError):
+    """The request body is larger than the endpoint takes."""
+
+    status = 413
+    type = "too-large"
+    title = "Request too large"
+
+
+class ForeignOrigin(QuestmillError):
+    """A request with a foreign Host or Origin reached an unprotected loopback API."""
+
+    status = 403
+    type = "foreign-origin"
+    title = "Foreign origin refused"
+
+
+class Unavailable(QuestmillError):
+    """The database cannot be reached; the same request works once it is back."""
+
+    status = 503
+    type = "unavailable"
+    title = "Temporarily unavailable"
+
+
+class FencedOff(QuestmillError):
+    """A stale holder tried a fenced write; nothing was written."""
+
+    type = "fenced-off"
+    title = "The batch has another holder"
+
+
+class JobNotRunning(QuestmillError):
+    """A holder tried to work for a job that was cancelled or has ended; nothing was written."""
+
+    type = "job-not-running"
+    title = "The job takes no more work"
+
+
+class BudgetExhausted(QuestmillError):
+    """The worst case of the next call does not fit into the job's budget."""
+
+    type = "budget-exhausted"
+    title = "The budget is spent"

@@ -1,0 +1,82 @@
+"""All settings, read once from the environment: `QUESTMILL_*` and the conventional provider names."""
+
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+
+from pydantic import AliasChoices, BaseModel, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class RateLimit(BaseModel, frozen=True, extra="forbid"):
+    """A ceiling set by the user for one model; what is left out is learned from the provider."""
+
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    tokens_per_minute: float | None = Field(default=None, gt=0)
+
+
+class Price(BaseModel, frozen=True, extra="forbid"):
+    """US dollars per million tokens, for a model that the price list does not know."""
+
+    input: Decimal = Field(ge=0)
+    output: Decimal = Field(ge=0)
+
+
+class Settings(BaseSettings):
+    """What a deployment can set. Durations carry their unit in their name."""
+
+    model_config = SettingsConfigDict(env_prefix="QUESTMILL_", frozen=True, extra="ignore")
+
+    database_url: str = Field(
+        default="postgresql://questmill@127.0.0.1:5432/questmill",
+        validation_alias=AliasChoices("database_url", "DATABASE_URL"),
+    )
+    redis_url: str = Field(
+        default="redis://127.0.0.1:6379/0",
+        validation_alias=AliasChoices("redis_url", "REDIS_URL"),
+    )
+    openai_api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("openai_api_key", "OPENAI_API_KEY")
+    )
+    anthropic_api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("anthropic_api_key", "ANTHROPIC_API_KEY")
+    )
+    openai_base_url: str | None = Field(
+        default=None, validation_alias=AliasChoices("openai_base_url", "OPENAI_BASE_URL")
+    )
+    anthropic_base_url: str | None = Field(
+        default=None, validation_alias=AliasChoices("anthropic_base_url", "ANTHROPIC_BASE_URL")
+    )
+    rehearsal: bool = Field(default=False, description="the configured providers are the rehearsal server")
+
+    home: Path = Path(".questmill")
+    api_host: str = "127.0.0.1"
+    api_port: int = 8000
+    flower_port: int = 5555
+    api_url: str | None = Field(default=None, description="where the client finds the API")
+
+    lease_seconds: float = Field(default=30.0, gt=0)
+    tick_seconds: float = Field(default=5.0, gt=0, description="pause between reconciler ticks")
+    hint_repeat_seconds: float = Field(default=30.0, gt=0)
+    max_attempts: int = Field(default=5, ge=1, description="claims without any committed call before a batch is parked")
+    window_batches: int = Field(default=32, ge=1, description="hinted or held batches per job")
+
+    calls_in_flight: int = Field(default=64, ge=1, description="cap per worker process")
+    call_timeout_seconds: float = Field(default=180.0, gt=0)
+    call_attempts: int = Field(default=6, ge=1, description="attempts per prompt before the call counts as failed")
+    template_cap: int = Field(default=5, ge=1, description="questions that differ only in their numbers")
+    rate_limits: dict[str, RateLimit] = Field(default_factory=dict, description='JSON by "provider/model"')
+    prices: dict[str, Price] = Field(default_factory=dict, description='JSON by "provider/model"')
+
+    cheap_models: tuple[str, ...] = ("openai/gpt-6-luna", "anthropic/claude-haiku-5-5")
+    strong_models: tuple[str, ...] = ("anthropic/claude-sonnet-5-5", "openai/gpt-6.1-sol")
+    strong_from_mean_tokens: int = Field(default=200, description="difficulties this rich get a strong model")
+
+    log_json: bool = False
+    log_level: str = "INFO"
+
+
+@cache
+def load_settings() -> Settings:
+    """The process's settings."""
+    return Settings()
