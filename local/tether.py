@@ -2,8 +2,9 @@
 
     python -I -S tether.py PARENT DEATH_SIGNAL PRIVILEGES -- PROGRAM [ARGUMENT ...]
 
-PARENT is the pid of the starter, PRIVILEGES is `keep`, `namespace` (root looks like user 1000 to the program) or `UID:GID`.
-A file of its own, run by path and without site-packages: it costs 10 ms, and unlike a `preexec_fn` it is safe beside threads.
+PARENT is the pid of the starter; PRIVILEGES is `keep`, `namespace` (root is user 1000 to the program) or `UID:GID`.
+A file of its own, run by path and without site-packages: that costs 10 ms and, unlike a `preexec_fn`, is safe beside
+threads.
 """
 
 import ctypes

@@ -23,7 +23,7 @@ def find_valkey() -> Path:
 
 
 class EmbeddedValkey:
-    """A server whose port and password are kept in `folder`. It holds hints and rate state only: nothing is persisted."""
+    """A server whose port and password are kept in `folder`. It persists nothing: hints and rate state can be lost."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

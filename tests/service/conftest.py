@@ -1,7 +1,7 @@
-"""Real servers for the service tests: one Postgres and one Valkey per test process, gone when it ends, however it ends.
+"""Real servers for the service tests: one Postgres and one Valkey per test process, gone when it ends in any way.
 
-`QUESTMILL_TEST_DATABASE_URL` and `QUESTMILL_TEST_REDIS_URL` name servers to use instead. Every module gets a database of
-its own, cloned from a migrated template.
+`QUESTMILL_TEST_DATABASE_URL` and `QUESTMILL_TEST_REDIS_URL` name servers to use instead. Every module gets its own
+database, cloned from a migrated template.
 """
 
 import hashlib
