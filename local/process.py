@@ -14,6 +14,8 @@ from pathlib import Path
 from shared.errors import QuestmillError
 
 TETHER = Path(__file__).with_name("tether.py")
+# For servers that are not ours: no key and no variable of the user that changes what they do.
+BARE_ENVIRONMENT = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
 
 
 class LocalProblem(QuestmillError):

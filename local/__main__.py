@@ -1,0 +1,78 @@
+"""The commands of the embedded stack, as `./run` calls them."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from local.home import Home
+from local.process import LocalProblem
+from shared.settings import load_settings
+
+PROBLEM_EXIT_CODE = 2
+
+
+def main() -> int:
+    """Run one command; 2 when something on this machine stands in the way."""
+    parser = argparse.ArgumentParser(prog="./run")
+    commands = parser.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up", help="start the whole system and stay")
+    up.add_argument("--workers", type=_positive, default=2, help="worker processes (2)")
+    worker = commands.add_parser("worker", help="one more worker process")
+    worker.add_argument("--concurrency", type=_positive, help="calls in flight at once")
+    demo = commands.add_parser("demo", help="a whole job, start to finish")
+    demo.add_argument("--questions", type=_positive, help="scale the mix to this many questions (60000)")
+    demo.add_argument("--real", action="store_true", help="use the models of your own keys, after showing the forecast")
+    demo.add_argument("--yes", action="store_true", help="with --real: do not ask")
+    demo.add_argument("--workers", type=_positive, default=2, help="worker processes (2)")
+    arguments = parser.parse_args()
+    try:
+        if sys.platform != "linux":
+            raise LocalProblem("The embedded stack needs Linux; elsewhere use `docker compose up`.")  # noqa: TRY301 - same exit
+        if arguments.command == "worker":
+            join(arguments.concurrency)
+        if arguments.command == "up":
+            from local.up import bring_up
+
+            bring_up(load_settings(), arguments.workers, _say)
+            return 0
+        from local.demo import run_demo
+
+        return run_demo(load_settings(), arguments)
+    except LocalProblem as problem:
+        print(problem.detail, file=sys.stderr)
+        return PROBLEM_EXIT_CODE
+
+
+def join(concurrency: int | None) -> None:
+    """Become a worker of the system that DATABASE_URL and REDIS_URL name, or of the one that runs in this home."""
+    if concurrency is not None:
+        os.environ["QUESTMILL_CALLS_IN_FLIGHT"] = str(concurrency)
+    if not (os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL")):
+        home = Home(load_settings().home)
+        addresses = home.read()
+        if addresses is None:
+            raise LocalProblem(
+                f"No system runs in {home.path}: start one with `./run up`, or set DATABASE_URL and REDIS_URL."
+            )
+        os.environ.setdefault("DATABASE_URL", addresses.database_url)
+        os.environ.setdefault("REDIS_URL", addresses.redis_url)
+        os.environ.update(addresses.worker)
+    root = Path(__file__).parents[1]
+    os.chdir(root)
+    os.execv(sys.executable, [sys.executable, "-m", "workers"])  # noqa: S606 - no shell is wanted
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

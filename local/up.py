@@ -1,0 +1,40 @@
+"""`./run up`: the whole system, until Ctrl-C."""
+
+from collections.abc import Callable
+
+from local.home import Home
+from local.stack import Stack, StackPlan
+from local.supervisor import Stopped
+from shared.settings import Settings
+
+
+def bring_up(settings: Settings, workers: int, say: Callable[[str], None]) -> None:
+    """Start everything, say where it is, stay until asked to stop. Raises LocalProblem when it cannot."""
+    rehearsal = settings.openai_api_key is None and settings.anthropic_api_key is None
+    home = Home(settings.home)
+    plan = StackPlan(settings.api_port, settings.flower_port, workers, rehearsal)
+    stack = Stack(home, settings, plan, say)
+    try:
+        with stack.running():
+            say(_describe(stack))
+            stack.supervisor.watch(lambda: False)
+    except Stopped:
+        say("Everything is stopped.")
+
+
+def _describe(stack: Stack) -> str:
+    models = (
+        "rehearsal models, since no provider key is set: nothing is paid; "
+        "for real ones set OPENAI_API_KEY or ANTHROPIC_API_KEY"
+        if stack.plan.rehearsal
+        else "yours, by the keys that are set"
+    )
+    return "\n".join(
+        [
+            "Questmill is up. Ctrl-C stops everything.",
+            f"  dashboard and API  {stack.api_url}/",
+            f"  Flower             {stack.flower_url}/",
+            f"  data and logs      {stack.home.path}",
+            f"  models             {models}",
+        ]
+    )
