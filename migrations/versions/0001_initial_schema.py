@@ -269,6 +269,8 @@ def upgrade() -> None:
         sa.Column("sent_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("parsed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("generated", sa.SmallInteger(), nullable=True, comment="candidates found in the reply"),
+        sa.Column("admitted", sa.SmallInteger(), nullable=True, comment="how many of them became questions"),
         sa.CheckConstraint("(cost_usd IS NULL) = (state = 'sent')", name=op.f("ck_call_cost_iff_settled")),
         sa.CheckConstraint("(settled_at IS NULL) = (state = 'sent')", name=op.f("ck_call_settled_at_iff_settled")),
         sa.CheckConstraint("state <> 'ok' OR raw IS NOT NULL", name=op.f("ck_call_raw_before_parse")),

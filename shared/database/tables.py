@@ -208,6 +208,8 @@ call = Table(
     Column("sent_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
     Column("settled_at", DateTime(timezone=True)),
     Column("parsed_at", DateTime(timezone=True)),
+    Column("generated", SmallInteger, comment="candidates found in the reply"),
+    Column("admitted", SmallInteger, comment="how many of them became questions"),
     UniqueConstraint("batch_id", "ordinal", "attempt"),
     _one_of("state", CallState),
     CheckConstraint("(settled_at IS NULL) = (state = 'sent')", name="settled_at_iff_settled"),

@@ -1,0 +1,136 @@
+"""Write what decide() asked for. Each statement re-checks what it relies on, so a late action changes nothing."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.ids import BatchId, JobId, new_batch_id
+from shared.jobs.decide import Action, CreateBatch, DropFree, Fail, Hint, Park, Select, StopCell, Succeed
+from shared.jobs.observe import observe
+from shared.planning.mix import Cell
+
+CREATE = text("""
+INSERT INTO batch (id, job_id, stage, domain, difficulty, number, questions, questions_per_call, first_ordinal, calls)
+SELECT new.id, :job_id, 'generate', new.domain, new.difficulty, new.number, new.questions, new.questions_per_call,
+    new.first_ordinal, new.calls
+FROM unnest(CAST(:ids AS uuid[]), CAST(:domains AS text[]), CAST(:difficulties AS text[]), CAST(:numbers AS int[]),
+    CAST(:questions AS int[]), CAST(:questions_per_call AS int[]), CAST(:first_ordinals AS bigint[]),
+    CAST(:calls AS int[]))
+    AS new (id, domain, difficulty, number, questions, questions_per_call, first_ordinal, calls)
+""")
+
+TAKE_ORDINALS = text("""
+INSERT INTO prompt_cursor (dataset_id, domain, difficulty, next_ordinal)
+SELECT job.dataset_id, batch.domain, batch.difficulty, MAX(batch.first_ordinal + batch.calls)
+FROM batch JOIN job ON job.id = batch.job_id
+WHERE batch.id = ANY (CAST(:ids AS uuid[]))
+GROUP BY job.dataset_id, batch.domain, batch.difficulty
+ON CONFLICT (dataset_id, domain, difficulty)
+DO UPDATE SET next_ordinal = GREATEST(prompt_cursor.next_ordinal, excluded.next_ordinal)
+""")
+
+FREE = "(state = 'pending' OR state = 'leased' AND lease_until < clock_timestamp())"
+
+PARK = text(f"""
+UPDATE batch SET state = 'parked', reason = :reason, lease_until = NULL, worker = NULL,
+    finished_at = clock_timestamp()
+WHERE id = :batch_id AND {FREE}
+""")  # noqa: S608 - FREE is a constant above
+
+DROP_FREE = text(f"""
+UPDATE batch SET state = 'dropped', reason = :reason, lease_until = NULL, worker = NULL,
+    finished_at = clock_timestamp()
+WHERE job_id = :job_id AND domain = :domain AND difficulty = :difficulty AND {FREE}
+""")  # noqa: S608 - FREE is a constant above
+
+STOP_CELL = text("""
+UPDATE job_cell SET stopped = :reason
+WHERE job_id = :job_id AND domain = :domain AND difficulty = :difficulty AND stopped IS NULL
+""")
+
+# DESIGN "Order": selection follows the keyed hash of the text, so the same questions lead to the same choice.
+SELECT = text("""
+WITH ranked AS (
+    SELECT question.id, row_number() OVER (
+        ORDER BY sha256(int8send(dataset.order_seed) || question.text_hash)) <= :target AS chosen
+    FROM question JOIN job ON job.dataset_id = question.dataset_id JOIN dataset ON dataset.id = job.dataset_id
+    WHERE job.id = :job_id AND question.domain = :domain AND question.difficulty = :difficulty
+      AND question.state IN ('selected', 'reserve'))
+UPDATE question SET state = CASE WHEN ranked.chosen THEN 'selected' ELSE 'reserve' END
+FROM ranked
+WHERE question.id = ranked.id AND (question.state = 'selected') <> ranked.chosen
+""")
+
+END = text("""
+UPDATE job SET state = :state, reason = :reason, finished_at = clock_timestamp()
+WHERE id = :job_id AND state = 'running'
+""")
+
+HINTED = text("UPDATE batch SET hinted_at = clock_timestamp() WHERE id = ANY (CAST(:ids AS uuid[]))")
+
+
+async def apply(conn: AsyncConnection, job_id: JobId, actions: Sequence[Action]) -> list[Hint]:
+    """Write the actions in the caller's transaction; returns the hints, which are published after its commit."""
+    created = [action for action in actions if isinstance(action, CreateBatch)]
+    hints = [action for action in actions if isinstance(action, Hint)]
+    if created:
+        await create_batches(conn, job_id, created)
+    for action in actions:
+        await _write(conn, job_id, action)
+    return hints
+
+
+async def create_batches(conn: AsyncConnection, job_id: JobId, wanted: Sequence[CreateBatch]) -> None:
+    """Insert batches and take their prompt tuples out of the dataset's pool."""
+    ids: list[UUID] = [new_batch_id() for _ in wanted]
+    values = {
+        "job_id": job_id,
+        "ids": ids,
+        "domains": [each.cell.domain for each in wanted],
+        "difficulties": [each.cell.difficulty for each in wanted],
+        "numbers": [each.number for each in wanted],
+        "questions": [each.questions for each in wanted],
+        "questions_per_call": [each.questions_per_call for each in wanted],
+        "first_ordinals": [each.first_ordinal for each in wanted],
+        "calls": [each.calls for each in wanted],
+    }
+    await conn.execute(CREATE, values)
+    await conn.execute(TAKE_ORDINALS, {"ids": ids})
+
+
+async def mark_hinted(conn: AsyncConnection, batch_ids: Sequence[BatchId]) -> None:
+    """Remember that these hints reached the broker, so that they are not repeated at once."""
+    await conn.execute(HINTED, {"ids": list(batch_ids)})
+
+
+async def _write(conn: AsyncConnection, job_id: JobId, action: Action) -> None:
+    match action:
+        case Park(batch_id, reason):
+            await conn.execute(PARK, {"batch_id": batch_id, "reason": reason})
+        case DropFree(cell, reason):
+            await conn.execute(DROP_FREE, {**_keys(job_id, cell), "reason": reason})
+        case StopCell(cell, reason):
+            await conn.execute(STOP_CELL, {**_keys(job_id, cell), "reason": reason})
+        case Select(cell, target):
+            await conn.execute(SELECT, {**_keys(job_id, cell), "target": target})
+        case Succeed():
+            await _succeed(conn, job_id)
+        case Fail(reason):
+            await conn.execute(END, {"job_id": job_id, "state": "failed", "reason": reason})
+        case CreateBatch() | Hint():
+            pass  # taken together by apply()
+
+
+async def _succeed(conn: AsyncConnection, job_id: JobId) -> None:
+    """Promise 2. The update waits for fenced writers and shuts later ones out; then the counts are looked at again."""
+    async with conn.begin_nested() as savepoint:
+        await conn.execute(END, {"job_id": job_id, "state": "succeeded", "reason": None})
+        again = await observe(conn, job_id)
+        if again.open_batches or any(status.selected != status.target for status in again.cells):
+            await savepoint.rollback()
+
+
+def _keys(job_id: JobId, cell: Cell) -> dict[str, object]:
+    return {"job_id": job_id, "domain": cell.domain, "difficulty": cell.difficulty}

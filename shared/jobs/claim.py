@@ -1,0 +1,172 @@
+"""Claim, renew, release and finish: the whole life of a worker's hold on a batch.
+
+Only the database's clock decides whether a lease has expired (FAULTS 12), and every new hold gets a higher fence,
+so that whoever held the batch before can no longer write for it (FAULTS 5).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import orjson
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.database.fence import Hold, confirm_hold
+from shared.database.states import Stage
+from shared.ids import BatchId, DatasetId, JobId
+from shared.planning.mix import Cell
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedBatch:
+    """A batch and the hold on it. Its prompt tuples are `first_ordinal` .. `first_ordinal + calls - 1`."""
+
+    hold: Hold
+    dataset: str
+    stage: Stage
+    cell: Cell
+    number: int
+    questions: int
+    questions_per_call: int
+    first_ordinal: int
+    calls: int
+    attempts: int
+    seed: int
+    model: str
+    mean_tokens: int
+
+
+# The inner SELECT skips a row that another claim holds, so five copies of one hint cost nothing (FAULTS 6).
+# `attempts` counts before the work: a batch that kills its process every time runs out of them (FAULTS 7).
+CLAIM = text("""
+UPDATE batch SET
+    state = 'leased', fence = fence + 1, attempts = attempts + 1, worker = :worker,
+    lease_until = clock_timestamp() + make_interval(secs => :lease_seconds)
+WHERE id = (
+    SELECT batch.id FROM batch JOIN job ON job.id = batch.job_id
+    WHERE batch.id = :batch_id AND job.state = 'running' AND batch.attempts < :max_attempts
+      AND (batch.state = 'pending' OR batch.state = 'leased' AND batch.lease_until < clock_timestamp())
+    FOR NO KEY UPDATE OF batch SKIP LOCKED)
+RETURNING id, job_id, stage, domain, difficulty, number, questions, questions_per_call, first_ordinal, calls, fence,
+    attempts
+""")
+
+DESCRIBE = text("""
+SELECT job.dataset_id, dataset.name AS dataset, job.seed, job_cell.mean_tokens,
+    job.spec -> 'models' -> CAST(:stage AS text) ->> CAST(:difficulty AS text) AS model
+FROM job JOIN dataset ON dataset.id = job.dataset_id
+JOIN job_cell ON job_cell.job_id = job.id AND job_cell.domain = :domain AND job_cell.difficulty = :difficulty
+WHERE job.id = :job_id
+""")
+
+RENEW = text("""
+UPDATE batch SET lease_until = clock_timestamp() + make_interval(secs => :lease_seconds)
+FROM unnest(CAST(:batch_ids AS uuid[]), CAST(:fences AS int[])) AS held (id, fence)
+WHERE batch.id = held.id AND batch.fence = held.fence AND batch.state = 'leased'
+RETURNING batch.id
+""")
+
+# A clean release is no failed attempt; a rolling deploy must not use them up.
+RELEASE = text("""
+UPDATE batch SET state = 'pending', lease_until = NULL, worker = NULL, hinted_at = NULL, attempts = 0
+WHERE id = :batch_id AND fence = :fence AND state = 'leased'
+""")
+
+RECORD = text("""
+UPDATE batch SET generated = generated + :generated, admitted = admitted + :admitted, attempts = 0,
+    calls_parsed = calls_parsed + :parsed, calls_given_up = calls_given_up + :given_up,
+    rejected = (SELECT COALESCE(jsonb_object_agg(key, n), '{}') FROM (
+        SELECT key, SUM(value::int) AS n FROM (
+            SELECT * FROM jsonb_each_text(batch.rejected) UNION ALL
+            SELECT * FROM jsonb_each_text(CAST(:rejected AS jsonb))) AS both_sides GROUP BY key) AS summed),
+    repaired = (SELECT COALESCE(jsonb_object_agg(key, n), '{}') FROM (
+        SELECT key, SUM(value::int) AS n FROM (
+            SELECT * FROM jsonb_each_text(batch.repaired) UNION ALL
+            SELECT * FROM jsonb_each_text(CAST(:repaired AS jsonb))) AS both_sides GROUP BY key) AS summed)
+WHERE id = :batch_id AND fence = :fence AND state = 'leased'
+""")
+
+FINISH = text("""
+UPDATE batch SET state = 'done', lease_until = NULL, worker = NULL, finished_at = clock_timestamp()
+WHERE id = :batch_id AND fence = :fence AND state = 'leased'
+""")
+
+
+async def claim(
+    conn: AsyncConnection, batch_id: BatchId, *, worker: str, lease_seconds: float, max_attempts: int
+) -> ClaimedBatch | None:
+    """Take the batch, or None when it is unknown, finished, held by another, or its job does not run."""
+    values = {"batch_id": batch_id, "worker": worker, "lease_seconds": lease_seconds, "max_attempts": max_attempts}
+    row = (await conn.execute(CLAIM, values)).mappings().one_or_none()
+    if row is None:
+        return None
+    about = (await conn.execute(DESCRIBE, dict(row))).mappings().one()
+    hold = Hold(
+        job_id=JobId(row["job_id"]),
+        dataset_id=DatasetId(about["dataset_id"]),
+        batch_id=BatchId(row["id"]),
+        fence=row["fence"],
+    )
+    return ClaimedBatch(
+        hold=hold,
+        dataset=about["dataset"],
+        stage=Stage(row["stage"]),
+        cell=Cell(row["domain"], row["difficulty"]),
+        number=row["number"],
+        questions=row["questions"],
+        questions_per_call=row["questions_per_call"],
+        first_ordinal=row["first_ordinal"],
+        calls=row["calls"],
+        attempts=row["attempts"],
+        seed=about["seed"],
+        model=about["model"],
+        mean_tokens=about["mean_tokens"],
+    )
+
+
+async def renew(conn: AsyncConnection, holds: Sequence[Hold], *, lease_seconds: float) -> set[BatchId]:
+    """Renew the leases of these holds; returns the batches that are still held. The others are lost."""
+    values = {
+        "batch_ids": [hold.batch_id for hold in holds],
+        "fences": [hold.fence for hold in holds],
+        "lease_seconds": lease_seconds,
+    }
+    return {BatchId(row.id) for row in await conn.execute(RENEW, values)}
+
+
+async def release(conn: AsyncConnection, hold: Hold) -> bool:
+    """Give the batch back unfinished, free to be claimed at once. False when the hold was lost."""
+    return (await conn.execute(RELEASE, {"batch_id": hold.batch_id, "fence": hold.fence})).rowcount == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What became of one call of a batch: candidates generated and admitted, refusals and repairs by reason."""
+
+    generated: int = 0
+    admitted: int = 0
+    parsed: int = 0
+    given_up: int = 0
+    rejected: Mapping[str, int] | None = None
+    repaired: Mapping[str, int] | None = None
+
+
+async def record_judged(conn: AsyncConnection, hold: Hold, judged: Judged) -> None:
+    """Add one call's counts to its batch, inside the fenced transaction that admits its questions."""
+    values = {
+        "batch_id": hold.batch_id,
+        "fence": hold.fence,
+        "generated": judged.generated,
+        "admitted": judged.admitted,
+        "parsed": judged.parsed,
+        "given_up": judged.given_up,
+        "rejected": orjson.dumps(dict(judged.rejected or {})).decode(),
+        "repaired": orjson.dumps(dict(judged.repaired or {})).decode(),
+    }
+    await conn.execute(RECORD, values)
+
+
+async def finish(conn: AsyncConnection, hold: Hold) -> None:
+    """End the batch: every call of it is parsed or given up. Raises FencedOff or JobNotRunning."""
+    await confirm_hold(conn, hold)
+    await conn.execute(FINISH, {"batch_id": hold.batch_id, "fence": hold.fence})

@@ -1,0 +1,73 @@
+"""Pause, resume and cancel a job."""
+
+from decimal import Decimal
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shared.database.states import JobState
+from shared.errors import Conflict, InvalidInput, NotFound
+from shared.ids import JobId
+from shared.jobs.reconcile import wake_reconciler
+
+LOCK = text("SELECT state FROM job WHERE id = :job_id FOR UPDATE")
+PAUSE = text("UPDATE job SET state = 'paused', reason = :reason WHERE id = :job_id AND state = 'running'")
+RESUME = text("UPDATE job SET state = 'running', reason = NULL WHERE id = :job_id AND state = 'paused'")
+CANCEL = text("""
+UPDATE job SET state = 'cancelled', reason = :reason, finished_at = clock_timestamp() WHERE id = :job_id
+""")
+RAISE_BUDGET = text("""
+UPDATE job_budget SET budget_usd = :budget_usd WHERE job_id = :job_id AND spent_usd + held_usd <= :budget_usd
+""")
+# Forget what was hinted before the pause: those messages may have been consumed.
+UNHINT = text("UPDATE batch SET hinted_at = NULL WHERE job_id = :job_id AND state = 'pending'")
+DROP_OPEN = text("""
+UPDATE batch SET state = 'dropped', reason = 'the job was cancelled', lease_until = NULL, worker = NULL,
+    finished_at = clock_timestamp()
+WHERE job_id = :job_id AND state IN ('pending', 'leased')
+""")
+
+
+async def pause_job(engine: AsyncEngine, job_id: JobId, reason: str = "paused by request") -> None:
+    """Start nothing new; calls in flight are finished and kept. Raises NotFound or Conflict."""
+    async with engine.begin() as conn:
+        await _lock(conn, job_id, JobState.RUNNING, verb="paused")
+        await conn.execute(PAUSE, {"job_id": job_id, "reason": reason})
+
+
+async def pause_if_running(engine: AsyncEngine, job_id: JobId, reason: str) -> bool:
+    """The worker's pause: by an empty budget or a refused key. The first reason stays."""
+    async with engine.begin() as conn:
+        paused = (await conn.execute(PAUSE, {"job_id": job_id, "reason": reason})).rowcount == 1
+        await wake_reconciler(conn)
+        return paused
+
+
+async def resume_job(engine: AsyncEngine, job_id: JobId, budget_usd: Decimal | None = None) -> None:
+    """Go on where the job stopped, perhaps with a higher budget. Raises NotFound, Conflict or InvalidInput."""
+    async with engine.begin() as conn:
+        await _lock(conn, job_id, JobState.PAUSED, verb="resumed")
+        if budget_usd is not None:
+            raised = await conn.execute(RAISE_BUDGET, {"job_id": job_id, "budget_usd": budget_usd})
+            if raised.rowcount == 0:
+                raise InvalidInput(f"budget_usd: the job has already spent or reserved more than ${budget_usd:f}")
+        await conn.execute(RESUME, {"job_id": job_id})
+        await conn.execute(UNHINT, {"job_id": job_id})
+        await wake_reconciler(conn)
+
+
+async def cancel_job(engine: AsyncEngine, job_id: JobId) -> None:
+    """End the job; what was admitted stays. No question is admitted after this commits (FAULTS 8)."""
+    async with engine.begin() as conn:
+        await _lock(conn, job_id, JobState.RUNNING, JobState.PAUSED, verb="cancelled")
+        await conn.execute(CANCEL, {"job_id": job_id, "reason": "cancelled by request"})
+        await conn.execute(DROP_OPEN, {"job_id": job_id})
+        await wake_reconciler(conn)
+
+
+async def _lock(conn: AsyncConnection, job_id: JobId, *allowed: JobState, verb: str) -> None:
+    state = (await conn.execute(LOCK, {"job_id": job_id})).scalar_one_or_none()
+    if state is None:
+        raise NotFound(f"there is no job {job_id}")
+    if state not in allowed:
+        raise Conflict(f"job {job_id} is {state}; it cannot be {verb}")

@@ -1,0 +1,224 @@
+"""The reconciler's judgement: what a job needs next, from what was observed of it. Pure.
+
+First start, top-up after refusals, a dead worker, a wiped broker and a resumed job all come out of the same rules:
+whatever is missing and not yet on its way is asked for.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from math import ceil
+
+from shared.database.states import BatchState, JobState
+from shared.ids import BatchId
+from shared.jobs.observed import CellStatus, Observed, OpenBatch
+from shared.planning.mix import Cell
+
+# DESIGN: a batch is about 20 calls.
+CALLS_PER_BATCH = 20
+# A cell's yield starts at 1 and weighs this many imagined candidates, so that one bad reply does not swing it.
+YIELD_PRIOR = 20
+# Below this yield the next batches would mostly buy repeats; also the most that a top-up over-asks (20-fold).
+LEAST_YIELD = 0.05
+# A cell is stopped on the evidence of its three newest batches.
+EVIDENCE_BATCHES = 3
+# Batches that exist ahead of the work, per cell: enough to keep every worker busy, few enough to re-plan.
+OPEN_BATCHES_PER_CELL = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The settings that judgement depends on."""
+
+    window_batches: int
+    hint_repeat: timedelta
+    max_attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class CreateBatch:
+    """Ask for `questions` more of a cell, in `calls` calls from prompt tuple `first_ordinal` on."""
+
+    cell: Cell
+    number: int
+    questions: int
+    questions_per_call: int
+    calls: int
+    first_ordinal: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """Publish the batch's id to the workers."""
+
+    batch: OpenBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Give a batch up that was claimed `attempts` times and never got anywhere (FAULTS 7)."""
+
+    batch_id: BatchId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropFree:
+    """The cell needs no more: drop its batches that nobody holds."""
+
+    cell: Cell
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """Make exactly `target` questions of the cell selected, as far as there are that many."""
+
+    cell: Cell
+    target: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopCell:
+    """No more batches for this cell, for this reason."""
+
+    cell: Cell
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Succeed:
+    """Every cell has exactly its target."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Nothing is left to try."""
+
+    reason: str
+
+
+Action = CreateBatch | Hint | Park | DropFree | Select | StopCell | Succeed | Fail
+
+
+def decide(observed: Observed, limits: Limits) -> list[Action]:
+    """What to do now. An ended job needs nothing; a paused one is only kept in order."""
+    if observed.state not in (JobState.RUNNING, JobState.PAUSED):
+        return []
+    actions: list[Action] = [*_select(observed), *_park(observed, limits)]
+    if observed.state is JobState.PAUSED:
+        return actions
+    for status in observed.cells:
+        actions += _work_on(status)
+    actions += _hint(observed, limits)
+    return actions or _end(observed)
+
+
+def smoothed_yield(status: CellStatus) -> float:
+    """Admitted / generated of a cell, pulled towards 1 while there is little evidence."""
+    return max(LEAST_YIELD, (status.admitted + YIELD_PRIOR) / (status.generated + YIELD_PRIOR))
+
+
+def why_dry(status: CellStatus) -> str | None:
+    """The reason to stop a cell, from its newest ended batches; None while there is hope."""
+    newest = status.ended[:EVIDENCE_BATCHES]
+    if len(newest) < EVIDENCE_BATCHES:
+        return None
+    if all(batch.state is BatchState.PARKED for batch in newest):
+        return f"{EVIDENCE_BATCHES} batches in a row never got anywhere and were parked"
+    if all(batch.calls_given_up >= batch.calls for batch in newest):
+        return f"no call of {EVIDENCE_BATCHES} batches in a row brought a usable reply"
+    generated = sum(batch.generated for batch in newest)
+    admitted = sum(batch.admitted for batch in newest)
+    if admitted < LEAST_YIELD * generated or admitted == 0:
+        return f"the model yields nothing new: {admitted} of the last {generated} candidates were admitted"
+    return None
+
+
+def missing_of(status: CellStatus) -> int:
+    """How many more admitted questions the cell needs, its reserve counted in."""
+    return max(0, status.target - status.selected - status.reserve)
+
+
+def _select(observed: Observed) -> Iterator[Action]:
+    for status in observed.cells:
+        surplus, gap = status.selected > status.target, status.selected < status.target
+        if surplus or (gap and status.reserve > 0):
+            yield Select(status.cell, status.target)
+
+
+def _park(observed: Observed, limits: Limits) -> Iterator[Action]:
+    for batch in observed.open_batches:
+        if _free(batch) and batch.attempts >= limits.max_attempts:
+            yield Park(batch.id, f"claimed {batch.attempts} times without one finished call")
+
+
+def _work_on(status: CellStatus) -> Iterator[Action]:
+    missing = missing_of(status)
+    if missing == 0:
+        yield from _drop(status, "the cell is full")
+        return
+    if status.stopped is not None:
+        yield from _drop(status, f"the cell is stopped: {status.stopped}")
+        return
+    if reason := why_dry(status):
+        yield StopCell(status.cell, reason)
+        return
+    yield from _create_batches(status, missing)
+
+
+def _drop(status: CellStatus, reason: str) -> Iterator[Action]:
+    if status.open_batches > 0:
+        yield DropFree(status.cell, reason)
+
+
+def _create_batches(status: CellStatus, missing: int) -> Iterator[Action]:
+    """Batches for what is missing and not on its way; a small shortfall waits until the open batches are in."""
+    rate = smoothed_yield(status)
+    shortfall = ceil(missing / rate) - status.coming
+    full = CALLS_PER_BATCH * status.questions_per_call
+    if shortfall <= 0 or (status.open_batches > 0 and shortfall < full):
+        return
+    room = OPEN_BATCHES_PER_CELL - status.open_batches
+    number, ordinal = status.batches, status.next_ordinal
+    while shortfall > 0 and room > 0:
+        calls = min(CALLS_PER_BATCH, ceil(shortfall / status.questions_per_call))
+        # Whole calls: what the last one brings beyond the target becomes the reserve.
+        questions = calls * status.questions_per_call
+        number += 1
+        yield CreateBatch(status.cell, number, questions, status.questions_per_call, calls, ordinal)
+        ordinal += calls
+        shortfall -= questions
+        room -= 1
+
+
+def _free(batch: OpenBatch) -> bool:
+    return batch.state is BatchState.PENDING or batch.expired
+
+
+def _hint(observed: Observed, limits: Limits) -> Iterator[Action]:
+    """Hints for free batches, a window of them, in the order of their numbers so that all cells move together."""
+    wanted = {status.cell for status in observed.cells if status.stopped is None and missing_of(status) > 0}
+    in_order = sorted(observed.open_batches, key=lambda batch: (batch.number, batch.cell))
+    held = sum(not _free(batch) for batch in in_order)
+    for batch in in_order:
+        if not _free(batch) or batch.cell not in wanted or batch.attempts >= limits.max_attempts:
+            continue
+        if held >= limits.window_batches:
+            return
+        held += 1
+        if batch.hinted_at is None or observed.now - batch.hinted_at >= limits.hint_repeat:
+            yield Hint(batch)
+
+
+def _end(observed: Observed) -> list[Action]:
+    """Only once nothing else is to be done and nobody works: the job succeeded or failed."""
+    if observed.open_batches:
+        return []
+    short = [status for status in observed.cells if status.selected != status.target]
+    if not short:
+        return [Succeed()]
+    if any(status.stopped is None for status in short):
+        return []
+    named = "; ".join(f"{status.cell}: {status.selected} of {status.target} ({status.stopped})" for status in short)
+    return [Fail(f"{len(short)} cell(s) could not be filled: {named}")]

@@ -1,0 +1,79 @@
+"""Which model plays which part: the user's choice first, then a default from the configured providers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.database.states import Stage
+from shared.errors import FieldError, UnusableModel
+from shared.jobs.spec import JobSpec
+from shared.settings import Settings
+
+# A worker repeats its providers' names every minute; one that stays away for a quarter of an hour took its key along.
+CONFIGURED = text("SELECT name, rehearsal FROM provider WHERE seen_at > clock_timestamp() - interval '15 minutes'")
+PUBLISH = text("""
+INSERT INTO provider (name, rehearsal, seen_at) SELECT unnest(CAST(:names AS text[])), :rehearsal, clock_timestamp()
+ON CONFLICT (name) DO UPDATE SET rehearsal = excluded.rehearsal, seen_at = excluded.seen_at
+""")
+
+KEY_VARIABLE = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredProviders:
+    """The providers that some worker can call; `rehearsal` when the rehearsal server plays one of them."""
+
+    names: frozenset[str]
+    rehearsal: bool
+
+
+async def publish_providers(conn: AsyncConnection, names: list[str], *, rehearsal: bool) -> None:
+    """Tell the API which providers this worker has a key for. Names only; keys stay in the workers."""
+    await conn.execute(PUBLISH, {"names": sorted(names), "rehearsal": rehearsal})
+
+
+async def configured_providers(conn: AsyncConnection) -> ConfiguredProviders:
+    """What the workers have published lately."""
+    rows = (await conn.execute(CONFIGURED)).all()
+    return ConfiguredProviders(frozenset(row.name for row in rows), any(row.rehearsal for row in rows))
+
+
+def choose_models(
+    spec: JobSpec, providers: ConfiguredProviders, settings: Settings
+) -> Mapping[Stage, Mapping[str, str]]:
+    """A model for every stage and difficulty of the spec. Raises UnusableModel, naming the missing variable."""
+    chosen = {
+        stage: {
+            difficulty: spec.models.get(stage, {}).get(difficulty) or _default(each.mean_tokens, providers, settings)
+            for difficulty, each in spec.mix.difficulties.items()
+        }
+        for stage in spec.stages
+    }
+    problems = [
+        FieldError(f"models.{stage}.{difficulty}", why)
+        for stage, models in chosen.items()
+        for difficulty, model in models.items()
+        if (why := _why_unconfigured(model, providers))
+    ]
+    if problems:
+        raise UnusableModel(problems[0].msg, problems)
+    return chosen
+
+
+def _default(mean_tokens: Decimal, providers: ConfiguredProviders, settings: Settings) -> str:
+    wanted = settings.strong_models if mean_tokens >= settings.strong_from_mean_tokens else settings.cheap_models
+    for model in wanted:
+        if model.partition("/")[0] in providers.names:
+            return model
+    return wanted[0]
+
+
+def _why_unconfigured(model: str, providers: ConfiguredProviders) -> str | None:
+    provider = model.partition("/")[0]
+    if provider in providers.names:
+        return None
+    known = f"the workers have keys for: {', '.join(sorted(providers.names))}" if providers.names else "no worker runs"
+    return f"{model} needs {KEY_VARIABLE[provider]} in the workers' environment ({known})"

@@ -1,0 +1,93 @@
+"""One pass over a job: observe, decide, apply, publish. Safe to run twice, anywhere, at any moment."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shared.database.states import Stage
+from shared.ids import BatchId, JobId
+from shared.jobs.apply import apply, mark_hinted
+from shared.jobs.decide import Hint, Limits, decide
+from shared.jobs.observe import observe
+from shared.settings import Settings
+
+# The channel on which a change of a job is told to the reconciler; the payload is empty, the rows say the rest.
+WAKE_CHANNEL = "questmill_wake"
+
+# FAULTS 17: one reconciler acts on a job at a time; another one just skips it. The first number names the purpose.
+TRY_JOB_LOCK = text("SELECT pg_try_advisory_xact_lock(734601, hashtext(CAST(:job_id AS text)))")
+UNFINISHED = text("SELECT id FROM job WHERE state IN ('running', 'paused') ORDER BY id")
+DESCRIBE = text("""
+SELECT batch.id, batch.stage, batch.domain, batch.difficulty, batch.number, batch.questions, dataset.name AS dataset
+FROM batch JOIN job ON job.id = batch.job_id JOIN dataset ON dataset.id = job.dataset_id
+WHERE batch.id = ANY (CAST(:ids AS uuid[]))
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class HintMessage:
+    """What is published: the batch's id, and how a person reads it in Flower."""
+
+    batch_id: BatchId
+    stage: Stage
+    label: str
+
+
+# Publishes hints in order and returns those that reached the broker.
+Publish = Callable[[Sequence[HintMessage]], Awaitable[Sequence[BatchId]]]
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The judgement's limits from the settings."""
+    return Limits(
+        window_batches=settings.window_batches,
+        hint_repeat=timedelta(seconds=settings.hint_repeat_seconds),
+        max_attempts=settings.max_attempts,
+    )
+
+
+async def reconcile_job(engine: AsyncEngine, job_id: JobId, limits: Limits, publish: Publish) -> int:
+    """Bring one job a step on; returns how many actions were taken."""
+    async with engine.begin() as conn:
+        if not (await conn.execute(TRY_JOB_LOCK, {"job_id": str(job_id)})).scalar_one():
+            return 0
+        actions = decide(await observe(conn, job_id), limits)
+        hints = await apply(conn, job_id, actions)
+        messages = await _describe(conn, hints)
+    if messages:
+        # After the commit, so that no worker meets a hint whose batch is not there yet.
+        published = await publish(messages)
+        if published:
+            async with engine.begin() as conn:
+                await mark_hinted(conn, published)
+    return len(actions)
+
+
+async def unfinished_jobs(engine: AsyncEngine) -> list[JobId]:
+    """The jobs that a reconciler has to look at, oldest first."""
+    async with engine.connect() as conn:
+        return [JobId(row.id) for row in await conn.execute(UNFINISHED)]
+
+
+async def wake_reconciler(conn: AsyncConnection) -> None:
+    """Have the reconciler look at once, when this transaction commits."""
+    await conn.execute(text(f"NOTIFY {WAKE_CHANNEL}"))
+
+
+async def _describe(conn: AsyncConnection, hints: Sequence[Hint]) -> list[HintMessage]:
+    if not hints:
+        return []
+    order = {hint.batch.id: position for position, hint in enumerate(hints)}
+    rows = await conn.execute(DESCRIBE, {"ids": list(order)})
+    messages = [
+        HintMessage(
+            batch_id=BatchId(row.id),
+            stage=Stage(row.stage),
+            label=f"{row.dataset} {row.domain}/{row.difficulty} #{row.number:04}, {row.questions} questions",
+        )
+        for row in rows
+    ]
+    return sorted(messages, key=lambda message: order[message.batch_id])

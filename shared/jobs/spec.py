@@ -1,0 +1,214 @@
+"""The job spec: what a user may ask for, checked field by field before anything is written."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from shared.database.states import Stage
+from shared.errors import FieldError, InvalidInput
+from shared.planning.mix import Difficulty, Means, Measure, Mix, Scope, Surplus, fold_name
+
+# Larger jobs than this are a typing error more often than a wish.
+MAX_QUESTIONS = 100_000_000
+MAX_DOMAINS = 200
+MAX_DIFFICULTIES = 12
+MAX_QUESTIONS_PER_CALL = 50
+MAX_MEAN_TOKENS = 20_000
+# Shares written with six decimals (0.333333 three times) still count as a whole.
+SHARE_TOLERANCE = Decimal("0.00001")
+
+DATASET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+MODEL_NAME = re.compile(r"(openai|anthropic)/[A-Za-z0-9][A-Za-z0-9._:@/+-]{0,119}")
+
+
+def check_dataset_name(name: str) -> str:
+    """The name itself, when it is fit for a URL, a file name and a person's eye; ValueError otherwise."""
+    if not DATASET_NAME.fullmatch(name):
+        raise ValueError("use 1 to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit")
+    return name
+
+
+def _check_kind_name(name: str) -> str:
+    """A folded domain or difficulty name. A slash would be ambiguous in "math/hard"."""
+    folded = fold_name(name)
+    if not folded or len(folded) > 64:
+        raise ValueError("a name has 1 to 64 characters")
+    if "/" in folded or any(unicodedata.category(char)[0] in "CZ" and char != " " for char in folded):
+        raise ValueError("a name has no slash and no control characters")
+    return folded
+
+
+def _check_model_name(name: str) -> str:
+    if not MODEL_NAME.fullmatch(name):
+        raise ValueError('write "openai/MODEL" or "anthropic/MODEL"')
+    return name
+
+
+def _fold_keys(value: object) -> object:
+    """Fold the names that are keys; two that fold to the same name are an error, not a silent overwrite."""
+    if not isinstance(value, Mapping):
+        return value
+    folded: dict[str, object] = {}
+    for key, item in value.items():
+        name = _check_kind_name(str(key))
+        if name in folded:
+            raise ValueError(f"{key!r} is the same as another name here: both fold to {name!r}")
+        folded[name] = item
+    return folded
+
+
+def _refuse_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a number is needed, not true or false")  # noqa: TRY004 - pydantic reports ValueError only
+    return value
+
+
+JsonNumber = Annotated[Decimal, BeforeValidator(_refuse_bool), PlainSerializer(float, when_used="json")]
+Money = Annotated[Decimal, BeforeValidator(_refuse_bool), PlainSerializer(str, when_used="json")]
+Count = Annotated[int, BeforeValidator(_refuse_bool)]
+MeanTokens = Annotated[JsonNumber, Field(gt=0, le=MAX_MEAN_TOKENS, allow_inf_nan=False)]
+FoldedKeys = BeforeValidator(_fold_keys)
+ModelName = Annotated[str, AfterValidator(_check_model_name)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DifficultySpec(_Strict):
+    """A difficulty: its share of all tokens and the mean tokens of one question."""
+
+    token_share: Annotated[JsonNumber, Field(ge=0, le=1, allow_inf_nan=False)]
+    mean_tokens: MeanTokens
+
+
+class MixSpec(_Strict):
+    """What the data set is to be made of."""
+
+    domains: Annotated[dict[str, Annotated[Count, Field(ge=1, le=MAX_QUESTIONS)]], FoldedKeys] = Field(
+        min_length=1, max_length=MAX_DOMAINS
+    )
+    difficulties: Annotated[dict[str, DifficultySpec], FoldedKeys] = Field(min_length=1, max_length=MAX_DIFFICULTIES)
+    mean_tokens: Annotated[dict[str, Annotated[dict[str, MeanTokens], FoldedKeys]], FoldedKeys] = Field(
+        default_factory=dict
+    )
+    minimum: Annotated[dict[str, Annotated[Count, Field(ge=0, le=MAX_QUESTIONS)]], FoldedKeys] = Field(
+        default_factory=dict
+    )
+    measure: Measure = Measure.PROMPT
+    means: Means = Means.FIXED
+    scope: Scope = Scope.GLOBAL
+
+    @field_validator("domains")
+    @classmethod
+    def _total_in_bounds(cls, domains: dict[str, int]) -> dict[str, int]:
+        if sum(domains.values()) > MAX_QUESTIONS:
+            raise ValueError(f"the domains add up to more than {MAX_QUESTIONS:,} questions")
+        return domains
+
+    @field_validator("difficulties")
+    @classmethod
+    def _shares_are_whole(cls, difficulties: dict[str, DifficultySpec]) -> dict[str, DifficultySpec]:
+        total = sum((each.token_share for each in difficulties.values()), Decimal(0))
+        if abs(total - 1) > SHARE_TOLERANCE:
+            raise ValueError(f"the token shares add up to {total:f}, not to 1")
+        return difficulties
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        for domain, means in self.mean_tokens.items():
+            _require_known(domain, self.domains, "mean_tokens", "domain")
+            for difficulty in means:
+                _require_known(difficulty, self.difficulties, f"mean_tokens.{domain}", "difficulty")
+        for difficulty in self.minimum:
+            _require_known(difficulty, self.difficulties, "minimum", "difficulty")
+        return self
+
+    def to_mix(self) -> Mix:
+        """The planner's mix; shares are scaled to add up to exactly 1."""
+        whole = sum((each.token_share for each in self.difficulties.values()), Decimal(0))
+        return Mix(
+            domains=self.domains,
+            difficulties={
+                name: Difficulty(token_share=each.token_share / whole, mean_tokens=each.mean_tokens)
+                for name, each in self.difficulties.items()
+            },
+            mean_tokens=self.mean_tokens,
+            minimum=self.minimum,
+            measure=self.measure,
+            means=self.means,
+            scope=self.scope,
+        )
+
+
+class JobSpec(_Strict):
+    """A job as a user posts it. Only the dataset and the mix's domains and difficulties are required."""
+
+    dataset: Annotated[str, AfterValidator(check_dataset_name)]
+    mix: MixSpec
+    surplus: Surplus = Surplus.SUBSAMPLE
+    models: dict[Stage, Annotated[dict[str, ModelName], FoldedKeys]] = Field(default_factory=dict)
+    questions_per_call: Annotated[dict[str, Annotated[Count, Field(ge=1, le=MAX_QUESTIONS_PER_CALL)]], FoldedKeys] = (
+        Field(default_factory=dict)
+    )
+    stages: tuple[Stage, ...] = (Stage.GENERATE,)
+    budget_usd: Annotated[Money, Field(ge=0, le=10_000_000, allow_inf_nan=False)] | None = None
+    seed: Annotated[Count, Field(ge=0, lt=2**63)] = 2025
+
+    @field_validator("stages")
+    @classmethod
+    def _stages_are_built(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+        if stages != (Stage.GENERATE,):
+            raise ValueError('only ["generate"] runs in this version')
+        return stages
+
+    @model_validator(mode="after")
+    def _difficulties_are_known(self) -> Self:
+        for stage, models in self.models.items():
+            for difficulty in models:
+                _require_known(difficulty, self.mix.difficulties, f"models.{stage}", "difficulty")
+        for difficulty in self.questions_per_call:
+            _require_known(difficulty, self.mix.difficulties, "questions_per_call", "difficulty")
+        return self
+
+
+def parse_spec(data: object) -> JobSpec:
+    """A checked spec. Raises InvalidInput that names each wrong field."""
+    try:
+        return JobSpec.model_validate(data)
+    except ValidationError as error:
+        problems = [FieldError(loc=_dotted(item["loc"]), msg=_message(item)) for item in error.errors()]
+    first = f"{problems[0].loc}: {problems[0].msg}" if problems[0].loc else problems[0].msg
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    raise InvalidInput(f"{first}{more}", problems)
+
+
+def _require_known(name: str, known: Mapping[str, object], where: str, kind: str) -> None:
+    if name not in known:
+        raise ValueError(f"{where}: {name!r} is not a {kind} of this mix ({', '.join(known)})")
+
+
+def _dotted(loc: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in loc if part != "[key]")
+
+
+def _message(item: Any) -> str:
+    if item["type"] == "extra_forbidden":
+        return "unknown key"
+    if item["type"] == "missing":
+        return "required"
+    return str(item["msg"]).removeprefix("Value error, ")

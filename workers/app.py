@@ -1,0 +1,31 @@
+"""The Celery application: how hints travel. Redis may lose them at any time; the reconciler repeats them."""
+
+from celery import Celery
+
+from shared.settings import load_settings
+
+QUEUE = "questmill"
+
+app = Celery("questmill", broker=load_settings().redis_url, include=["workers.tasks"])
+app.conf.update(
+    task_default_queue=QUEUE,
+    task_acks_late=True,
+    task_ignore_result=True,
+    task_store_errors_even_if_ignored=False,
+    worker_prefetch_multiplier=1,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    worker_send_task_events=True,
+    task_send_sent_event=True,
+    worker_hijack_root_logger=False,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    # By default a killed worker's message comes back after about 100 s, and a frozen Redis blocks for ever.
+    broker_transport_options={
+        "visibility_timeout": 3600,
+        "unacked_restore_interval": 10,
+        "unacked_restore_throttle": 1,
+        "socket_timeout": 15,
+        "socket_connect_timeout": 3,
+        "health_check_interval": 10,
+    },
+)

@@ -1,0 +1,113 @@
+"""What one worker process owns, opened once in its loop thread and closed when it ends."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import structlog
+from redis.asyncio import Redis
+from shared.llm.caller import Caller
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared.database.engine import open_engine
+from shared.database.reconnect import until_reachable
+from shared.ids import BatchId
+from shared.jobs.models import publish_providers
+from shared.llm.provider import Provider
+from shared.llm.providers import open_providers
+from shared.llm.stop import Stop
+from shared.settings import Settings
+from workers.batch import Ending, Workshop, run_batch
+from workers.drain import is_draining, when_draining
+from workers.leases import LeaseKeeper
+from workers.loop import LoopThread
+
+log = structlog.get_logger()
+
+# Admissions take one connection per dataset, ledger rows and claims the others.
+POOL_SIZE = 8
+PUBLISH_SECONDS = 60.0
+
+
+class WorkerProcess:
+    """The loop thread with its engine, clients, limiter and leases; the tasks' only door into asyncio."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._loop = LoopThread()
+        self._stops: set[Stop] = set()
+        self._engine: AsyncEngine
+        self._redis: Redis
+        self._providers: dict[str, Provider]
+        self._shop: Workshop
+        self._background: list[asyncio.Task[None]] = []
+        self._loop.run(self._open())
+
+    def run_batch(self, batch_id: BatchId) -> Ending:
+        """Run the batch in the loop; called from a pool thread, blocks it until the batch ends."""
+        return self._loop.run(self._run_batch(batch_id))
+
+    def close(self) -> None:
+        """Close the clients and connections and end the loop. Call it when no batch runs any more."""
+        self._loop.run(self._close())
+        self._loop.stop()
+
+    async def _open(self) -> None:
+        settings = self._settings
+        self._engine = open_engine(settings.database_url, application="questmill-worker", pool_size=POOL_SIZE)
+        self._providers = open_providers(settings)
+        self._redis = Redis.from_url(settings.redis_url, socket_timeout=5, socket_connect_timeout=3)
+        caller = Caller(settings, self._engine, self._redis, self._providers)
+        leases = LeaseKeeper(self._engine, settings.lease_seconds)
+        name = f"{socket.gethostname()}:{os.getpid()}"
+        self._shop = Workshop(settings=settings, engine=self._engine, caller=caller, leases=leases, name=name)
+        loop = asyncio.get_running_loop()
+        when_draining(lambda: loop.call_soon_threadsafe(self._stop_all))
+        self._background = [
+            asyncio.create_task(leases.run()),
+            asyncio.create_task(self._publish_providers()),
+        ]
+
+    async def _close(self) -> None:
+        for task in self._background:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        for provider in self._providers.values():
+            await provider.close()
+        await self._redis.aclose()
+        await self._engine.dispose()
+
+    async def _run_batch(self, batch_id: BatchId) -> Ending:
+        with self._stop_flag() as stop:
+            return await run_batch(self._shop, batch_id, stop)
+
+    @contextmanager
+    def _stop_flag(self) -> Iterator[Stop]:
+        stop = Stop()
+        if is_draining():
+            stop.set()
+        self._stops.add(stop)
+        try:
+            yield stop
+        finally:
+            self._stops.discard(stop)
+
+    def _stop_all(self) -> None:
+        """Carry the drain flag, which a signal handler sets, to every batch that runs."""
+        log.info("draining", batches=len(self._stops))
+        for stop in self._stops:
+            stop.set()
+
+    async def _publish_providers(self) -> None:
+        """Tell the API which providers this worker can call, as long as it lives."""
+
+        async def publish() -> None:
+            async with self._engine.begin() as conn:
+                await publish_providers(conn, list(self._providers), rehearsal=self._settings.rehearsal)
+
+        while True:
+            await until_reachable(publish, what="publish providers")
+            await asyncio.sleep(PUBLISH_SECONDS)

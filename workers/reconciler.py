@@ -1,0 +1,89 @@
+"""The reconciler process: `python -m workers.reconciler`. It is the only publisher. Two of them are harmless."""
+
+import asyncio
+import signal
+from contextlib import suppress
+
+import psycopg
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared.database.engine import engine_for
+from shared.database.reconnect import is_unreachable
+from shared.jobs.reconcile import WAKE_CHANNEL, limits_of, reconcile_job, unfinished_jobs
+from shared.llm.ledger import book_abandoned
+from shared.settings import Settings, load_settings
+from workers.logs import configure_logs
+from workers.publish import publish_hints
+
+log = structlog.get_logger()
+
+# Several wake-ups within this time lead to one tick.
+GATHER_SECONDS = 0.2
+
+
+class Reconciler:
+    """Looks at every unfinished job each tick, and at once when woken."""
+
+    def __init__(self, settings: Settings, engine: AsyncEngine) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Tick until cancelled. A database that is away costs ticks, nothing else."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen())
+            while True:
+                try:
+                    await self.run_once()
+                except Exception as error:
+                    if not is_unreachable(error):
+                        raise
+                    log.warning("database away", error=str(error).splitlines()[0])
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), self._settings.tick_seconds)
+                    await asyncio.sleep(GATHER_SECONDS)
+                self._wake.clear()
+
+    async def run_once(self) -> None:
+        """One tick: settle what dead workers left in the ledger, then bring each unfinished job a step on."""
+        # Twice the time-out: by then the call has been settled by its worker or will never be.
+        async with self._engine.begin() as conn:
+            await book_abandoned(conn, older_than_seconds=2 * self._settings.call_timeout_seconds)
+        for job_id in await unfinished_jobs(self._engine):
+            taken = await reconcile_job(self._engine, job_id, limits_of(self._settings), publish_hints)
+            if taken:
+                log.info("reconciled", job=str(job_id), actions=taken)
+
+    async def _listen(self) -> None:
+        """Turn NOTIFY into a wake-up. When the connection is lost, ticks still come by the clock."""
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(
+                    self._settings.database_url, autocommit=True, application_name="questmill-reconciler-listen"
+                ) as connection:
+                    await connection.execute(f"LISTEN {WAKE_CHANNEL}".encode())
+                    async for _ in connection.notifies():
+                        self._wake.set()
+            except (psycopg.OperationalError, OSError) as error:
+                log.warning("not listening", error=str(error).splitlines()[0])
+            await asyncio.sleep(self._settings.tick_seconds)
+
+
+async def main() -> None:
+    """Run until SIGINT or SIGTERM."""
+    settings = load_settings()
+    configure_logs(settings)
+    async with engine_for(settings.database_url, application="questmill-reconciler", pool_size=3) as engine:
+        running = asyncio.create_task(Reconciler(settings, engine).run())
+        for each in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(each, running.cancel)
+        log.info("reconciler started", tick_seconds=settings.tick_seconds)
+        with suppress(asyncio.CancelledError):
+            await running
+    log.info("reconciler stopped")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
