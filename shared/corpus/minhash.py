@@ -1,0 +1,97 @@
+"""MinHash over character 4-grams, in 12 bands of 5 rows: similar texts share a band, most others share none.
+
+Everything here is arithmetic modulo 2**64 on unsigned integers, with constants derived from `SEED`: the same text has
+the same bands in every process and on every platform. Bands are stored, so any change here, or of what `normalise`
+folds, is a new `SIGNATURE_VERSION`.
+
+A pair of Jaccard similarity s shares a band with probability 1 - (1 - s**5)**12: 0.961 at 0.75, 0.991 at 0.8, 0.9999
+at 0.9, and 0.11 at 0.4.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIGNATURE_VERSION = 1
+SEED = 20_250_101
+BANDS = 12
+ROWS = 5
+SHINGLE = 4
+
+Words = NDArray[np.uint64]
+
+_GOLDEN = 0x9E3779B97F4A7C15
+_MASK = (1 << 64) - 1
+# 60 rows of this many shingles are 1 MB: what is multiplied stays in the cache.
+_SHINGLES_AT_ONCE = 2048
+
+
+def _draw(count: int, stream: int) -> Words:
+    """Odd 64-bit constants: SplitMix64 from the seed and a stream number."""
+    drawn = []
+    state = (SEED * _GOLDEN + stream) & _MASK
+    for _ in range(count):
+        state = (state + _GOLDEN) & _MASK
+        word = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & _MASK
+        drawn.append((word ^ (word >> 31)) | 1)
+    return np.array(drawn, dtype=np.uint64)
+
+
+_CHARACTER = _draw(SHINGLE, stream=1)
+_ROW = _draw(BANDS * ROWS, stream=2)[:, np.newaxis]
+_BAND = _draw(BANDS, stream=3)
+_MIX_1, _MIX_2, _STEP = (np.uint64(word) for word in (0xBF58476D1CE4E5B9, 0x94D049BB133111EB, _GOLDEN))
+
+
+def _mix(words: Words) -> Words:
+    """The finaliser of SplitMix64: every bit of the result hangs on every bit given."""
+    words = (words ^ (words >> np.uint64(30))) * _MIX_1
+    words = (words ^ (words >> np.uint64(27))) * _MIX_2
+    return words ^ (words >> np.uint64(31))
+
+
+def bands_of(texts: Sequence[str]) -> list[tuple[int, ...]]:
+    """The 12 signed 64-bit band values of each text, which should be normalised."""
+    if not texts:
+        return []
+    minima = np.empty((BANDS * ROWS, len(texts)), dtype=np.uint64)
+    for first, last, shingles, starts in _blocks(texts):
+        minima[:, first:last] = np.minimum.reduceat(shingles * _ROW, starts, axis=1)
+    rows = minima.reshape(BANDS, ROWS, len(texts))
+    band = np.broadcast_to(_BAND[:, np.newaxis], (BANDS, len(texts)))
+    for row in range(ROWS):
+        band = _mix((band ^ rows[:, row]) + _STEP)
+    return [tuple(values) for values in band.T.astype(np.int64).tolist()]
+
+
+def _blocks(texts: Sequence[str]) -> Iterator[tuple[int, int, Words, NDArray[np.intp]]]:
+    """Runs of whole texts: first, last (exclusive), their shingles in a row, and where each text's begin."""
+    first = 0
+    while first < len(texts):
+        last, size = first, 0
+        while last < len(texts) and (last == first or size + len(texts[last]) <= _SHINGLES_AT_ONCE):
+            size += max(len(texts[last]), SHINGLE)
+            last += 1
+        yield first, last, *_shingles(texts[first:last])
+        first = last
+
+
+def _shingles(texts: Sequence[str]) -> tuple[Words, NDArray[np.intp]]:
+    """A hash of each 4 characters, text after text; a text shorter than that is padded with NUL to one shingle."""
+    padded = [text.ljust(SHINGLE, "\0") for text in texts]
+    lengths = np.array([len(text) for text in padded], dtype=np.intp)
+    encoded = "".join(padded).encode("utf-32-le", "surrogatepass")
+    codes = np.frombuffer(encoded, dtype="<u4").astype(np.uint64)
+    count = len(codes) - SHINGLE + 1
+    hashed = sum(
+        (codes[place : place + count] * _CHARACTER[place] for place in range(1, SHINGLE)), codes[:count] * _CHARACTER[0]
+    )
+    ends = np.cumsum(lengths)
+    inside = np.ones(len(codes), dtype=bool)
+    for back in range(1, SHINGLE):  # the last three places of a text would read into the next one
+        inside[ends - back] = False
+    starts = np.zeros(len(texts), dtype=np.intp)
+    np.cumsum(lengths[:-1] - (SHINGLE - 1), out=starts[1:])
+    return _mix(hashed[inside[:count]]), starts
