@@ -6,6 +6,8 @@ import signal
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from local.process import BARE_ENVIRONMENT, Command, LocalProblem, remembered_port, write_secret
 
@@ -65,7 +67,8 @@ class EmbeddedValkey:
 
     def is_ready(self) -> bool:
         """Whether it answers now; gives up after a second."""
-        with redis.Redis.from_url(self.url(), socket_timeout=1, socket_connect_timeout=1) as client:
+        once = Retry(NoBackoff(), 0)
+        with redis.Redis.from_url(self.url(), socket_timeout=1, socket_connect_timeout=1, retry=once) as client:
             try:
                 return bool(client.ping())
             except redis.RedisError:
