@@ -1,0 +1,44 @@
+"""`python -m api`: serve the API until SIGINT or SIGTERM."""
+
+import socket
+
+import uvicorn
+
+from api.app import create_app
+from api.progress_stream import ProgressHub
+from shared.settings import load_settings
+
+# Requests in flight get this long after a signal; open streams are ended at once.
+SHUTDOWN_SECONDS = 10
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which by itself would wait for open progress streams until its time-out."""
+
+    def __init__(self, config: uvicorn.Config, hub: ProgressHub) -> None:
+        super().__init__(config)
+        self._hub = hub
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._hub.close()
+        await super().shutdown(sockets)
+
+
+def main() -> None:
+    """Serve on the host and port of the settings."""
+    settings = load_settings()
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.api_host,
+        port=settings.api_port,
+        log_level=settings.log_level.lower(),
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    Server(config, app.state.services.hub).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""The FastAPI app."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from api.metrics import CountRequests, Metrics
+from api.openapi import install_openapi
+from api.problems import install_problem_handlers
+from api.progress_stream import ProgressHub
+from api.readiness import ReadinessCheck
+from api.routes import datasets, health, jobs, plans, questions
+from api.security import RefuseForeignOrigin
+from api.services import Services
+from shared.database.engine import open_engine
+from shared.jobs.progress import read_job
+from shared.settings import Settings
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The API on the settings' database and broker. It publishes nothing and holds no provider key."""
+    settings = settings.model_copy(update={"openai_api_key": None, "anthropic_api_key": None})
+    engine = open_engine(settings.database_url, application="questmill-api")
+    hub = ProgressHub(partial(read_job, engine))
+    readiness = ReadinessCheck(settings.database_url, settings.redis_url)
+    metrics = Metrics(open_streams=lambda: hub.open_streams)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await hub.close()
+            await readiness.close()
+            await engine.dispose()
+
+    app = FastAPI(
+        title="Questmill",
+        version="1",
+        description="Makes training questions with LLMs: exactly as many of each kind as asked, never one twice.",
+        lifespan=lifespan,
+        redirect_slashes=False,
+        # Their pages load scripts from a foreign host.
+        docs_url=None,
+        redoc_url=None,
+        middleware=[
+            Middleware(CountRequests, metrics=metrics),
+            Middleware(RefuseForeignOrigin, bound_host=settings.api_host),
+        ],
+    )
+    app.state.services = Services(settings, engine, hub, readiness, metrics)
+    install_problem_handlers(app)
+    install_openapi(app)
+    for routes in (plans, jobs, datasets, questions, health):
+        app.include_router(routes.router)
+    return app

@@ -1,0 +1,137 @@
+"""Every error leaves as problem+json (RFC 9457), whoever raised it."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from shared.errors import BadUpload, FieldError, InvalidInput, QuestmillError, Unavailable
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 2
+# A read-only database (a standby, or a disk that filled up) recovers as a lost connection does. FAULTS 16.
+READ_ONLY_SQLSTATE = "25006"
+
+_log = structlog.get_logger(__name__)
+
+
+class FieldProblem(BaseModel):
+    """One wrong place in the input."""
+
+    loc: str = Field(examples=["mix.domains.math"])
+    msg: str
+
+
+class Problem(BaseModel):
+    """An error as RFC 9457 writes it."""
+
+    type: str = Field(examples=["urn:questmill:invalid-input"])
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldProblem] = Field(default_factory=list, description="the wrong places of an input")
+
+
+def problem_response(error: QuestmillError, headers: Mapping[str, str] | None = None) -> Response:
+    """The answer for an error of ours."""
+    body: dict[str, object] = {
+        "type": f"urn:questmill:{error.type}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+    }
+    if error.errors:
+        body["errors"] = [{"loc": each.loc, "msg": each.msg} for each in error.errors]
+    return Response(orjson.dumps(body), status_code=error.status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def declared_problems(*statuses: int) -> dict[int | str, dict[str, object]]:
+    """The `responses` of a route that can answer with these statuses."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+def plain_message(kind: str, msg: str) -> str:
+    """Pydantic's message of this error type, in the words we use everywhere."""
+    if kind == "extra_forbidden":
+        return "unknown key"
+    if kind == "missing":
+        return "required"
+    return msg.removeprefix("Value error, ")
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether the database is away (or read-only), so that the same request works later."""
+    if isinstance(error, OperationalError | InterfaceError | PoolTimeout | ConnectionError):
+        return True
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or getattr(error.orig, "sqlstate", None) == READ_ONLY_SQLSTATE
+    return False
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Route every exception of the app to `problem_response`."""
+    app.add_exception_handler(QuestmillError, _ours)
+    app.add_exception_handler(RequestValidationError, _bad_parameters)
+    app.add_exception_handler(HTTPException, _of_the_router)
+    app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(PoolTimeout, _of_the_database)
+    app.add_exception_handler(DBAPIError, _of_the_database)
+    app.add_exception_handler(ConnectionError, _of_the_database)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _ours(_: Request, error: Exception) -> Response:
+    assert isinstance(error, QuestmillError)
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if isinstance(error, Unavailable) else None
+    return problem_response(error, headers)
+
+
+async def _bad_parameters(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = [
+        FieldError(loc=_dotted(item["loc"]), msg=plain_message(item["type"], item["msg"])) for item in error.errors()
+    ]
+    detail = "; ".join(f"{each.loc}: {each.msg}" for each in errors)
+    return problem_response(InvalidInput(detail, errors))
+
+
+async def _of_the_router(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    problem = QuestmillError(str(error.detail))
+    problem.status, problem.title = status.value, status.phrase
+    problem.type = status.phrase.lower().replace(" ", "-")
+    return problem_response(problem, error.headers)
+
+
+async def _gone(*_: object) -> Response:
+    return problem_response(BadUpload("The request broke off before its end; nothing of it was kept."))
+
+
+async def _of_the_database(request: Request, error: Exception) -> Response:
+    if not is_unavailable(error):
+        # Not ours to retry: let the outermost handler log it and answer 500.
+        raise error
+    _log.warning("database unavailable", path=request.url.path, error=str(error).partition("\n")[0])
+    away = Unavailable("The database cannot be reached or written right now. Nothing was changed; try again soon.")
+    return problem_response(away, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
+async def _unexpected(*_: object) -> Response:
+    # The traceback goes to the server's log (it re-raises after this answer), never to the client.
+    return problem_response(QuestmillError("Something went wrong inside Questmill; the server's log has the details."))
+
+
+def _dotted(loc: Sequence[int | str]) -> str:
+    inside = loc[1:] if loc and loc[0] in ("query", "path", "header", "body") else loc
+    return ".".join(str(part) for part in inside)

@@ -1,0 +1,179 @@
+"""Live progress as server-sent events: one poller per job, however many are watching it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+import orjson
+import structlog
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+
+from api.problems import is_unavailable
+from shared.database.states import UNFINISHED_JOB_STATES
+from shared.errors import NotFound, Unavailable
+from shared.ids import JobId
+
+END_ID = "end"
+PROGRESS_ID_PREFIX = "p"
+RECONNECT_MILLISECONDS = 2000
+
+ReadJob = Callable[[JobId], Awaitable[Mapping[str, object]]]
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(eq=False, slots=True)
+class _Feed:
+    """What the subscribers of one job share."""
+
+    watchers: int = 0
+    version: int = 0
+    data: str | None = None
+    ended: bool = False
+    failure: Exception | None = None
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    poller: asyncio.Task[None] | None = None
+
+    def wake(self) -> None:
+        """Let every subscriber look again."""
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+class ProgressHub:
+    """Streams of job progress. `read_job` is asked once per `poll_seconds` and job, for all its subscribers."""
+
+    def __init__(self, read_job: ReadJob, *, poll_seconds: float = 1.0, heartbeat_seconds: float = 10.0) -> None:
+        self._read_job = read_job
+        self._poll_seconds = poll_seconds
+        self._heartbeat_seconds = heartbeat_seconds
+        self._feeds: dict[JobId, _Feed] = {}
+        self._closing = asyncio.Event()
+
+    @property
+    def open_streams(self) -> int:
+        """How many subscribers there are now."""
+        return sum(feed.watchers for feed in self._feeds.values())
+
+    async def has_ended(self, job_id: JobId) -> bool:
+        """Whether the job has ended, from the shared poller. Raises NotFound, or what the database raised."""
+        feed = self._attach(job_id)
+        try:
+            await self._first_reading(feed)
+        finally:
+            feed.watchers -= 1
+        if feed.failure is not None:
+            raise feed.failure
+        if feed.data is None:
+            raise Unavailable("The server is shutting down; connect again in a moment.")
+        return feed.ended
+
+    async def stream(self, job_id: JobId) -> AsyncIterator[bytes]:
+        """Progress at once and whenever it changes, a comment when it does not; `end` last, if the job ends."""
+        feed = self._attach(job_id)
+        sent = 0
+        try:
+            await self._first_reading(feed)
+            while not self._closing.is_set():
+                changed = feed.changed
+                if sent < feed.version and feed.data is not None:
+                    # A slow reader skips what was overtaken: only the newest matters.
+                    sent = feed.version
+                    yield format_sse_event(
+                        event="progress",
+                        data_str=feed.data,
+                        id=f"{PROGRESS_ID_PREFIX}{sent}",
+                        retry=RECONNECT_MILLISECONDS,
+                    )
+                    continue
+                if feed.ended:
+                    yield format_sse_event(event="end", data_str=feed.data, id=END_ID)
+                    return
+                if feed.failure is not None:
+                    return
+                try:
+                    async with asyncio.timeout(self._heartbeat_seconds):
+                        await changed.wait()
+                except TimeoutError:
+                    yield KEEPALIVE_COMMENT
+        finally:
+            feed.watchers -= 1
+
+    async def close(self) -> None:
+        """End all streams now (without `end`: their clients connect again) and stop polling."""
+        self._closing.set()
+        pollers = [feed.poller for feed in self._feeds.values() if feed.poller is not None]
+        for feed in self._feeds.values():
+            feed.wake()
+        if pollers:
+            await asyncio.wait(pollers, timeout=5)
+
+    def _attach(self, job_id: JobId) -> _Feed:
+        feed = self._feeds.get(job_id)
+        if feed is None:
+            feed = self._feeds[job_id] = _Feed()
+            feed.poller = asyncio.create_task(self._poll(job_id, feed), name=f"progress of {job_id}")
+        feed.watchers += 1
+        return feed
+
+    async def _first_reading(self, feed: _Feed) -> None:
+        while feed.version == 0 and feed.failure is None and not self._closing.is_set():
+            await feed.changed.wait()
+
+    async def _poll(self, job_id: JobId, feed: _Feed) -> None:
+        try:
+            while feed.watchers and not feed.ended and feed.failure is None and not self._closing.is_set():
+                await self._read(job_id, feed)
+                if not feed.ended:
+                    await self._pause()
+        finally:
+            # No await between the last look at `watchers` and this: a newcomer finds this feed alive or not at all.
+            self._feeds.pop(job_id, None)
+            feed.wake()
+
+    async def _read(self, job_id: JobId, feed: _Feed) -> None:
+        try:
+            job = await self._read_job(job_id)
+        except NotFound as error:
+            if feed.version == 0:
+                feed.failure = error
+            else:
+                feed.ended = True  # deleted with its dataset after it ended
+            feed.wake()
+            return
+        except Exception as error:  # noqa: BLE001 - logged and tried again, or raised for every waiting subscriber
+            if feed.version:
+                _log.warning("progress not read, trying again", job=str(job_id), exc_info=not is_unavailable(error))
+                return
+            feed.failure = error
+            feed.wake()
+            return
+        data = progress_data(job)
+        if data != feed.data:
+            feed.data = data
+            feed.version += 1
+        feed.ended = job["state"] not in UNFINISHED_JOB_STATES
+        feed.wake()
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(self._poll_seconds):
+                await self._closing.wait()
+        except TimeoutError:
+            return
+
+
+def progress_data(job: Mapping[str, object]) -> str:
+    """The data of one event: the job's progress, with the job's id, dataset, state and reason beside it."""
+    progress = job["progress"]
+    assert isinstance(progress, Mapping)
+    about = {name: job[name] for name in ("id", "dataset", "state", "reason")}
+    return orjson.dumps({**about, **progress}, default=str).decode()
+
+
+def has_seen_end(last_event_id: str) -> bool:
+    """Whether a client that reconnects needs nothing more of an ended job.
+
+    One that was cut off earlier carries the id of a progress event and still gets the last progress and `end`.
+    """
+    return not last_event_id.startswith(PROGRESS_ID_PREFIX)

@@ -1,0 +1,118 @@
+"""/v1/datasets: import, look, compare, export, delete."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from api.answers import DatasetName, PlainText, answer, started
+from api.json_body import TextsJson, parse_model
+from api.limits import read_upload
+from api.openapi import model_body
+from api.pages import PageQuery
+from api.problems import declared_problems
+from api.schemas import DatasetShape, DatasetsShape, DuplicateShape, ImportShape, QuestionPage, TextsBody
+from api.services import Wired
+from shared.corpus.baseline import import_baseline
+from shared.corpus.datasets import browse_questions, delete_dataset, describe_dataset, find_duplicates, list_datasets
+from shared.corpus.export import export_jsonl, export_parquet
+from shared.errors import FieldError, InvalidInput
+
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+
+_UPLOAD_BODY = {"requestBody": {"content": {"application/x-ndjson": {}, "application/gzip": {}}, "required": True}}
+_FILE_TYPES: dict[str, object] = {"application/x-ndjson": {}, "application/vnd.apache.parquet": {}}
+
+
+class QuestionQuery(PageQuery):
+    """Which questions of a dataset."""
+
+    domain: PlainText | None = Field(default=None, max_length=200)
+    difficulty: PlainText | None = Field(default=None, max_length=200)
+    selected: bool | None = None
+    text: PlainText | None = Field(default=None, max_length=1000, description="a part of the question, in any case")
+
+
+class ExportQuery(BaseModel):
+    """How to export."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal["jsonl", "parquet"] = "jsonl"
+    seed: int | None = Field(default=None, ge=0, lt=2**63, description="for another order than the dataset's own")
+
+
+@router.get("", responses={200: {"model": DatasetsShape}, **declared_problems(403, 503)})
+async def show_datasets(wired: Wired) -> Response:
+    """All datasets."""
+    return answer({"items": await list_datasets(wired.engine)})
+
+
+@router.get("/{name}", responses={200: {"model": DatasetShape}, **declared_problems(403, 404, 422, 503)})
+async def show_dataset(wired: Wired, name: DatasetName) -> Response:
+    """Counts per cell and state, and token totals."""
+    return answer(await describe_dataset(wired.engine, name))
+
+
+@router.delete("/{name}", status_code=204, responses=declared_problems(403, 404, 409, 422, 503))
+async def remove_dataset(wired: Wired, name: DatasetName, confirm: Annotated[str, Query()]) -> Response:
+    """Delete a dataset with its questions and jobs; refused while a job is unfinished."""
+    if confirm != name:
+        raise InvalidInput(
+            f"To delete it, repeat its name: ?confirm={name}", [FieldError("confirm", f"must be {name!r}")]
+        )
+    await delete_dataset(wired.engine, name)
+    return Response(status_code=204)
+
+
+@router.post(
+    "/{name}/baseline",
+    responses={200: {"model": ImportShape}, **declared_problems(400, 403, 409, 422, 503)},
+    openapi_extra=_UPLOAD_BODY,
+)
+async def upload_baseline(wired: Wired, name: DatasetName, request: Request) -> Response:
+    """Import JSONL, plain or gzip, as it streams in."""
+    report = await import_baseline(wired.engine, name, read_upload(request))
+    return answer(report.to_json())
+
+
+@router.get("/{name}/questions", responses={200: {"model": QuestionPage}, **declared_problems(403, 404, 422, 503)})
+async def browse(wired: Wired, name: DatasetName, query: Annotated[QuestionQuery, Query()]) -> Response:
+    """A dataset's questions."""
+    rows = await browse_questions(
+        wired.engine,
+        name,
+        domain=query.domain,
+        difficulty=query.difficulty,
+        selected=query.selected,
+        text=query.text,
+        after=query.after_int(),
+        limit=query.limit_and_one,
+    )
+    return answer(query.page(rows))
+
+
+@router.post(
+    "/{name}/duplicates",
+    responses={200: {"model": list[DuplicateShape]}, **declared_problems(403, 404, 413, 422, 503)},
+    openapi_extra=model_body(TextsBody),
+)
+async def check_duplicates(wired: Wired, name: DatasetName, data: TextsJson) -> Response:
+    """Would these be admitted? Compared with the dataset and with the texts before them."""
+    body = parse_model(TextsBody, data)
+    return answer(await find_duplicates(wired.engine, name, body.texts))
+
+
+@router.get(
+    "/{name}/export",
+    response_class=Response,
+    responses={200: {"content": _FILE_TYPES}, **declared_problems(403, 404, 422, 503)},
+)
+async def export(wired: Wired, name: DatasetName, query: Annotated[ExportQuery, Query()]) -> Response:
+    """The selected questions in shuffled order, as a stream."""
+    if query.format == "parquet":
+        chunks = export_parquet(wired.engine, name, query.seed)
+        return await started(chunks, media_type="application/vnd.apache.parquet", filename=f"{name}.parquet")
+    chunks = export_jsonl(wired.engine, name, query.seed)
+    return await started(chunks, media_type="application/x-ndjson", filename=f"{name}.jsonl")

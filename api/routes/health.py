@@ -1,0 +1,38 @@
+"""GET /healthz, /readyz and /metrics."""
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from api.answers import answer
+from api.metrics import CONTENT_TYPE
+from api.problems import RETRY_AFTER_SECONDS
+from api.schemas import HealthShape, ReadyShape
+from api.services import Wired
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz", responses={200: {"model": HealthShape}})
+async def healthz() -> Response:
+    """Liveness: this process answers."""
+    return answer({"status": "alive", "checks": ["process"]})
+
+
+@router.get("/readyz", responses={200: {"model": ReadyShape}, 503: {"model": ReadyShape}})
+async def readyz(wired: Wired) -> Response:
+    """Readiness in under a second: 503 only when the database is away; a broken broker is `degraded`."""
+    found = await wired.readiness.run()
+    body = {
+        "status": "ready" if found.ready else "unavailable",
+        "database": found.database,
+        "broker": found.broker,
+    }
+    if found.ready:
+        return answer(body)
+    return answer(body, 503, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
+@router.get("/metrics", responses={200: {"content": {"text/plain": {}}}})
+async def metrics(wired: Wired) -> Response:
+    """Prometheus metrics."""
+    return Response(wired.metrics.render(), headers={"Content-Type": CONTENT_TYPE})

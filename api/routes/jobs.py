@@ -1,0 +1,136 @@
+"""/v1/jobs: submit, look, steer, watch."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi.sse import EventSourceResponse
+from starlette.responses import Response
+
+from api.answers import answer, read_job_id
+from api.json_body import SpecJson, canonical_hash, parse_json, parse_model
+from api.limits import SPEC_BYTES, read_limited
+from api.openapi import model_body, spec_body
+from api.pages import PageQuery
+from api.problems import declared_problems
+from api.progress_stream import has_seen_end
+from api.schemas import BatchPage, CallPage, JobPage, JobShape, ResumeBody
+from api.services import Wired
+from shared.database.states import BatchState, CallState
+from shared.ids import JobId
+from shared.jobs.control import cancel_job, pause_job, resume_job
+from shared.jobs.progress import list_batches, list_calls, list_jobs, read_job
+from shared.jobs.spec import parse_spec
+from shared.jobs.submit import submit_job
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+PathJobId = Annotated[JobId, Depends(read_job_id)]
+IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")]
+
+
+class BatchQuery(PageQuery):
+    """A page of batches, of one state if given."""
+
+    state: BatchState | None = None
+
+
+class CallQuery(PageQuery):
+    """A page of calls, of one state if given."""
+
+    state: CallState | None = None
+
+
+@router.post(
+    "",
+    status_code=202,
+    responses={
+        202: {"model": JobShape, "description": "accepted; Location names the job"},
+        200: {"model": JobShape, "description": "this key was used before: the first job"},
+        **declared_problems(403, 409, 413, 422, 503),
+    },
+    openapi_extra=spec_body(),
+)
+async def submit(wired: Wired, data: SpecJson, idempotency_key: IdempotencyKey = None) -> Response:
+    """Start a job. The same Idempotency-Key with the same body answers the first job again."""
+    spec = parse_spec(data)
+    job_id, created = await submit_job(
+        wired.engine, wired.settings, spec, idempotency_key=idempotency_key, request_hash=canonical_hash(data)
+    )
+    job = await read_job(wired.engine, job_id)
+    return answer(job, 202 if created else 200, {"Location": f"/v1/jobs/{job_id}"})
+
+
+@router.get("", responses={200: {"model": JobPage}, **declared_problems(403, 422, 503)})
+async def browse_jobs(wired: Wired, query: Annotated[PageQuery, Query()]) -> Response:
+    """All jobs, newest first."""
+    return answer(query.page(await list_jobs(wired.engine, before=query.after_uuid(), limit=query.limit_and_one)))
+
+
+@router.get("/{job_id}", responses={200: {"model": JobShape}, **declared_problems(403, 404, 503)})
+async def show_job(wired: Wired, job_id: PathJobId) -> Response:
+    """One job with its plan and progress."""
+    return answer(await read_job(wired.engine, job_id))
+
+
+@router.get("/{job_id}/batches", responses={200: {"model": BatchPage}, **declared_problems(403, 404, 422, 503)})
+async def browse_batches(wired: Wired, job_id: PathJobId, query: Annotated[BatchQuery, Query()]) -> Response:
+    """A job's batches."""
+    rows = await list_batches(
+        wired.engine, job_id, state=query.state, after=query.after_uuid(), limit=query.limit_and_one
+    )
+    return answer(query.page(rows))
+
+
+@router.get("/{job_id}/calls", responses={200: {"model": CallPage}, **declared_problems(403, 404, 422, 503)})
+async def browse_calls(wired: Wired, job_id: PathJobId, query: Annotated[CallQuery, Query()]) -> Response:
+    """A job's calls, as the ledger has them."""
+    rows = await list_calls(
+        wired.engine, job_id, state=query.state, after=query.after_uuid(), limit=query.limit_and_one
+    )
+    return answer(query.page(rows))
+
+
+@router.post("/{job_id}/pause", responses={200: {"model": JobShape}, **declared_problems(403, 404, 409, 503)})
+async def pause(wired: Wired, job_id: PathJobId) -> Response:
+    """Start nothing new; what is in flight is kept."""
+    await pause_job(wired.engine, job_id)
+    return answer(await read_job(wired.engine, job_id))
+
+
+@router.post(
+    "/{job_id}/resume",
+    responses={200: {"model": JobShape}, **declared_problems(403, 404, 409, 413, 422, 503)},
+    openapi_extra=model_body(ResumeBody, required=False),
+)
+async def resume(wired: Wired, job_id: PathJobId, request: Request) -> Response:
+    """Go on, with a new budget if the body names one."""
+    body = await read_limited(request, SPEC_BYTES)
+    change = parse_model(ResumeBody, parse_json(body)) if body.strip() else ResumeBody()
+    await resume_job(wired.engine, job_id, change.budget_usd)
+    return answer(await read_job(wired.engine, job_id))
+
+
+@router.post("/{job_id}/cancel", responses={200: {"model": JobShape}, **declared_problems(403, 404, 409, 503)})
+async def cancel(wired: Wired, job_id: PathJobId) -> Response:
+    """End the job; what was admitted stays."""
+    await cancel_job(wired.engine, job_id)
+    return answer(await read_job(wired.engine, job_id))
+
+
+@router.get(
+    "/{job_id}/events",
+    response_class=EventSourceResponse,
+    responses={
+        204: {"description": "the job has ended and this client has seen its `end`"},
+        **declared_problems(403, 404, 503),
+    },
+)
+async def watch(
+    wired: Wired, job_id: PathJobId, last_event_id: Annotated[str | None, Header(max_length=200)] = None
+) -> Response:
+    """`progress` events while the job is unfinished, then `end`."""
+    ended = await wired.hub.has_ended(job_id)
+    if ended and last_event_id is not None and has_seen_end(last_event_id):
+        return Response(status_code=204)
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return EventSourceResponse(wired.hub.stream(job_id), headers=headers)

@@ -1,0 +1,249 @@
+"""The documented shapes of the answers. They describe; the rooms below write them (tests hold the two together)."""
+
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.database.states import BatchState, CallState, JobState, QuestionState, Stage
+
+Number = float | Decimal
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class CellShape(_Shape):
+    """One domain x one difficulty of a plan."""
+
+    domain: str
+    difficulty: str
+    target: int
+    have: int
+    selected: int
+    generate: int
+    surplus: int
+
+
+class TotalsShape(_Shape):
+    """A plan's sums."""
+
+    questions: int
+    by_difficulty: dict[str, int]
+    tokens_by_difficulty: dict[str, Number]
+    token_shares: dict[str, Number]
+    generate: int
+
+
+class ForecastShape(_Shape):
+    """What a plan will take."""
+
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: Number
+    seconds: Number
+
+
+class PlanShape(_Shape):
+    """The integer target per cell."""
+
+    cells: list[CellShape]
+    totals: TotalsShape
+
+
+class PlannedShape(PlanShape):
+    """The answer of POST /v1/plans."""
+
+    forecast: ForecastShape
+    warnings: list[str]
+
+
+class CallCountsShape(_Shape):
+    """The ledger, counted."""
+
+    sent: int
+    ok: int
+    failed: int
+    retried: int
+    in_flight: int
+
+
+class TokensShape(_Shape):
+    """Tokens of the selected questions, by what they are of."""
+
+    prompt: int
+    completion: int
+
+
+class TokenSharesShape(_Shape):
+    """Share of the tokens per difficulty."""
+
+    planned: dict[str, Number]
+    measured: dict[str, Number]
+
+
+class ProgressShape(_Shape):
+    """How far a job is, counted from rows."""
+
+    target: int
+    admitted: int
+    selected: int
+    rejected: dict[str, int]
+    cells: list[dict[str, object]]
+    calls: CallCountsShape
+    tokens: TokensShape
+    token_shares: TokenSharesShape
+    cost_usd: Number
+    per_minute: Number
+    eta_seconds: Number | None
+    yield_: Number | None = Field(alias="yield")
+
+
+class JobShape(_Shape):
+    """A job."""
+
+    id: UUID
+    dataset: str
+    state: JobState
+    reason: str | None
+    spec: dict[str, object]
+    plan: PlanShape
+    created_at: datetime
+    finished_at: datetime | None
+    progress: ProgressShape
+
+
+class JobSummaryShape(_Shape):
+    """A job in a list."""
+
+    id: UUID
+    dataset: str
+    state: JobState
+
+
+class BatchShape(_Shape):
+    """A slice of one cell's work."""
+
+    id: UUID
+    stage: Stage
+    domain: str
+    difficulty: str
+    state: BatchState
+
+
+class CallShape(_Shape):
+    """A row of the ledger."""
+
+    id: UUID
+    model: str
+    state: CallState
+
+
+class _Page(_Shape):
+    next_cursor: str | None = Field(description="the `cursor` of the next page; null on the last")
+
+
+class JobPage(_Page):
+    """A page of jobs, newest first."""
+
+    items: list[JobSummaryShape]
+
+
+class BatchPage(_Page):
+    """A page of batches."""
+
+    items: list[BatchShape]
+
+
+class CallPage(_Page):
+    """A page of calls."""
+
+    items: list[CallShape]
+
+
+class LineProblemShape(_Shape):
+    """A baseline line that was not imported."""
+
+    line: int
+    error: str
+
+
+class ImportShape(_Shape):
+    """What became of an uploaded baseline."""
+
+    read: int
+    imported: int
+    duplicates: int
+    invalid: int
+    near_duplicates: int
+    problems: list[LineProblemShape] = Field(description="the first 100")
+
+
+class DatasetShape(_Shape):
+    """A dataset with its counts per cell and state and its token totals."""
+
+    name: str
+
+
+class DatasetsShape(_Shape):
+    """All datasets."""
+
+    items: list[DatasetShape]
+
+
+class QuestionShape(_Shape):
+    """A question of a dataset."""
+
+    id: int
+    question: str
+    domain: str
+    difficulty: str
+    state: QuestionState
+
+
+class QuestionPage(_Page):
+    """A page of questions."""
+
+    items: list[QuestionShape]
+
+
+class DuplicateShape(_Shape):
+    """Whether a text would be admitted."""
+
+    verdict: str = Field(pattern="^(new|exact|near)$")
+    question_id: int | None
+    similarity: float | None
+    guard: str | None
+
+
+class TextsBody(BaseModel):
+    """Texts to compare with a dataset and with each other."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    texts: list[str] = Field(max_length=10_000)
+
+
+class ResumeBody(BaseModel):
+    """What a resume may change."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    budget_usd: Decimal | None = Field(default=None, ge=0, le=10_000_000, allow_inf_nan=False)
+
+
+class HealthShape(_Shape):
+    """Liveness."""
+
+    status: str
+
+
+class ReadyShape(_Shape):
+    """Readiness, check by check."""
+
+    status: str
+    database: str
+    broker: str

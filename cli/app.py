@@ -1,0 +1,223 @@
+"""The commands of `questmill`. Each reads its arguments, asks the API, and prints."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from cli.address import api_url
+from cli.checking import check_file
+from cli.client import ApiProblem, Client
+from cli.doctor import Check, Verdict, examine
+from cli.resolve import BadArgument, find_job
+from cli.spec_file import BadSpecFile, read_spec
+from cli.tables import import_view, jobs_view, plan_view
+from cli.watching import watch
+from shared.settings import load_settings
+
+PROGRAM = "questmill"
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name=PROGRAM,
+    help="Plan, start and follow jobs of a running Questmill.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Spec = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML or JSON file, or - for stdin.")]
+Job = Annotated[str, typer.Argument(metavar="JOB", help="An id, the beginning of one, or a dataset (its latest job).")]
+Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="A dataset's name.")]
+SourceFile = Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, readable=True)]
+
+
+@app.command()
+def plan(spec: Spec, as_json: AsJson = False) -> None:
+    """Show what a job would do, take and cost, without starting it."""
+    body = read_spec(spec)
+    with _client() as client:
+        planned = client.plan(body)
+    _print(planned, plan_view(planned), as_json=as_json)
+
+
+@app.command()
+def submit(
+    spec: Spec,
+    follow: Annotated[bool, typer.Option("--watch", help="Follow the job until it ends.")] = False,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="Submitting again with this key finds the first job.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start a job."""
+    body = read_spec(spec)
+    with _client() as client:
+        job = client.submit(body, idempotency_key=idempotency_key)
+        if not (follow and as_json):
+            _print(job, _submitted_line(job, follow=follow), as_json=as_json)
+        if follow:
+            _watch(client, job["id"], as_json=as_json)
+
+
+@app.command("watch")
+def watch_command(job: Job, as_json: AsJson = False) -> None:
+    """Follow a job. Exit code 0: succeeded, 1: failed or cancelled, 3: paused."""
+    with _client() as client:
+        _watch(client, find_job(client, job), as_json=as_json)
+
+
+@app.command()
+def jobs(as_json: AsJson = False) -> None:
+    """List all jobs, newest first."""
+    with _client() as client:
+        listed = list(client.jobs())
+    _print(listed, jobs_view(listed), as_json=as_json)
+
+
+@app.command()
+def pause(job: Job, as_json: AsJson = False) -> None:
+    """Start nothing new for a job; what is in flight is kept."""
+    with _client() as client:
+        changed = client.pause(find_job(client, job))
+    _print(changed, _state_line(changed), as_json=as_json)
+
+
+@app.command()
+def resume(
+    job: Job,
+    budget: Annotated[str | None, typer.Option(metavar="USD", help="A new budget in dollars.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a paused job go on."""
+    with _client() as client:
+        changed = client.resume(find_job(client, job), budget_usd=budget)
+    _print(changed, _state_line(changed), as_json=as_json)
+
+
+@app.command()
+def cancel(job: Job, as_json: AsJson = False) -> None:
+    """End a job; the questions it has made stay."""
+    with _client() as client:
+        changed = client.cancel(find_job(client, job))
+    _print(changed, _state_line(changed), as_json=as_json)
+
+
+@app.command("import")
+def import_command(dataset: Dataset, file: SourceFile, as_json: AsJson = False) -> None:
+    """Import questions from JSONL, plain or gzip. Each line has question, domain and difficulty."""
+    with _client() as client:
+        report = client.import_baseline(dataset, file)
+    _print(report, import_view(report), as_json=as_json)
+
+
+@app.command()
+def export(  # noqa: PLR0917 - typer passes every argument by name
+    dataset: Dataset,
+    out: Annotated[Path, typer.Option(metavar="PATH", dir_okay=False, help="The file to write.")],
+    file_format: Annotated[Literal["jsonl", "parquet"], typer.Option("--format")] = "jsonl",
+    seed: Annotated[int | None, typer.Option(help="Another order than the dataset's own.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the selected questions of a dataset, shuffled, to a file."""
+    if out.exists() and not force:
+        raise BadArgument(f"{out} exists already; choose another --out, or overwrite it with --force.")
+    with _client() as client:
+        size = client.export(dataset, file_format, out, seed=seed)
+    _print({"path": str(out), "bytes": size}, f"wrote {escape(str(out))} ({size:,} bytes)", as_json=as_json)
+
+
+@app.command()
+def check(dataset: Dataset, file: SourceFile, as_json: AsJson = False) -> None:
+    """Tell which questions of a JSONL or text file a dataset has already."""
+    with _client() as client:
+        found = check_file(client, dataset, file)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("line", "verdict", "question", "similarity", "text"):
+        table.add_column(heading, overflow="ellipsis", no_wrap=True)
+    for each in found:
+        if each["verdict"] != "new":
+            row = (each["line"], each["verdict"], each["question_id"] or "", each["similarity"] or "", each["text"])
+            table.add_row(*(escape(str(value)) for value in row))
+    counts = [f"{sum(each['verdict'] == name for each in found):,} {name}" for name in ("new", "exact", "near")]
+    table.caption = f"{len(found):,} texts: {', '.join(counts)}"
+    _print(found, table, as_json=as_json)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Say what is set, reachable and missing. Exit code 1 when something needed is missing."""
+    settings = load_settings()
+    checks: list[Check] = []
+    styles = {Verdict.OK: "green", Verdict.NOTE: "yellow", Verdict.MISSING: "red"}
+    console = Console(soft_wrap=True, highlight=False)
+    for each in examine(settings, os.environ):
+        checks.append(each)
+        if not as_json:
+            style = styles[each.verdict]
+            console.print(f"[{style}]{each.verdict:<8}[/] {each.name}: {escape(each.text)}")
+    if as_json:
+        _print([each.to_json() for each in checks], "", as_json=True)
+    if any(each.verdict is Verdict.MISSING for each in checks):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command line; whatever goes wrong is one sentence on stderr."""
+    try:
+        app(prog_name=PROGRAM)
+    except ApiProblem as problem:
+        errors = problem.problem.get("errors", [])
+        _fail(str(problem), *(f"  {each['loc']}: {each['msg']}" for each in errors if len(errors) > 1))
+    except (BadArgument, BadSpecFile) as error:
+        _fail(str(error))
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        _fail(f"A setting in the environment is wrong: {wrong}.")
+    except OSError as error:
+        _fail(f"{error.filename or 'The operation'}: {error.strerror or error}.")
+
+
+def _client() -> Client:
+    return Client(api_url(load_settings()))
+
+
+def _watch(client: Client, job_id: str, *, as_json: bool) -> NoReturn:
+    try:
+        code = watch(client, job_id, Console(highlight=False), as_json=as_json)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"Stopped watching; the job goes on. See it again with: {PROGRAM} watch {job_id}\n")
+        raise typer.Exit(INTERRUPTED) from None
+    raise typer.Exit(code)
+
+
+def _print(data: Any, view: RenderableType, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
+    else:
+        Console(highlight=False).print(view)
+
+
+def _submitted_line(job: dict[str, Any], *, follow: bool) -> str:
+    hint = "" if follow else f"\nfollow it with: {PROGRAM} watch {job['id']}"
+    return f"{_state_line(job)}{hint}"
+
+
+def _state_line(job: dict[str, Any]) -> str:
+    simulated = " (rehearsal)" if job.get("rehearsal") else ""
+    reason = f": {job['reason']}" if job.get("reason") else ""
+    return escape(f"job {job['id']} for dataset {job['dataset']} is {job['state']}{simulated}{reason}")
+
+
+def _fail(*lines: str) -> NoReturn:
+    sys.stderr.write("Error: " + "\n".join(lines) + "\n")
+    raise SystemExit(1)

@@ -1,0 +1,236 @@
+"""The Questmill API as Python calls."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import httpx2
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 60.0
+# The server sends a comment every ten seconds: three missing in a row is a lost connection.
+STREAM_SILENCE_SECONDS = 30.0
+RECONNECT_SECONDS = 2.0
+GZIP_MAGIC = b"\x1f\x8b"
+UPLOAD_CHUNK = 1 << 20
+
+Json = dict[str, Any]
+
+
+class ApiProblem(Exception):
+    """The API refused a request, or could not be reached; the text is one sentence for a person."""
+
+    def __init__(self, message: str, status: int | None = None, problem: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.problem = dict(problem or {})
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of a job's progress: `kind` is "progress" or, as the last, "end"."""
+
+    kind: str
+    data: Json
+
+
+class Client:
+    """A connection to one API. Every method raises ApiProblem with a sentence that says what to do."""
+
+    def __init__(self, base_url: str) -> None:
+        self.base_url = base_url.rstrip("/")
+        timeout = httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+        # No proxy of the environment: the API is on this machine or named on purpose.
+        self._http = httpx2.Client(base_url=self.base_url, timeout=timeout, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def plan(self, spec: Mapping[str, Any]) -> Json:
+        """What a job of this spec would do."""
+        return self._json("POST", "/v1/plans", json=spec)
+
+    def submit(self, spec: Mapping[str, Any], *, idempotency_key: str | None = None) -> Json:
+        """Start a job; the same key again answers the first job."""
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        return self._json("POST", "/v1/jobs", json=spec, headers=headers)
+
+    def job(self, job_id: str) -> Json:
+        """One job."""
+        return self._json("GET", f"/v1/jobs/{job_id}")
+
+    def jobs(self) -> Iterator[Json]:
+        """All jobs in short, newest first."""
+        return self._pages("/v1/jobs")
+
+    def pause(self, job_id: str) -> Json:
+        """Start nothing new for this job."""
+        return self._json("POST", f"/v1/jobs/{job_id}/pause")
+
+    def resume(self, job_id: str, *, budget_usd: str | None = None) -> Json:
+        """Go on, perhaps with another budget."""
+        body = {} if budget_usd is None else {"budget_usd": budget_usd}
+        return self._json("POST", f"/v1/jobs/{job_id}/resume", json=body)
+
+    def cancel(self, job_id: str) -> Json:
+        """End the job; what was admitted stays."""
+        return self._json("POST", f"/v1/jobs/{job_id}/cancel")
+
+    def datasets(self) -> list[Json]:
+        """All datasets."""
+        items: list[Json] = self._json("GET", "/v1/datasets")["items"]
+        return items
+
+    def dataset(self, name: str) -> Json:
+        """One dataset's counts."""
+        return self._json("GET", f"/v1/datasets/{name}")
+
+    def duplicates(self, name: str, texts: Sequence[str]) -> list[Json]:
+        """Whether each text would be admitted."""
+        verdicts: list[Json] = self._request("POST", f"/v1/datasets/{name}/duplicates", json={"texts": list(texts)})
+        return verdicts
+
+    def import_baseline(self, dataset: str, path: Path) -> Json:
+        """Upload a JSONL file, plain or gzip, as it is on the disk."""
+        with path.open("rb") as file:
+            packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+            file.seek(0)
+            headers = {"Content-Type": "application/gzip" if packed else "application/x-ndjson"}
+            # Unpacking and judging a big file goes on after its last byte has left.
+            timeout = httpx2.Timeout(600, connect=CONNECT_SECONDS)
+            return self._json(
+                "POST", f"/v1/datasets/{dataset}/baseline", content=_chunks(file), headers=headers, timeout=timeout
+            )
+
+    def export(self, dataset: str, file_format: str, path: Path, *, seed: int | None = None) -> int:
+        """Write the export to `path`, which appears only when it is whole. Returns its size in bytes."""
+        params: dict[str, str | int] = {"format": file_format}
+        if seed is not None:
+            params["seed"] = seed
+        unfinished = path.with_name(f".{path.name}.unfinished")
+        try:
+            with (
+                self._stream("GET", f"/v1/datasets/{dataset}/export", params=params) as answer,
+                unfinished.open("wb") as file,
+            ):
+                for chunk in answer.iter_bytes():
+                    file.write(chunk)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        return path.stat().st_size
+
+    def events(self, job_id: str, *, on_lost: Callable[[ApiProblem], None] | None = None) -> Iterator[Event]:
+        """Progress until `end`, over lost connections and restarts of the API, each told to `on_lost`.
+
+        Raises ApiProblem when the job does not exist or the API is not there at the first try.
+        """
+        last_id: str | None = None
+        while True:
+            try:
+                for event, event_id in self._connect_events(job_id, last_id):
+                    last_id = event_id
+                    yield event
+                    if event.kind == "end":
+                        return
+            except ApiProblem as problem:
+                if last_id is None or (problem.status is not None and problem.status < 500):
+                    raise
+                if on_lost is not None:
+                    on_lost(problem)
+            time.sleep(RECONNECT_SECONDS)
+
+    def readiness(self) -> Json:
+        """What the API says of its database and broker, also when it is not ready."""
+        with self._speaking_plainly():
+            body: Json = self._http.get("/readyz").json()
+            return body
+
+    def _connect_events(self, job_id: str, last_id: str | None) -> Iterator[tuple[Event, str]]:
+        headers = {"Last-Event-ID": last_id} if last_id else {}
+        timeout = httpx2.Timeout(STREAM_SILENCE_SECONDS, connect=CONNECT_SECONDS)
+        with self._stream("GET", f"/v1/jobs/{job_id}/events", headers=headers, timeout=timeout) as answer:
+            if answer.status_code != 204:
+                for event in httpx2.EventSource(answer):
+                    yield Event(event.event, json.loads(event.data)), event.id
+                return
+        job = self.job(job_id)
+        about = {name: job[name] for name in ("id", "dataset", "state", "reason")}
+        yield Event("end", {**about, **job["progress"]}), ""
+
+    def _pages(self, path: str) -> Iterator[Json]:
+        cursor: str | None = None
+        while True:
+            page = self._json("GET", path, params={"cursor": cursor} if cursor else {})
+            yield from page["items"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
+
+    def _json(self, method: str, path: str, **options: Any) -> Json:
+        body: Json = self._request(method, path, **options)
+        return body
+
+    def _request(self, method: str, path: str, **options: Any) -> Any:
+        with self._speaking_plainly():
+            answer = self._http.request(method, path, **options)
+            _raise_problem(answer)
+            return answer.json()
+
+    @contextmanager
+    def _stream(self, method: str, path: str, **options: Any) -> Iterator[httpx2.Response]:
+        with self._speaking_plainly(), self._http.stream(method, path, **options) as answer:
+            if answer.is_error:
+                answer.read()
+                _raise_problem(answer)
+            yield answer
+
+    @contextmanager
+    def _speaking_plainly(self) -> Iterator[None]:
+        try:
+            yield
+        except (httpx2.ConnectError, httpx2.ConnectTimeout):
+            raise ApiProblem(
+                f"No Questmill answers at {self.base_url}. Start it with ./run up, "
+                "or set QUESTMILL_API_URL to where it runs."
+            ) from None
+        except httpx2.InvalidURL as error:
+            raise ApiProblem(f"{self.base_url!r} is not an address of an API: {error}.") from None
+        except httpx2.TimeoutException:
+            raise ApiProblem(f"The API at {self.base_url} took too long to answer; look at its log.") from None
+        except httpx2.HTTPError as error:
+            raise ApiProblem(
+                f"The connection to {self.base_url} broke: {str(error) or type(error).__name__}."
+            ) from None
+        except json.JSONDecodeError:
+            raise ApiProblem(f"What answers at {self.base_url} is not Questmill; set QUESTMILL_API_URL.") from None
+
+
+def _raise_problem(answer: httpx2.Response) -> None:
+    if not answer.is_error:
+        return
+    try:
+        problem = answer.json()
+        text = str(problem["detail"] or problem["title"])
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+        raise ApiProblem(f"The API answered {answer.status_code} without saying why.", answer.status_code) from None
+    raise ApiProblem(text, answer.status_code, problem)
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    while chunk := file.read(UPLOAD_CHUNK):
+        yield chunk

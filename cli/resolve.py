@@ -1,0 +1,26 @@
+"""Finding the job that a person means."""
+
+from uuid import UUID
+
+from cli.client import Client
+
+
+class BadArgument(Exception):
+    """An argument names nothing, or too much; the text is one sentence for a person."""
+
+
+def find_job(client: Client, wanted: str) -> str:
+    """The id for an id, a unique beginning of one, or a dataset's name (its latest job). Raises BadArgument."""
+    try:
+        return str(UUID(wanted))
+    except ValueError:
+        known = list(client.jobs())
+    for job in known:  # newest first
+        if job["dataset"] == wanted:
+            return str(job["id"])
+    matching = [str(job["id"]) for job in known if str(job["id"]).startswith(wanted.lower())]
+    if len(matching) > 1:
+        raise BadArgument(f"{len(matching)} jobs begin with {wanted}; write more of the id.")
+    if not matching:
+        raise BadArgument(f"No job or dataset is called {wanted}; list them with: questmill jobs")
+    return matching[0]

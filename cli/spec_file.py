@@ -1,0 +1,83 @@
+"""Reading a job spec from a YAML or JSON file, or from stdin."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+STDIN = "-"
+MERGE_TAG = "tag:yaml.org,2002:merge"
+
+
+class BadSpecFile(Exception):
+    """The spec file cannot be read; the text is one sentence for a person."""
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML whose mappings name each key once: the plain loader lets the last one win in silence."""
+
+
+def _construct_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[object] = set()
+    for key_node, _ in node.value:
+        if key_node.tag == MERGE_TAG:
+            continue
+        key = loader.construct_object(key_node, deep=True)
+        if key in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice", key_node.start_mark)
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _construct_mapping)
+
+
+def read_spec(source: str) -> dict[str, Any]:
+    """The spec in a file, or on stdin for "-". Raises BadSpecFile."""
+    name = "stdin" if source == STDIN else source
+    try:
+        raw = sys.stdin.buffer.read() if source == STDIN else Path(source).read_bytes()
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise BadSpecFile(f"{name} is not UTF-8 (byte {error.start}).") from None
+    except OSError as error:
+        raise BadSpecFile(f"{name} cannot be read: {error.strerror}.") from None
+    try:
+        # JSON is YAML too, but for its tabs and escapes.
+        spec = _parse_json(text) if text.lstrip().startswith("{") else _parse_yaml(text)
+        # What YAML knows and JSON does not (dates, binary) has no place in a spec.
+        json.dumps(spec, allow_nan=False)
+    except yaml.YAMLError as error:
+        raise BadSpecFile(f"{name} is not valid YAML: {_one_line(error)}.") from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadSpecFile(f"{name} is not a valid spec: {_one_line(error)}.") from None
+    if not isinstance(spec, dict):
+        raise BadSpecFile(f"{name} does not hold a job spec: a mapping with `dataset` and `mix` is needed.")
+    return spec
+
+
+def _parse_json(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_once)
+
+
+def _parse_yaml(text: str) -> Any:
+    # The strict loader is a SafeLoader.
+    return yaml.load(text, Loader=_StrictLoader)  # noqa: S506
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    collected: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in collected:
+            raise ValueError(f"{key!r} is given twice")
+        collected[key] = value
+    return collected
+
+
+def _one_line(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    if mark is not None:
+        return f"{getattr(error, 'problem', '')} (line {mark.line + 1}, column {mark.column + 1})"
+    return " ".join(str(error).split()).rstrip(".")

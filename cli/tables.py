@@ -1,0 +1,106 @@
+"""What the client prints: plans, jobs, imports."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+REHEARSAL = "rehearsal: the models are simulated, nothing is paid"
+
+
+def plan_view(planned: Mapping[str, Any]) -> RenderableType:
+    """A planned job: the table, the totals, the forecast, the warnings."""
+    parts: list[RenderableType] = []
+    if planned.get("rehearsal"):
+        parts.append(Text(REHEARSAL, style="yellow"))
+    parts += [_cell_table(planned["cells"]), _shares_line(planned), _forecast_lines(planned["forecast"])]
+    for stage, models in planned.get("spec", {}).get("models", {}).items():
+        parts.append(Text(f"{stage}: " + ", ".join(f"{name} by {model}" for name, model in models.items())))
+    parts += [Text(f"warning: {warning}", style="yellow") for warning in planned["warnings"]]
+    return Group(*parts)
+
+
+def jobs_view(jobs: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Jobs in short."""
+    if not jobs:
+        return Text("No jobs yet. Start one with: questmill submit SPEC")
+    table = Table(box=None, pad_edge=False)
+    for heading in ("job", "dataset", "state", "created", "reason"):
+        table.add_column(heading, overflow="fold" if heading in ("job", "reason") else "ellipsis")
+    for job in jobs:
+        state = job["state"] + (" (rehearsal)" if job.get("rehearsal") else "")
+        created = str(job.get("created_at", ""))[:19].replace("T", " ")
+        table.add_row(job["id"], job["dataset"], state, created, job.get("reason") or "")
+    return table
+
+
+def import_view(report: Mapping[str, Any]) -> RenderableType:
+    """What became of a baseline."""
+    counts = ", ".join(
+        f"{report[name]:,} {name.replace('_', '-')}"
+        for name in ("read", "imported", "duplicates", "invalid", "near_duplicates")
+    )
+    lines = [Text(counts)]
+    lines += [Text(f"line {each['line']}: {each['error']}", style="yellow") for each in report["problems"]]
+    hidden = report["invalid"] - len(report["problems"])
+    if hidden > 0:
+        lines.append(Text(f"... and {hidden:,} more", style="yellow"))
+    return Group(*lines)
+
+
+def format_seconds(seconds: float) -> str:
+    """A duration as people say it: "45 s", "12 min", "3 h 05 min"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def format_usd(amount: object) -> str:
+    """Dollars with cents; small amounts with as many digits as they need to be seen."""
+    value = Decimal(str(amount))
+    return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.4f}"
+
+
+def _cell_table(cells: Sequence[Mapping[str, Any]]) -> Table:
+    difficulties = list(dict.fromkeys(cell["difficulty"] for cell in cells))
+    domains = list(dict.fromkeys(cell["domain"] for cell in cells))
+    by_cell = {(cell["domain"], cell["difficulty"]): cell for cell in cells}
+    table = Table(box=None, pad_edge=False, show_footer=True)
+    table.add_column("domain", "total", footer_style="bold")
+    for difficulty in difficulties:
+        for name in ("target", "have", "generate"):
+            total = sum(cell[name] for cell in cells if cell["difficulty"] == difficulty)
+            table.add_column(f"{difficulty}\n{name}", f"{total:,}", justify="right", footer_style="bold")
+    table.add_column("all\ntarget", f"{sum(cell['target'] for cell in cells):,}", justify="right", footer_style="bold")
+    for domain in domains:
+        row = [by_cell[domain, difficulty] for difficulty in difficulties]
+        counts = [f"{cell[name]:,}" for cell in row for name in ("target", "have", "generate")]
+        table.add_row(domain, *counts, f"{sum(cell['target'] for cell in row):,}")
+    return table
+
+
+def _shares_line(planned: Mapping[str, Any]) -> Text:
+    totals = planned["totals"]
+    asked = {
+        name: float(each["token_share"])
+        for name, each in planned.get("spec", {}).get("mix", {}).get("difficulties", {}).items()
+    }
+    parts = []
+    for name, share in totals["token_shares"].items():
+        wanted = f" (asked {asked[name]:.3%})" if name in asked else ""
+        parts.append(f"{name} {float(share):.3%}{wanted}")
+    return Text(
+        f"{totals['questions']:,} questions, {totals['generate']:,} to generate; tokens: {', '.join(parts)}",
+    )
+
+
+def _forecast_lines(forecast: Mapping[str, Any]) -> Text:
+    return Text(
+        f"forecast: {forecast['calls']:,} calls, {forecast['input_tokens']:,} input and "
+        f"{forecast['output_tokens']:,} output tokens, {format_usd(forecast['cost_usd'])}, "
+        f"about {format_seconds(float(forecast['seconds']))}"
+    )

@@ -1,0 +1,125 @@
+"""Following a job: bars in a terminal, one parseable line per event elsewhere."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from cli.client import ApiProblem, Client, Event
+from cli.tables import format_seconds, format_usd
+
+EXIT_CODES = {"succeeded": 0, "failed": 1, "cancelled": 1, "paused": 3}
+# More cells than a screen has lines are shown as one bar per domain.
+MOST_BARS = 24
+
+
+def watch(client: Client, job_id: str, console: Console, *, as_json: bool) -> int:
+    """Show progress until the job ends or pauses; the exit code says how (0, 1 or 3)."""
+    if as_json or not console.is_terminal:
+        return _watch_lines(_until_rest(client.events(job_id)), console, as_json=as_json)
+    return _watch_live(client, job_id, console)
+
+
+def exit_code(state: str) -> int:
+    """0 for a job that succeeded, 1 for one that failed or was cancelled, 3 for one that is paused."""
+    return EXIT_CODES.get(state, 0)
+
+
+def progress_line(event: Event) -> str:
+    """One event as `key=value` pairs."""
+    data = event.data
+    calls = data["calls"]
+    pairs = {
+        "event": event.kind,
+        "job": data["id"],
+        "state": data["state"],
+        "selected": data["selected"],
+        "target": data["target"],
+        "admitted": data["admitted"],
+        "rejected": sum(data["rejected"].values()),
+        "calls_ok": calls["ok"],
+        "calls_failed": calls["failed"],
+        "in_flight": calls["in_flight"],
+        "cost_usd": data["cost_usd"],
+        "per_minute": data["per_minute"],
+        "eta_seconds": "" if data["eta_seconds"] is None else data["eta_seconds"],
+        "reason": json.dumps(data["reason"]) if data["reason"] else "",
+    }
+    return " ".join(f"{key}={value}" for key, value in pairs.items())
+
+
+def progress_view(data: Mapping[str, Any], note: str = "") -> RenderableType:
+    """A job's progress as bars and two lines of numbers."""
+    table = Table.grid(padding=(0, 2))
+    for name, done, target, remark in _bars(data["cells"]):
+        bar = ProgressBar(total=max(target, 1), completed=done if target else 1, width=36)
+        table.add_row(name, bar, Text(f"{done:,}/{target:,}", justify="right"), Text(remark, style="yellow"))
+    calls = data["calls"]
+    refused = ", ".join(f"{count:,} {reason}" for reason, count in sorted(data["rejected"].items())) or "none"
+    eta = "" if data["eta_seconds"] is None else f", about {format_seconds(data['eta_seconds'])} left"
+    lines = [
+        f"{data['dataset']}: {data['state']}, {data['selected']:,} of {data['target']:,} questions, "
+        f"{data['per_minute']:,.0f} a minute{eta}",
+        f"calls: {calls['ok']:,} ok, {calls['failed']:,} failed, {calls['retried']:,} retried, "
+        f"{calls['in_flight']:,} in flight; {format_usd(data['cost_usd'])}; refused: {refused}",
+    ]
+    if data["reason"]:
+        lines.append(f"reason: {data['reason']}")
+    if note:
+        lines.append(note)
+    return Group(table, *(Text(line) for line in lines))
+
+
+def _watch_lines(events: Iterator[Event], console: Console, *, as_json: bool) -> int:
+    state = "running"
+    for event in events:
+        state = event.data["state"]
+        line = json.dumps({"event": event.kind, **event.data}) if as_json else progress_line(event)
+        # Straight to the stream: rich would fold long lines.
+        console.file.write(f"{line}\n")
+        console.file.flush()
+    return exit_code(state)
+
+
+def _watch_live(client: Client, job_id: str, console: Console) -> int:
+    state = "running"
+    latest: Mapping[str, Any] = {}
+    with Live(console=console, refresh_per_second=4) as live:
+
+        def show_lost(problem: ApiProblem) -> None:
+            live.update(progress_view(latest, note=f"connection lost, trying again: {problem}"))
+
+        for event in _until_rest(client.events(job_id, on_lost=show_lost)):
+            latest = event.data
+            state = latest["state"]
+            live.update(progress_view(latest))
+    return exit_code(state)
+
+
+def _until_rest(events: Iterator[Event]) -> Iterator[Event]:
+    """Events until the job ends, or rests with no call in flight: a paused job may stay so for days."""
+    for event in events:
+        yield event
+        if event.data["state"] == "paused" and event.data["calls"]["in_flight"] == 0:
+            return
+
+
+def _bars(cells: list[Mapping[str, Any]]) -> list[tuple[str, int, int, str]]:
+    if len(cells) <= MOST_BARS:
+        return [
+            (f"{cell['domain']}/{cell['difficulty']}", cell["selected"], cell["target"], cell.get("stopped") or "")
+            for cell in cells
+        ]
+    domains = dict.fromkeys(cell["domain"] for cell in cells)
+    rows = []
+    for domain in domains:
+        of_domain = [cell for cell in cells if cell["domain"] == domain]
+        stopped = sum(1 for cell in of_domain if cell.get("stopped"))
+        done, target = (sum(cell[name] for cell in of_domain) for name in ("selected", "target"))
+        rows.append((domain, done, target, f"{stopped} stopped" if stopped else ""))
+    return rows
