@@ -1,0 +1,212 @@
+"""Prompts: a distinct tuple for every ordinal of a cell, and its wording.
+
+DESIGN "Novelty": a fixed prompt repeats itself, so no two prompts of a dataset ask for the same thing.
+"""
+
+import hashlib
+import math
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+
+from shared.planning.mix import Cell
+from shared.questions.atlas import ATLAS_FOLDER, MOST_DOMAINS, DomainAtlas, atlas_for
+from shared.questions.content import count_content, draw_content, kinds_for
+
+WORDING_FOLDER = Path(__file__).parent / "prompts"
+SCHEMA_NAME = "questions"
+# Strict modes of both providers want every key required and none additional; neither takes a minItems above 1.
+SCHEMA: Mapping[str, object] = {
+    "type": "object",
+    "properties": {"questions": {"type": "array", "items": {"type": "string"}}},
+    "required": ["questions"],
+    "additionalProperties": False,
+}
+SHORT_BELOW_TOKENS = 60
+RICH_FROM_TOKENS = 250
+WORDS_PER_TOKEN = 0.75  # English prose in o200k; code and formulas take more tokens a word
+REASONING_TOKENS = 1024
+AVOID_ITEMS = 8
+AVOID_CHARACTERS = 100
+FIELD_CHARACTERS = 800
+
+
+@dataclass(frozen=True, slots=True)
+class PromptTuple:
+    """What one prompt asks for."""
+
+    domain: str
+    difficulty: str
+    ordinal: int
+    topic: str
+    subtopic: str
+    form: str
+    setting: str
+    content: tuple[str, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """As stored in the ledger."""
+        return asdict(self) | {"content": list(self.content)}
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """All that a provider needs to be asked."""
+
+    system: str
+    user: str
+    schema: Mapping[str, object]
+    schema_name: str
+    max_output_tokens: int
+    version: str
+
+
+def distinct_tuples(cell: Cell) -> int:
+    """How many tuples of topic, subtopic, form and setting the cell has; beyond them only the content is new."""
+    atlas = atlas_for(cell.domain)
+    return len(_leaves(atlas)) * len(atlas.forms_for(cell.difficulty)) * len(atlas.settings)
+
+
+def draw_tuple(seed: int, cell: Cell, ordinal: int) -> PromptTuple:
+    """The cell's prompt tuple number `ordinal` (from 0); pure, the same on every platform.
+
+    A round of ordinals visits every (topic, subtopic) leaf once, topics in turn, in an order shuffled by the seed. From
+    round to round a leaf changes both form and setting, and takes every pair of them once before it takes one again.
+    Different ordinals give different tuples: after `distinct_tuples` of them by their content alone.
+    """
+    atlas = atlas_for(cell.domain)
+    leaves = _leaves(atlas)
+    forms, settings = atlas.forms_for(cell.difficulty), atlas.settings
+    key = (seed, cell.domain, cell.difficulty)
+    round_, place = divmod(ordinal, len(leaves))
+    leaf = _leaf_order(key, round_)[place]
+    topic, subtopic = leaves[leaf]
+
+    cycle, pair = divmod(round_, len(forms) * len(settings))
+    block, turn = divmod(pair, len(forms))
+    # The form's turn shifts the setting too. For one form `block` alone moves it, so every pair comes up exactly once.
+    form = _shuffle(range(len(forms)), *key, "form", leaf)[turn]
+    setting = _shuffle(range(len(settings)), *key, "setting", leaf)[(block + turn) % len(settings)]
+
+    kinds = kinds_for(atlas, cell.difficulty)
+    content = draw_content(kinds, _permute(cycle, count_content(kinds), *key, "content", leaf, form, setting))
+    return PromptTuple(
+        *(cell.domain, cell.difficulty, ordinal), topic, subtopic, forms[form], settings[setting], content
+    )
+
+
+def write_prompt(tuple_: PromptTuple, *, questions: int, mean_tokens: int, avoid: Sequence[str] = ()) -> Prompt:
+    """The prompt that asks for `questions` questions of about `mean_tokens` tokens each.
+
+    The first lines are `Name: value`, one fact a line. `avoid` are questions that exist; a few, shortened, are shown.
+    """
+    guidance = atlas_for(tuple_.domain).guidance
+    facts = {
+        "Domain": tuple_.domain,
+        "Topic": tuple_.topic,
+        "Subtopic": tuple_.subtopic,
+        "Form": tuple_.form,
+        "Setting": tuple_.setting,
+        "Include": "; ".join(tuple_.content),
+        "Difficulty": tuple_.difficulty,
+        "Length": f"about {mean_tokens} tokens each",
+        "Questions": str(questions),
+    }
+    band = _band(mean_tokens)
+    parts = [
+        "\n".join(f"{name}: {one_line(value, FIELD_CHARACTERS)}" for name, value in facts.items()),
+        _wording("user").format(questions=questions),
+        _wording(band).format(
+            tokens=mean_tokens,
+            low=round(mean_tokens * 0.7),
+            high=math.ceil(mean_tokens * 1.4),
+            words=round(mean_tokens * WORDS_PER_TOKEN),
+        ),
+    ]
+    # What a domain says about rich questions, such as to bring the passage along, holds for medium ones too.
+    if advice := guidance.get("short" if band == "short" else "rich"):
+        parts.append(advice)
+    shown = [line for text in avoid[:AVOID_ITEMS] if (line := one_line(text, AVOID_CHARACTERS))]
+    if shown:
+        parts.append("\n".join(["Avoid repeating these:", *(f"- {line}" for line in shown)]))
+    return Prompt(
+        system=_wording("system"),
+        user="\n\n".join(parts),
+        schema=SCHEMA,
+        schema_name=SCHEMA_NAME,
+        max_output_tokens=max_output_tokens(questions, mean_tokens),
+        version=wording_version(),
+    )
+
+
+def max_output_tokens(questions: int, mean_tokens: int) -> int:
+    """The cap on a reply, and so the worst case that the budget holds for the call.
+
+    Twice the mean for models that run long and for JSON escapes, 30 tokens a question so that short ones have slack
+    too, and 1,024 for reasoning, which providers count as output.
+    """
+    return math.ceil(questions * (mean_tokens * 2.0 + 30)) + REASONING_TOKENS
+
+
+@cache
+def wording_version() -> str:
+    """Names the wording that a prompt was written with; any change of the prompts' or the atlas's files changes it."""
+    digest = hashlib.sha256()
+    for path in sorted([*WORDING_FOLDER.glob("*.txt"), *ATLAS_FOLDER.glob("*.yaml")]):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return f"generate-1-{digest.hexdigest()[:8]}"
+
+
+def one_line(text: str, characters: int) -> str:
+    """The text on one line and no longer than `characters`: what is injected cannot add lines to a prompt."""
+    visible = "".join(" " if unicodedata.category(char) in _BREAKING else char for char in text[: characters * 4])
+    line = " ".join(visible.split())
+    return line if len(line) <= characters else line[: characters - 1].rstrip() + "…"
+
+
+_BREAKING = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, lone surrogates, line and paragraph separators
+
+
+def _band(mean_tokens: int) -> str:
+    if mean_tokens < SHORT_BELOW_TOKENS:
+        return "short"
+    return "medium" if mean_tokens < RICH_FROM_TOKENS else "rich"
+
+
+@cache
+def _wording(name: str) -> str:
+    return (WORDING_FOLDER / f"{name}.txt").read_text(encoding="utf-8").strip()
+
+
+@lru_cache(maxsize=MOST_DOMAINS)
+def _leaves(atlas: DomainAtlas) -> tuple[tuple[str, str], ...]:
+    return tuple((topic, subtopic) for topic, subtopics in atlas.topics.items() for subtopic in subtopics)
+
+
+@lru_cache(maxsize=256)
+def _leaf_order(key: tuple[int, str, str], round_: int) -> tuple[int, ...]:
+    """One round's order of the leaves, dealt topic by topic: a short job, too, meets as many topics as it has calls."""
+    leaves = _leaves(atlas_for(key[1]))
+    hands: dict[str, list[int]] = {}
+    for leaf in _shuffle(range(len(leaves)), *key, "leaves", round_):
+        hands.setdefault(leaves[leaf][0], []).append(leaf)
+    deals = max(len(hand) for hand in hands.values())
+    return tuple(hand[deal] for deal in range(deals) for hand in hands.values() if deal < len(hand))
+
+
+def _hash(*parts: object) -> int:
+    return int.from_bytes(hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=16).digest(), "big")
+
+
+def _shuffle(items: Sequence[int], *key: object) -> list[int]:
+    return sorted(items, key=lambda item: _hash(*key, item))
+
+
+def _permute(index: int, size: int, *key: object) -> int:
+    """A keyed permutation of 0 .. size - 1: affine, since it need only be one-to-one and spread out, not secret."""
+    step = _hash(*key, "step") % size or 1
+    while math.gcd(step, size) != 1:
+        step += 1
+    return (step * index + _hash(*key, "start")) % size
