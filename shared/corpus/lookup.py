@@ -1,0 +1,96 @@
+"""What a dataset holds that could be like some texts: by hash, by shared bands, by template."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.corpus.duplicates import Known, Verdict, judge
+from shared.corpus.fingerprint import Fingerprint, fingerprint_many
+from shared.ids import DatasetId, QuestionId
+
+# How many questions of one band are looked at, newest first, and how many neighbours of one candidate are compared.
+# A fuller band is the boilerplate of a template; whoever is near in more than that shares other bands too.
+QUESTIONS_PER_BAND = 400
+NEIGHBOURS_PER_CANDIDATE = 400
+
+# Whatever their state: a discarded question still blocks its repeats.
+FIND_EXACT = text("""
+    SELECT text_hash, id FROM question
+    WHERE dataset_id = :dataset_id AND text_hash = ANY(CAST(:hashes AS bytea[]))
+""")
+
+# Per candidate, most shared bands first. The LATERAL keeps the work bounded however full a band is.
+FIND_NEIGHBOURS = text("""
+    WITH shared AS (
+        SELECT asked.candidate, found.question_id, count(*) AS bands
+        FROM unnest(CAST(:candidates AS int[]), CAST(:bands AS bigint[])) AS asked (candidate, band)
+        CROSS JOIN LATERAL (
+            SELECT question_id FROM question_band
+            WHERE dataset_id = :dataset_id AND band = asked.band
+            ORDER BY question_id DESC
+            LIMIT :per_band
+        ) AS found
+        GROUP BY asked.candidate, found.question_id
+    ), ranked AS (
+        SELECT *, row_number() OVER (PARTITION BY candidate ORDER BY bands DESC, question_id DESC) AS rank FROM shared
+    )
+    SELECT ranked.candidate, question.id, question.text
+    FROM ranked JOIN question ON question.id = ranked.question_id
+    WHERE ranked.rank <= :per_candidate
+    ORDER BY ranked.candidate, ranked.rank
+""")
+
+COUNT_TEMPLATES = text("""
+    SELECT asked.template_hash, found.questions
+    FROM unnest(CAST(:templates AS bigint[])) AS asked (template_hash)
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS questions FROM (
+            SELECT 1 FROM question
+            WHERE dataset_id = :dataset_id AND question.template_hash = asked.template_hash
+            LIMIT :template_cap
+        ) AS alike
+    ) AS found
+    WHERE found.questions > 0
+""")
+
+
+async def find_duplicates(conn: AsyncConnection, dataset_id: DatasetId, texts: Sequence[str]) -> list[Verdict]:
+    """Would these be admitted? One verdict per text, compared with the dataset and the texts before it; only reads."""
+    prints = fingerprint_many(texts)
+    return judge(texts, prints, await find_known(conn, dataset_id, prints))
+
+
+async def find_known(
+    conn: AsyncConnection, dataset_id: DatasetId, prints: Sequence[Fingerprint], template_cap: int | None = None
+) -> Known:
+    """What the dataset holds that could be like the candidates."""
+    exact = await find_exact(conn, dataset_id, [its.text_hash for its in prints])
+    asked = [(place, band) for place, its in enumerate(prints) if its.text_hash not in exact for band in its.bands]
+    neighbours: list[list[QuestionId]] = [[] for _ in prints]
+    texts: dict[QuestionId, str] = {}
+    rows = await conn.execute(
+        FIND_NEIGHBOURS,
+        {
+            "dataset_id": dataset_id,
+            "candidates": [place for place, _ in asked],
+            "bands": [band for _, band in asked],
+            "per_band": QUESTIONS_PER_BAND,
+            "per_candidate": NEIGHBOURS_PER_CANDIDATE,
+        },
+    )
+    for place, question_id, question_text in rows:
+        neighbours[place].append(question_id)
+        texts[question_id] = question_text
+    templates: dict[int, int] = {}
+    if template_cap is not None:
+        hashes = list({its.template_hash for its in prints})
+        counted = {"dataset_id": dataset_id, "templates": hashes, "template_cap": template_cap}
+        templates = {row.template_hash: row.questions for row in await conn.execute(COUNT_TEMPLATES, counted)}
+    return Known(exact, neighbours, texts, templates)
+
+
+async def find_exact(conn: AsyncConnection, dataset_id: DatasetId, hashes: Sequence[bytes]) -> dict[bytes, QuestionId]:
+    """The questions with one of these text hashes."""
+    rows = await conn.execute(FIND_EXACT, {"dataset_id": dataset_id, "hashes": list(hashes)})
+    return {bytes(text_hash): QuestionId(question_id) for text_hash, question_id in rows}
