@@ -1,0 +1,66 @@
+"""OpenAI and all that speak its Chat Completions: vLLM, Ollama, LM Studio."""
+
+import asyncio
+from typing import Any
+
+import httpx2
+from openai import APIConnectionError, APIStatusError, AsyncOpenAI, DefaultAioHttpClient
+
+from shared.llm.failures import reply_from_broken_connection, reply_from_error, reply_from_reading
+from shared.llm.headers import read_openai_rate
+from shared.llm.provider import LLMReply, LLMRequest, Outcome
+from shared.llm.reading import read_reply
+
+CONNECT_SECONDS = 10.0
+
+
+class OpenAIProvider:
+    """Calls `chat.completions.create` with a strict JSON schema."""
+
+    name = "openai"
+
+    def __init__(self, api_key: str, base_url: str | None) -> None:
+        # The whole call is timed by asyncio.timeout below; the SDK must not retry, or attempts escape the ledger.
+        self._client = AsyncOpenAI(
+            api_key=api_key,
+            base_url=base_url or "https://api.openai.com/v1",
+            max_retries=0,
+            timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
+            http_client=DefaultAioHttpClient(),
+        )
+        self._create = self._client.chat.completions.with_raw_response.create
+        # OpenAI's reasoning models refuse `max_tokens`; servers behind an own base_url often know only that.
+        self._limit_name = "max_tokens" if base_url else "max_completion_tokens"
+
+    async def complete(self, request: LLMRequest) -> LLMReply:
+        """Send the request once."""
+        body: dict[str, Any] = {
+            self._limit_name: request.max_output_tokens,
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": request.schema_name, "strict": True, "schema": request.schema},
+            },
+        }
+        try:
+            async with asyncio.timeout(request.timeout_seconds):
+                answer = await self._create(
+                    model=request.model,
+                    messages=[{"role": "system", "content": request.system}, {"role": "user", "content": request.user}],
+                    extra_headers={"X-Client-Request-Id": str(request.call_id)},
+                    # Merged as it is: the SDK would walk the schema against its types on every call.
+                    extra_body=body,
+                )
+        except TimeoutError:
+            return LLMReply(Outcome.TIMEOUT, detail=f"no answer in {request.timeout_seconds:g} s")
+        except APIStatusError as error:
+            response = error.response
+            return reply_from_error(response.status_code, response.headers, response.content, read_openai_rate)
+        except (APIConnectionError, httpx2.HTTPError) as error:
+            return reply_from_broken_connection(error)
+        content = answer.http_response.content
+        reading = read_reply(self.name, content)
+        return reply_from_reading(answer.status_code, answer.headers, content, reading, read_openai_rate)
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self._client.close()
