@@ -36,9 +36,12 @@ def main() -> int:
 
             bring_up(load_settings(), arguments.workers, _say)
             return 0
-        from local.demo import run_demo
+        from rich.console import Console
 
-        return run_demo(load_settings(), arguments)
+        from local.demo import DemoOptions, run_demo
+
+        options = DemoOptions(arguments.questions, arguments.real, arguments.yes, arguments.workers)
+        return run_demo(load_settings(), options, Console())
     except LocalProblem as problem:
         print(problem.detail, file=sys.stderr)
         return PROBLEM_EXIT_CODE

@@ -5,15 +5,20 @@ Single-threaded on purpose: children are tied to the life of the thread that sta
 
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import TypeVar
 
 from local.process import Command, LocalProblem, start_tethered
 from local.usage import Usage, usage_of
+
+T = TypeVar("T")
 
 TICK_SECONDS = 0.1
 SAMPLE_SECONDS = 1.0
@@ -116,6 +121,21 @@ class Supervisor:
             self._raise_if_stopped()
             self.tick()
             time.sleep(TICK_SECONDS)
+
+    def run_beside(self, work: Callable[[], T]) -> T:
+        """Keep everything alive while `work` runs in a thread; its result or exception. Raises Stopped on request."""
+        done: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                done.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - raised again in the main thread
+                done.set_exception(error)
+
+        # The work is the thread, not the supervising: children live no longer than the thread that starts them.
+        threading.Thread(target=run, daemon=True).start()
+        self.watch(done.done)
+        return done.result()
 
     def tick(self) -> None:
         """Look after every child once."""
