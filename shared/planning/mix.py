@@ -93,7 +93,7 @@ class Mix:
         if any(total < 0 for total in self.domains.values()) or any(least < 0 for least in self.minimum.values()):
             raise ValueError("totals and minimums are not negative")
         # The planner divides by the sum, so only a grossly wrong one is a mistake.
-        if abs(sum(d.token_share for d in self.difficulties.values()) - 1) > Decimal("1e-6"):
+        if abs(sum((each.token_share for each in self.difficulties.values()), Decimal(-1))) > Decimal("1e-6"):
             raise ValueError("the token shares do not add up to 1")
         if not self.minimum.keys() <= self.difficulties.keys():
             raise ValueError("a minimum is set for an unknown difficulty")

@@ -1,0 +1,208 @@
+"""From fractional to whole counts: the integer program of the planner.
+
+The floats of the solver only propose. What it proposes is judged in exact fractions, and beside it stands a plain
+rounding that needs no solver.
+"""
+
+from fractions import Fraction
+
+import numpy as np
+
+from shared.planning.ideal import Counts, Problem, find_deviation, find_ideal
+from shared.planning.mix import Scope
+from shared.planning.program import Columns, Floats, Program
+
+# Deviations that differ by less than this part of all tokens count as equal.
+_EQUAL = 1e-8
+# A deviation of this part of all tokens is good enough where own means in many cells make a proof of the best dear.
+_GOOD = 1e-7
+# What a plan far from the ideal has to gain, again as a part of all tokens, if no nearer one is found that gains it.
+_WORTH = 1e-6
+# First look this many questions around the fractional counts: with own means in many cells a good plan is there.
+_NEAR = 2
+# Up to this many free choices the search may take its time; beyond, even a first look has enough of them to combine.
+_FEW = 16
+_NODES_FEW = 400
+_NODES_MANY = 20
+_NODES_NEAR = 200
+# Of whole numbers that serve equally well, the first in the order of the names gets the odd question.
+_FIRST = 1e-5
+
+
+def find_targets(problem: Problem, scope: Scope) -> Counts:
+    """Whole counts with exact totals whose token split is closest to the shares (`Problem.deviation`).
+
+    Scope `domain` rounds each count of each domain's own ideal up or down; scope `global` may move all of them. Among
+    equally close ones, those near to the ideal. The lower bounds must fit into the totals.
+    """
+    search = _Search(problem, scope)
+    plain = _round_plainly(problem, search.reference)
+    counts = search.run(plain)
+    if counts is None or not problem.is_met_by(counts):
+        return plain
+    closer = problem.deviation(counts) <= problem.deviation(plain) + Fraction(search.equal)
+    return counts if closer else plain
+
+
+class _Search:
+    """One problem in the solver's terms. Domains with equal means form a group: only its sums move the split."""
+
+    def __init__(self, problem: Problem, scope: Scope) -> None:
+        self.problem = problem
+        self.scope = scope
+        groups: dict[tuple[Fraction, ...], list[int]] = {}
+        for d, means in enumerate(problem.means):
+            groups.setdefault(means, []).append(d)
+        self.groups = list(groups.values())
+        self.means = np.array([[float(mean) for mean in means] for means in groups])
+        # The solver counts tokens in the dearest question: its tolerances are made for numbers around 1.
+        self.unit = float(self.means.max())
+        self.shares = np.array([float(share) for share in problem.shares])
+        self.totals = np.array(problem.totals, dtype=np.float64)
+        self.lower = np.array(problem.lower, dtype=np.float64)
+        self.upper = np.where(self.shares > 0, np.inf, self.lower)
+        self.reference = find_ideal(problem)
+        self.equal = _EQUAL * self._tokens(self.reference)
+        if scope is Scope.DOMAIN:
+            self.lower, self.upper = np.floor(self.reference), np.ceil(self.reference)
+        else:
+            self.reference = self._give_way()
+
+    def run(self, plain: Counts) -> Counts | None:
+        best = self._sums(np.array(plain, dtype=np.float64))
+        few = len(self.groups) * (len(self.shares) - 1) <= _FEW
+        tokens = self._tokens(self.reference)
+        if len(self.groups) > 1:
+            best = self._closer(best, _NEAR, few=few)
+            if not few or self._exact(best) <= _GOOD * tokens or self.scope is Scope.DOMAIN:
+                return self._round(self._stay_near(limit=None, sums=best))
+        found = self._closer(best, None, few=few)
+        limit = float(self._exact(found)) + self.equal
+        near = self._stay_near(limit=limit, sums=None)
+        if near is None:
+            worth = self._exact(best) - self._exact(found) > _WORTH * tokens
+            near = self._stay_near(limit=None, sums=found if worth else best)
+        return self._round(near)
+
+    def _closer(self, sums: Floats, reach: int | None, *, few: bool) -> Floats:
+        """The group sums, or closer ones if the solver finds any."""
+        found = self._find_sums(reach, nodes=_NODES_FEW if few else _NODES_MANY)
+        return found if found is not None and self._exact(found) < self._exact(sums) else sums
+
+    def _tokens(self, counts: Floats) -> float:
+        return float((self._sums(counts) * self.means).sum())
+
+    def _sums(self, counts: Floats) -> Floats:
+        return np.array([counts[members].sum(axis=0) for members in self.groups])
+
+    def _exact(self, sums: Floats) -> Fraction:
+        """The deviation of whole group sums, without float error."""
+        means = [self.problem.means[members[0]] for members in self.groups]
+        return find_deviation(_whole(sums), means, self.problem.shares)
+
+    def _program(self, *, whole: bool) -> tuple[Program, Columns, Columns, Columns]:
+        """A program with the counts per cell, their sums per group, and each difficulty's tokens over its share."""
+        program = Program()
+        cells = program.add_columns(self.lower.shape, self.lower, self.upper, whole=False)
+        sums = program.add_columns(self.means.shape, self._sums(self.lower), self._sums(self.upper), whole=whole)
+        over = program.add_columns(self.shares.shape, 0.0, np.inf, whole=False)
+        for row, total in zip(cells, self.totals, strict=True):
+            program.add_row(row, 1.0, total, total)
+        for group, members in zip(sums, self.groups, strict=True):
+            for k, column in enumerate(group):
+                program.add_row([*cells[members, k], column], [*([1.0] * len(members)), -1.0], 0.0, 0.0)
+        for k, share in enumerate(self.shares):
+            weights = self.means / self.unit * ((np.arange(len(self.shares)) == k) - share)
+            program.add_row([*sums.ravel(), over[k]], [*weights.ravel(), -1.0], -np.inf, 0.0)
+        return program, cells, sums, over
+
+    def _give_way(self) -> Floats:
+        """The fractional counts closest to the shares over the whole mix, and among those near to the ideal."""
+        limit = self._deviation(self.reference)
+        if limit <= self.equal:
+            return self.reference
+        program, _, _, over = self._program(whole=False)
+        # Tokens over the shares equal those under them: half of the deviation.
+        program.set_cost(over, 2.0)
+        solution = program.solve()
+        if solution is None:
+            return self.reference
+        near = self._stay_near(limit=float(2 * solution[over].sum()) * self.unit + self.equal, sums=None, whole=False)
+        return self.reference if near is None else near
+
+    def _deviation(self, counts: Floats) -> float:
+        tokens = (self._sums(counts) * self.means).sum(axis=0)
+        return float(np.abs(tokens - self.shares * tokens.sum()).sum())
+
+    def _find_sums(self, reach: int | None, nodes: int) -> Floats | None:
+        program, _, sums, over = self._program(whole=True)
+        if reach is not None:
+            for column, middle in zip(sums.ravel(), self._sums(self.reference).ravel(), strict=True):
+                program.add_row([column], 1.0, np.floor(middle) - reach, np.ceil(middle) + reach)
+        program.set_cost(over, 2.0)
+        solution = program.solve(gap=self.equal / self.unit, nodes=nodes)
+        return None if solution is None else np.rint(solution[sums])
+
+    def _stay_near(self, *, limit: float | None, sums: Floats | None, whole: bool = True) -> Floats | None:
+        program, cells, columns, over = self._program(whole=whole)
+        if limit is not None:
+            program.add_row(over, 2.0, -np.inf, limit / self.unit)
+        if sums is not None:
+            for column, value in zip(columns.ravel(), sums.ravel(), strict=True):
+                program.add_row([column], 1.0, value, value)
+        away = program.add_columns(cells.shape, 0.0, np.inf, whole=False)
+        farthest = program.add_columns((1,), 0.0, np.inf, whole=False)
+        for d, total in enumerate(self.totals):
+            for k in range(len(self.shares)):
+                program.add_row([cells[d, k], away[d, k]], [1.0, -1.0], -np.inf, self.reference[d, k])
+                program.add_row([cells[d, k], away[d, k]], [1.0, 1.0], self.reference[d, k], np.inf)
+                program.add_row([away[d, k], farthest[0]], [1.0, -max(total, 1.0)], -np.inf, 0.0)
+        program.set_cost(away, 1.0)
+        program.set_cost(farthest, self.totals.sum())
+        solution = program.solve(nodes=_NODES_NEAR)
+        return None if solution is None else solution[cells]
+
+    def _round(self, near: Floats | None) -> Counts | None:
+        """Whole counts beside the fractional ones that keep the totals and the sums of the groups."""
+        if near is None:
+            return None
+        program = Program()
+        base = np.clip(np.floor(near + 1e-6), self.lower, self.upper)
+        rest = np.clip(near - base, 0.0, 1.0)
+        order = np.arange(base.size).reshape(base.shape)
+        up = program.add_columns(base.shape, 0.0, np.minimum(1.0, self.upper - base), whole=True)
+        more = program.add_columns(base.shape, 0.0, np.maximum(0.0, self.upper - base - 1.0), whole=True)
+        less = program.add_columns(base.shape, 0.0, base - self.lower, whole=True)
+        program.set_cost(up, 1.0 - 2.0 * rest + _FIRST * order)
+        program.set_cost(more, 4.0)
+        program.set_cost(less, 4.0)
+        for d, total in enumerate(self.totals):
+            missing = total - base[d].sum()
+            program.add_row(
+                [*up[d], *more[d], *less[d]], np.repeat([1.0, 1.0, -1.0], len(self.shares)), missing, missing
+            )
+        for members in self.groups:
+            wanted = np.rint(near[members].sum(axis=0)) - base[members].sum(axis=0)
+            for k, missing in enumerate(wanted):
+                columns = [*up[members, k], *more[members, k], *less[members, k]]
+                program.add_row(columns, np.repeat([1.0, 1.0, -1.0], len(members)), missing, missing)
+        solution = program.solve()
+        if solution is None:
+            return None
+        return _whole(base + solution[up] + solution[more] - solution[less])
+
+
+def _whole(counts: Floats) -> Counts:
+    return tuple(tuple(int(count) for count in row) for row in np.rint(counts))
+
+
+def _round_plainly(problem: Problem, reference: Floats) -> Counts:
+    """Each domain by itself: everything down, then the largest remainders up until the total is met."""
+    rows: list[tuple[int, ...]] = []
+    for total, shares_row, lower in zip(problem.totals, reference, problem.lower, strict=True):
+        counts = [max(least, int(np.floor(value))) for value, least in zip(shares_row, lower, strict=True)]
+        by_rest = sorted(range(len(counts)), key=lambda k: counts[k] - float(shares_row[k]))
+        for step in range(total - sum(counts)):
+            counts[by_rest[step % len(counts)]] += 1
+        rows.append(tuple(counts))
+    return tuple(rows)
