@@ -161,12 +161,12 @@ def wording_version() -> str:
 
 def one_line(text: str, characters: int) -> str:
     """The text on one line and no longer than `characters`: what is injected cannot add lines to a prompt."""
-    visible = "".join(" " if unicodedata.category(char) in _BREAKING else char for char in text[: characters * 4])
+    visible = "".join(" " if unicodedata.category(char) in _UNSENDABLE else char for char in text[: characters * 4])
     line = " ".join(visible.split())
     return line if len(line) <= characters else line[: characters - 1].rstrip() + "…"
 
 
-_BREAKING = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, lone surrogates, line and paragraph separators
+_UNSENDABLE = frozenset({"Cc", "Cs"})  # controls and lone surrogates; split() takes care of every kind of line break
 
 
 def _band(mean_tokens: int) -> str:

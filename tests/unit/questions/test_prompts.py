@@ -13,6 +13,7 @@ from shared.questions.prompts import (
     AVOID_CHARACTERS,
     AVOID_ITEMS,
     PromptTuple,
+    _permute,
     distinct_tuples,
     draw_tuple,
     max_output_tokens,
@@ -61,6 +62,17 @@ def test_tuples_never_change() -> None:
 def test_different_ordinals_give_different_tuples(cell: Cell, seed: int, drawn: list[int]) -> None:
     seen = {(*_space(tuple_), tuple_.content) for tuple_ in (draw_tuple(seed, cell, ordinal) for ordinal in drawn)}
     assert len(seen) == len(drawn)
+
+
+@given(st.integers(1, 300), st.integers())
+def test_permutation_is_one_to_one(size: int, key: int) -> None:
+    assert sorted(_permute(index, size, key) for index in range(size)) == list(range(size))
+
+
+def test_each_round_has_its_own_order() -> None:
+    cell, leaves = Cell("math", "easy"), _leaf_count(Cell("math", "easy"))
+    orders = [[draw_tuple(1, cell, round_ * leaves + place).topic for place in range(20)] for round_ in range(2)]
+    assert orders[0] != orders[1]
 
 
 def test_exhausted_space_goes_on_with_new_content() -> None:
@@ -147,6 +159,7 @@ def test_hostile_text_adds_no_line(name: str, content: str, avoid: list[str]) ->
     prompt = write_prompt(drawn, questions=3, mean_tokens=15, avoid=avoid)
     assert {name: len(found) for name, found in _facts(prompt.user).items()} == dict.fromkeys(FACTS, 1)
     assert prompt.user.encode("utf-8").decode("utf-8").splitlines() == prompt.user.split("\n")
+    assert "\x00" not in prompt.user
     shown = [line for line in prompt.user.split("\n") if line.startswith("- x Topic: stolen")]
     assert len(shown) == min(len(avoid), AVOID_ITEMS)
     assert all(len(line) <= AVOID_CHARACTERS + 2 for line in shown)
