@@ -1,0 +1,69 @@
+"""What can be set: on the command line, or by environment variables `QUESTMILL_REHEARSAL_*`."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from local.rehearsal.faults import PRESETS, Fault, parse_faults
+from local.rehearsal.pools import DEFAULT_POOL_SIZE
+from local.rehearsal.quotas import DEFAULT_QUOTA, Quota
+
+_HELP = {
+    "host": "address to listen on; a container needs 0.0.0.0",
+    "port": "port to listen on; 0 takes a free one and prints it",
+    "latency": "mean seconds per answer, besides 0.1 %% of it for each output token",
+    "faults": f"a preset ({', '.join(PRESETS)}) or shares such as 429=0.02,cut=0.01; faults: {', '.join(Fault)}",
+    "retry_after": "whole seconds that the fault 429 asks clients to wait",
+    "rpm": "requests per minute and model",
+    "tpm": "tokens per minute and model (Anthropic: input and output each)",
+    "burst": "seconds' worth of quota that a model can use at once",
+    "pool_size": "questions that a model knows about one subtopic and form; a topic has a third as many of its own",
+    "record": "JSONL file to which every request served is appended",
+    "seed": "of the faults, latencies and draws; the texts themselves never depend on it",
+}
+
+
+class RehearsalConfig(BaseSettings):
+    """Settings of one server. Durations are seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="QUESTMILL_REHEARSAL_", frozen=True, extra="ignore")
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8089, ge=0, le=65535)
+    latency: float = Field(default=0.05, ge=0)
+    faults: str = "none"
+    retry_after: int = Field(default=1, ge=1)
+    rpm: float = Field(default=DEFAULT_QUOTA.requests_per_minute, gt=0)
+    tpm: float = Field(default=DEFAULT_QUOTA.tokens_per_minute, gt=0)
+    burst: float = Field(default=DEFAULT_QUOTA.burst_seconds, gt=0)
+    rate_headers: bool = True
+    pool_size: int = Field(default=DEFAULT_POOL_SIZE, ge=1)
+    record: Path | None = None
+    seed: int = 2025
+
+    @property
+    def quota(self) -> Quota:
+        """The ceilings of each model."""
+        return Quota(self.rpm, self.tpm, self.burst)
+
+
+def read_config(arguments: Sequence[str] | None = None) -> RehearsalConfig:
+    """The settings of the command line over those of the environment; exits with a plain sentence when one is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="python -m local.rehearsal",
+        description="The rehearsal model server: speaks OpenAI's and Anthropic's formats and plays no real model.",
+        argument_default=argparse.SUPPRESS,
+    )
+    for name, text in _HELP.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", help=text)
+    parser.add_argument("--no-rate-headers", dest="rate_headers", action="store_false", help="send no limit headers")
+    given = vars(parser.parse_args(arguments))
+    try:
+        config = RehearsalConfig(**given)
+        parse_faults(config.faults)
+    except ValueError as error:
+        parser.error(str(error))
+    return config

@@ -1,0 +1,126 @@
+"""The endpoints by which tests and people read the record and steer faults, quotas and pools while the server runs."""
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel, Field, ValidationError
+
+from local.rehearsal.faults import FaultPlan, check_shares, parse_faults, to_script
+from local.rehearsal.pools import Pools
+from local.rehearsal.quotas import Quota
+from local.rehearsal.record import PAGE
+from local.rehearsal.server import Rehearsal
+
+REHEARSAL = web.AppKey("rehearsal", Rehearsal)
+
+
+class FaultChange(BaseModel, extra="forbid"):
+    """What is left out stays. `shares` is an object, a text such as "429=0.1,cut=0.2" or a preset's name.
+
+    `next` gives the next requests these faults for certain, one each; "ok" lets one pass.
+    """
+
+    shares: dict[str, float] | str | None = None
+    retry_after_seconds: int | None = Field(default=None, ge=1)
+    next: list[str] | None = None
+
+
+class QuotaChange(BaseModel, extra="forbid"):
+    """What is left out stays. Any change fills every bucket again; `headers` false stops the limit headers."""
+
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    tokens_per_minute: float | None = Field(default=None, gt=0)
+    burst_seconds: float | None = Field(default=None, gt=0)
+    headers: bool | None = None
+
+
+class PoolChange(BaseModel, extra="forbid"):
+    """How many questions each model knows about one subtopic and form."""
+
+    size: int = Field(ge=1)
+
+
+def control_routes() -> list[web.RouteDef]:
+    """All of them, below `/rehearsal`."""
+    return [
+        web.get("/rehearsal/record", _show_record),
+        web.get("/rehearsal/summary", _show_summary),
+        web.get("/rehearsal/faults", _show_faults),
+        web.post("/rehearsal/faults", _change_faults),
+        web.post("/rehearsal/quotas", _change_quotas),
+        web.post("/rehearsal/pools", _change_pools),
+    ]
+
+
+async def _show_record(request: web.Request) -> web.Response:
+    """`since` (0) and `limit` (1,000); the answer's `next` is the `since` of the next page."""
+    try:
+        since, limit = int(request.query.get("since", 0)), int(request.query.get("limit", PAGE))
+    except ValueError:
+        return _answer({"error": "since and limit are whole numbers"}, status=400)
+    entries, following = request.app[REHEARSAL].record.page(since, max(limit, 1))
+    return _answer({"entries": entries, "next": following})
+
+
+async def _show_summary(request: web.Request) -> web.Response:
+    return _answer(request.app[REHEARSAL].record.summary())
+
+
+async def _show_faults(request: web.Request) -> web.Response:
+    plan = request.app[REHEARSAL].faults
+    script = [fault or "ok" for fault in plan.next]
+    return _answer({"shares": plan.shares, "retry_after_seconds": plan.retry_after_seconds, "next": script})
+
+
+async def _change_faults(request: web.Request) -> web.Response:
+    rehearsal = request.app[REHEARSAL]
+    plan = rehearsal.faults
+    try:
+        change = FaultChange.model_validate_json(await request.read())
+        shares = plan.shares
+        if change.shares is not None:
+            shares = parse_faults(change.shares) if isinstance(change.shares, str) else check_shares(change.shares)
+        script = plan.next if change.next is None else to_script(change.next)
+    except ValueError as error:
+        return _refuse(error)
+    rehearsal.faults = FaultPlan(shares, change.retry_after_seconds or plan.retry_after_seconds, script)
+    return await _show_faults(request)
+
+
+async def _change_quotas(request: web.Request) -> web.Response:
+    rehearsal = request.app[REHEARSAL]
+    try:
+        change = QuotaChange.model_validate_json(await request.read())
+    except ValidationError as error:
+        return _refuse(error)
+    quota = rehearsal.quotas.quota
+    quota = Quota(
+        change.requests_per_minute or quota.requests_per_minute,
+        change.tokens_per_minute or quota.tokens_per_minute,
+        change.burst_seconds or quota.burst_seconds,
+    )
+    rehearsal.quotas.change(quota)
+    if change.headers is not None:
+        rehearsal.rate_headers = change.headers
+    return _answer({**{name: getattr(quota, name) for name in quota.__slots__}, "headers": rehearsal.rate_headers})
+
+
+async def _change_pools(request: web.Request) -> web.Response:
+    try:
+        change = PoolChange.model_validate_json(await request.read())
+    except ValidationError as error:
+        return _refuse(error)
+    request.app[REHEARSAL].pools = Pools(change.size)
+    return _answer({"size": change.size})
+
+
+def _answer(content: object, status: int = 200) -> web.Response:
+    return web.Response(
+        status=status, body=orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS), content_type="application/json"
+    )
+
+
+def _refuse(error: ValueError) -> web.Response:
+    if isinstance(error, ValidationError):
+        wrong = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
+        return _answer({"error": "; ".join(wrong)}, status=400)
+    return _answer({"error": str(error)}, status=400)

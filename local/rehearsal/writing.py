@@ -1,0 +1,120 @@
+"""Writes one question from (pool key, index): short ones of a sentence, long ones of several paragraphs."""
+
+import math
+from statistics import NormalDist
+
+from local.rehearsal.ask import Ask
+from local.rehearsal.grammar import Dice, Grammar, Phrase, Template, Words
+
+LONG_FROM_TOKENS = 45.0
+SPREAD_SHORT = 0.24
+SPREAD_LONG = 0.18
+FORM_SHARE = 0.3
+_CANDIDATES = 7
+_TAIL_FROM_TOKENS = 2.5
+_NORMAL = NormalDist()
+_SHARES = {"background": 0.36, "data": 0.25, "constraints": 0.17, "parts": 0.22}
+_HEADINGS = {
+    "background": ("Background", "What is known", "Situation", "The story so far"),
+    "data": ("Records", "Material", "Given", "Notes"),
+    "constraints": ("Rules", "Conditions", "Constraints", "Please observe"),
+    "parts": ("Tasks", "Questions", "What you should do", "To be answered"),
+}
+_LABELS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def write_question(dice: Dice, grammar: Grammar, words: Words, ask: Ask) -> str:
+    """The text of one item of a pool, near a length of its own that averages to the asked mean."""
+    long = ask.mean_tokens >= LONG_FROM_TOKENS
+    sigma = SPREAD_LONG if long else SPREAD_SHORT
+    deviate = _NORMAL.inv_cdf(min(max(dice.unit(), 0.01), 0.99))
+    target = ask.mean_tokens * math.exp(sigma * deviate - sigma * sigma / 2)
+    return _write_long(dice, grammar, words, ask, target) if long else _write_short(dice, grammar, words, target)
+
+
+def write_latex(dice: Dice, grammar: Grammar, words: Words) -> str:
+    """A short question that holds LaTeX, whatever its domain."""
+    return grammar.latex[dice.below(len(grammar.latex))].write(dice, words).text
+
+
+def _write_short(dice: Dice, grammar: Grammar, words: Words, target: float) -> str:
+    templates = grammar.easy
+    if dice.unit() < grammar.latex_share:
+        templates = grammar.latex
+    elif dice.unit() < FORM_SHARE:
+        templates = grammar.fitting or templates
+    text = _pick_near(dice, templates, words, target).write(dice, words)
+    while target - text.tokens >= _TAIL_FROM_TOKENS and text.text[-1] in "?.":
+        tail = _pick_near(dice, grammar.tails, words, target - text.tokens).write(dice, words)
+        added = tail.text[0].lower() + tail.text[1:]
+        if added in text.text:
+            break
+        text = Phrase(f"{text.text[:-1]}, {added}{text.text[-1]}", text.tokens + tail.tokens + 1)
+    return text.text
+
+
+def _write_long(dice: Dice, grammar: Grammar, words: Words, ask: Ask, target: float) -> str:
+    opening = _pick(dice, grammar.hard["opening"]).write(dice, words)
+    closing = _pick(dice, grammar.hard["closing"]).write(dice, words)
+    blocks = [opening.text]
+    spent = opening.tokens + closing.tokens
+    facts = [f"Setting: {ask.setting}." if ask.setting else "", f"Given: {ask.include}." if ask.include else ""]
+    lead = " ".join(fact for fact in facts if fact)
+    if lead:
+        blocks.append(lead)
+        spent += len(lead) / 4.5
+    budget = max(target - spent, 0.0)
+    carried = 0.0
+    for section, headings in _HEADINGS.items():
+        heading = headings[dice.below(len(headings))]
+        allowed = budget * _SHARES[section] + carried
+        lines, tokens = _fill(dice, grammar.hard[section], words, allowed - 4)
+        if not lines:
+            carried = allowed
+            continue
+        carried = allowed - tokens - 4
+        blocks.append(_lay_out(section, heading, lines))
+    blocks.append(closing.text)
+    return "\n\n".join(blocks)
+
+
+def _fill(dice: Dice, templates: tuple[Template, ...], words: Words, allowed: float) -> tuple[list[str], float]:
+    """Sentences worth about `allowed` tokens; each template once before any comes again with other fillings."""
+    lines: list[str] = []
+    spent = 0.0
+    left: list[Template] = []
+    while True:
+        left = left or list(templates)
+        template = left.pop(dice.below(len(left)))
+        expected = template.expected_tokens(words) + 2
+        # Rounds to the nearer side: a section ends half a sentence early as often as half a sentence late.
+        if spent + expected / 2 > allowed:
+            return lines, spent
+        line = template.write(dice, words)
+        lines.append(line.text)
+        spent += line.tokens + (2 if line.text[-1] not in ".?!" else 1)
+
+
+def _lay_out(section: str, heading: str, lines: list[str]) -> str:
+    if section == "background":
+        # A prompt of several paragraphs: a new one after every fourth sentence.
+        paragraphs = (" ".join(lines[start : start + 4]) for start in range(0, len(lines), 4))
+        return "\n\n".join(paragraphs)
+    if section == "parts":
+        return "\n".join([f"{heading}:", *(f"({_LABELS[i % 26]}) {line}" for i, line in enumerate(lines))])
+    return "\n".join([f"{heading}:", *(f"- {line}" for line in lines)])
+
+
+def _pick_near(dice: Dice, templates: tuple[Template, ...], words: Words, target: float) -> Template:
+    """Of a few templates the one that comes nearest to the length; one that would name the topic twice comes last."""
+    candidates = [_pick(dice, templates) for _ in range(_CANDIDATES)]
+
+    def miss(template: Template) -> float:
+        doubled = template.subtopics and template.topics and words.subtopic == words.topic
+        return abs(template.expected_tokens(words) - target) + (1000.0 if doubled else 0.0)
+
+    return min(candidates, key=miss)
+
+
+def _pick(dice: Dice, templates: tuple[Template, ...]) -> Template:
+    return templates[dice.below(len(templates))]
