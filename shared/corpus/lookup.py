@@ -10,9 +10,9 @@ from shared.corpus.fingerprint import Fingerprint, fingerprint_many
 from shared.ids import DatasetId, QuestionId
 
 # How many questions of one band are looked at, newest first, and how many neighbours of one candidate are compared.
-# A fuller band is the boilerplate of a template; whoever is near in more than that shares other bands too.
+# A fuller band is the boilerplate of a template: what is near in more than that shares an emptier band too.
 QUESTIONS_PER_BAND = 400
-NEIGHBOURS_PER_CANDIDATE = 400
+NEIGHBOURS_PER_CANDIDATE = 100
 
 # Whatever their state: a discarded question still blocks its repeats.
 FIND_EXACT = text("""
@@ -20,20 +20,23 @@ FIND_EXACT = text("""
     WHERE dataset_id = :dataset_id AND text_hash = ANY(CAST(:hashes AS bytea[]))
 """)
 
-# Per candidate, most shared bands first. The LATERAL keeps the work bounded however full a band is.
+# The LATERAL keeps the work bounded however full a band is. Who shares many bands comes first, and a band counts for
+# less the more questions share it.
 FIND_NEIGHBOURS = text("""
     WITH shared AS (
-        SELECT asked.candidate, found.question_id, count(*) AS bands
+        SELECT asked.candidate, found.question_id, sum(CAST(1 AS float8) / found.questions) AS weight
         FROM unnest(CAST(:candidates AS int[]), CAST(:bands AS bigint[])) AS asked (candidate, band)
         CROSS JOIN LATERAL (
-            SELECT question_id FROM question_band
-            WHERE dataset_id = :dataset_id AND band = asked.band
-            ORDER BY question_id DESC
-            LIMIT :per_band
+            SELECT question_id, count(*) OVER () AS questions FROM (
+                SELECT question_id FROM question_band
+                WHERE dataset_id = :dataset_id AND band = asked.band
+                ORDER BY question_id DESC
+                LIMIT :per_band
+            ) AS newest
         ) AS found
         GROUP BY asked.candidate, found.question_id
     ), ranked AS (
-        SELECT *, row_number() OVER (PARTITION BY candidate ORDER BY bands DESC, question_id DESC) AS rank FROM shared
+        SELECT *, row_number() OVER (PARTITION BY candidate ORDER BY weight DESC, question_id DESC) AS rank FROM shared
     )
     SELECT ranked.candidate, question.id, question.text
     FROM ranked JOIN question ON question.id = ranked.question_id
