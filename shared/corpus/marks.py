@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from shared.corpus.normalise import fold_characters, unwrap
 from shared.corpus.number_words import NUMBER_WORDS, TENS, UNITS
 
+_LETTER = r"[^\W\d_\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u2089]"  # Python takes superscripts for letters
 _TOKEN = re.compile(
-    r"""(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d+(?:\.\d+)?)(?P<nth>(?:st|nd|rd|th)\b)?
+    rf"""(?P<number>\d{{1,3}}(?:,\d{{3}})+(?:\.\d+)?(?!\d)|\d+(?:\.\d+)?)(?P<nth>(?:st|nd|rd|th)\b)?
     | (?P<command>\\[A-Za-z]+)
-    | (?P<word>[^\W\d_]+(?:'[^\W\d_]+)*)
+    | (?P<word>{_LETTER}+(?:'{_LETTER}+)*)
     | (?P<symbol>[^\s_])""",
     re.VERBOSE,
 )
@@ -20,6 +21,7 @@ _OPERATORS = frozenset("^%\N{DEGREE SIGN}&@#\\")
 _OPERATOR_CATEGORIES = frozenset({"Sm", "Sc", "No"})  # mathematical and currency symbols, superscripts
 _AMBIGUOUS_OPERANDS = frozenset("()[]{}*")
 _QUOTES = frozenset("\"'")
+_ONE_LETTER_WORDS = frozenset("aAI")
 # Capitals of these say nothing.
 _FUNCTION_WORDS = frozenset(
     "a an the of and or in on at to for from by with as is are was were be do does did i you he she it we they that "  # noqa: SIM905 - read as a line
@@ -131,7 +133,7 @@ def _is_operand(token: _Token) -> bool:
     written = token[0]
     if token.lastgroup == "symbol":
         return written in _AMBIGUOUS_OPERANDS or written in _OPERATORS or unicodedata.category(written) in ("Sm", "No")
-    return token.lastgroup != "word" or len(written) == 1
+    return token.lastgroup != "word" or (len(written) == 1 and written not in _ONE_LETTER_WORDS)
 
 
 def _ends_sentence(tokens: list[_Token], place: int) -> bool:

@@ -1,0 +1,175 @@
+"""Look at datasets and their questions, take a question out or back, delete a dataset."""
+
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shared.corpus import lookup
+from shared.errors import Conflict, NotFound
+from shared.ids import DatasetId, QuestionId
+
+FIND = text("SELECT id, name, created_at FROM dataset WHERE name = :name")
+LIST = text("""
+    SELECT dataset.name, dataset.created_at, COALESCE(counted.questions, 0) AS questions,
+        COALESCE(counted.selected, 0) AS selected, unfinished.id AS unfinished_job
+    FROM dataset
+    LEFT JOIN (
+        SELECT dataset_id, COUNT(*) AS questions, COUNT(*) FILTER (WHERE state = 'selected') AS selected
+        FROM question GROUP BY dataset_id) AS counted ON counted.dataset_id = dataset.id
+    LEFT JOIN job AS unfinished
+        ON unfinished.dataset_id = dataset.id AND unfinished.state IN ('running', 'paused')
+    ORDER BY dataset.name
+""")
+CELLS = text("""
+    SELECT domain, difficulty, COUNT(*) FILTER (WHERE state = 'selected') AS selected,
+        COUNT(*) FILTER (WHERE state = 'reserve') AS reserve, COUNT(*) FILTER (WHERE state = 'discarded') AS discarded,
+        COALESCE(SUM(prompt_tokens) FILTER (WHERE state = 'selected'), 0) AS prompt_tokens
+    FROM question WHERE dataset_id = :dataset_id
+    GROUP BY domain, difficulty ORDER BY domain, difficulty
+""")
+JOBS = text("SELECT id, state, created_at FROM job WHERE dataset_id = :dataset_id ORDER BY id DESC")
+COLUMNS = """
+    question.id, question.text AS question, question.domain, question.difficulty, question.state, question.tags,
+    question.prompt_tokens, question.tokenizer, COALESCE(question.job_id::text, 'baseline') AS source, question.model,
+    question.batch_id, question.call_id, question.created_at, question.metadata,
+    COALESCE(job.rehearsal, false) AS rehearsal
+"""
+# The filter on text reads the dataset's rows; the page ends it early.
+BROWSE = text(f"""
+    SELECT {COLUMNS} FROM question LEFT JOIN job ON job.id = question.job_id
+    WHERE question.dataset_id = :dataset_id AND question.id > :after
+      AND (CAST(:domain AS text) IS NULL OR question.domain = :domain)
+      AND (CAST(:difficulty AS text) IS NULL OR question.difficulty = :difficulty)
+      AND (CAST(:selected AS boolean) IS NULL OR (question.state = 'selected') = :selected)
+      AND (CAST(:text AS text) IS NULL OR strpos(lower(question.text), lower(:text)) > 0)
+    ORDER BY question.id LIMIT :limit
+""")  # noqa: S608 - COLUMNS is a constant above
+READ = text(f"SELECT {COLUMNS} FROM question LEFT JOIN job ON job.id = question.job_id WHERE question.id = :id")  # noqa: S608 - as above
+# The job's row lock lets a discard come before or after the count that ends a job, never between.
+LOCK_JOB = text("""
+    SELECT job.id FROM job JOIN question ON question.dataset_id = job.dataset_id
+    WHERE question.id = :id AND job.state IN ('running', 'paused') FOR SHARE OF job
+""")
+DISCARD = text("UPDATE question SET state = 'discarded' WHERE id = :id AND state <> 'discarded'")
+# It comes back into the reserve: its place may have been filled.
+RESTORE = text("UPDATE question SET state = 'reserve' WHERE id = :id AND state = 'discarded'")
+# The place of a question that was taken out goes to the first of its cell's reserve, as selection orders it.
+PROMOTE = text("""
+    UPDATE question SET state = 'selected' WHERE id = (
+        SELECT other.id FROM question AS gone
+        JOIN dataset ON dataset.id = gone.dataset_id
+        JOIN question AS other ON other.dataset_id = gone.dataset_id AND other.domain = gone.domain
+            AND other.difficulty = gone.difficulty AND other.state = 'reserve'
+        WHERE gone.id = :id
+        ORDER BY sha256(int8send(dataset.order_seed) || other.text_hash) LIMIT 1 FOR UPDATE OF other)
+""")
+LOCK_FOR_DELETE = text("SELECT id FROM dataset WHERE name = :name FOR UPDATE")
+UNFINISHED = text("SELECT id, state FROM job WHERE dataset_id = :dataset_id AND state IN ('running', 'paused')")
+DELETE = (
+    text("DELETE FROM question_band WHERE dataset_id = :dataset_id"),
+    text("DELETE FROM question WHERE dataset_id = :dataset_id"),
+    text("DELETE FROM dataset WHERE id = :dataset_id"),
+)
+
+
+async def list_datasets(engine: AsyncEngine) -> list[dict[str, Any]]:
+    """All datasets with their counts."""
+    async with engine.connect() as conn:
+        return [dict(row) for row in (await conn.execute(LIST)).mappings()]
+
+
+async def describe_dataset(engine: AsyncEngine, name: str) -> dict[str, Any]:
+    """Counts per cell and state, token totals and jobs. Raises NotFound."""
+    async with engine.connect() as conn:
+        found = await _find(conn, name)
+        cells = [dict(row) for row in (await conn.execute(CELLS, {"dataset_id": found["id"]})).mappings()]
+        jobs = [dict(row) for row in (await conn.execute(JOBS, {"dataset_id": found["id"]})).mappings()]
+    states = ("selected", "reserve", "discarded")
+    return {
+        "name": found["name"],
+        "created_at": found["created_at"],
+        "cells": cells,
+        "questions": {state: sum(cell[state] for cell in cells) for state in states},
+        "tokens": {"prompt": int(sum(cell["prompt_tokens"] for cell in cells)), "completion": 0},
+        "jobs": jobs,
+    }
+
+
+async def browse_questions(
+    engine: AsyncEngine,
+    name: str,
+    *,
+    domain: str | None,
+    difficulty: str | None,
+    selected: bool | None,
+    text: str | None,
+    after: int | None,
+    limit: int,
+) -> list[dict[str, Any]]:
+    """Questions in the order of their ids, from the one behind `after`. Raises NotFound."""
+    async with engine.connect() as conn:
+        found = await _find(conn, name)
+        values = {"domain": domain, "difficulty": difficulty, "selected": selected, "text": text, "limit": limit}
+        rows = await conn.execute(BROWSE, {"dataset_id": found["id"], "after": after or 0, **values})
+        return [dict(row) for row in rows.mappings()]
+
+
+async def discard_question(engine: AsyncEngine, question_id: QuestionId) -> dict[str, Any]:
+    """Take a question out; its place goes to the reserve, or to a running job. Raises NotFound or Conflict."""
+    async with engine.begin() as conn:
+        before = await _read(conn, question_id)
+        await conn.execute(LOCK_JOB, {"id": question_id})
+        if (await conn.execute(DISCARD, {"id": question_id})).rowcount == 0:
+            raise Conflict(f"question {question_id} is discarded already")
+        if before["state"] == "selected":
+            await conn.execute(PROMOTE, {"id": question_id})
+        return await _read(conn, question_id)
+
+
+async def restore_question(engine: AsyncEngine, question_id: QuestionId) -> dict[str, Any]:
+    """Take a discarded question back into the reserve. Raises NotFound or Conflict."""
+    async with engine.begin() as conn:
+        await _read(conn, question_id)
+        await conn.execute(LOCK_JOB, {"id": question_id})
+        if (await conn.execute(RESTORE, {"id": question_id})).rowcount == 0:
+            raise Conflict(f"question {question_id} is not discarded")
+        return await _read(conn, question_id)
+
+
+async def delete_dataset(engine: AsyncEngine, name: str) -> None:
+    """Delete a dataset with its questions, jobs and ledger. Raises NotFound, or Conflict while a job is unfinished."""
+    async with engine.begin() as conn:
+        dataset_id = (await conn.execute(LOCK_FOR_DELETE, {"name": name})).scalar_one_or_none()
+        if dataset_id is None:
+            raise NotFound(f"there is no dataset {name}")
+        job = (await conn.execute(UNFINISHED, {"dataset_id": dataset_id})).one_or_none()
+        if job is not None:
+            raise Conflict(f"dataset {name} has an unfinished job, {job.id} ({job.state}); cancel it first")
+        for statement in DELETE:
+            await conn.execute(statement, {"dataset_id": dataset_id})
+
+
+async def find_duplicates(engine: AsyncEngine, name: str, texts: list[str]) -> list[dict[str, Any]]:
+    """Would these be admitted? One verdict per text. Raises NotFound."""
+    async with engine.connect() as conn:
+        found = await _find(conn, name)
+        verdicts = await lookup.find_duplicates(conn, DatasetId(found["id"]), texts)
+    return [
+        {"verdict": each.verdict, "question_id": each.question_id, "similarity": each.similarity, "guard": each.guard}
+        for each in verdicts
+    ]
+
+
+async def _find(conn: AsyncConnection, name: str) -> Any:
+    row = (await conn.execute(FIND, {"name": name})).mappings().one_or_none()
+    if row is None:
+        raise NotFound(f"there is no dataset {name}")
+    return row
+
+
+async def _read(conn: AsyncConnection, question_id: QuestionId) -> dict[str, Any]:
+    row = (await conn.execute(READ, {"id": question_id})).mappings().one_or_none()
+    if row is None:
+        raise NotFound(f"there is no question {question_id}")
+    return dict(row)
