@@ -37,7 +37,7 @@ SETTINGS = {
     "shared_buffers": "256MB",
     "work_mem": "16MB",
     "max_wal_size": "2GB",
-    "log_min_messages": "warning",
+    "log_checkpoints": "off",
     "timezone": "UTC",
 }
 # For tests: a crash of the machine may lose their data, a crash of the server may not.

@@ -91,9 +91,11 @@ class Stack:
             port = remembered_port(self.home.path / "rehearsal-port")
             services.append(self._rehearsal(base, port))
             for_workers = rehearsal_environment(port)
-        base |= {name: value for name, value in for_workers.items() if name not in SECRET_VARIABLES}
         self.supervisor.run_once(Child("migrate", _python(base, "-m", "alembic", "upgrade", "head")))
         with psycopg.connect(database_url) as connection:
+            if not os.environ.get("DATABASE_URL"):
+                # Nobody else's workers are on our own server; what an earlier run announced may be other providers.
+                connection.execute("DELETE FROM provider")
             (started_at,) = connection.execute("SELECT clock_timestamp()").fetchone() or (None,)
         self.supervisor.start(
             *services, self._api(base), Child("reconciler", _python(base, "-m", "workers.reconciler"))
@@ -158,7 +160,7 @@ class Stack:
             *("--latency", str(REHEARSAL_LATENCY_SECONDS), "--faults", "demo"),
             *("--record", str(self.rehearsal_record)),
         )
-        return Child("rehearsal models", command, is_ready=lambda: _listens(port))
+        return Child("rehearsal", command, is_ready=lambda: _listens(port))
 
     def _api(self, base: Mapping[str, str]) -> Child:
         # Its open progress streams never end by themselves.

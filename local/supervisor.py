@@ -53,6 +53,7 @@ class Kept:
     child: Child
     process: subprocess.Popen[bytes] | None = None
     ready: bool = False
+    was_ready: bool = False
     started_at: float = 0.0
     start_at: float = 0.0
     backoff_seconds: float = FIRST_BACKOFF_SECONDS
@@ -72,6 +73,7 @@ class Supervisor:
         self.levels: list[list[Kept]] = []
         self.asked_to_stop = 0
         self._sampled_at = 0.0
+        self._log_starts: dict[str, int] = {}  # size of each child's log when it was last started
 
     @contextmanager
     def handling_signals(self) -> Iterator[None]:
@@ -148,7 +150,7 @@ class Supervisor:
             elif kept.process.poll() is not None:
                 self._bury(kept, now)
             elif not kept.ready and kept.child.is_ready():
-                kept.ready = True
+                kept.ready = kept.was_ready = True
                 self.say(f"{kept.child.name} is ready")
         if now - self._sampled_at >= SAMPLE_SECONDS:
             self._sampled_at = now
@@ -189,7 +191,9 @@ class Supervisor:
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         if now - kept.started_at > STEADY_SECONDS:
             kept.backoff_seconds = FIRST_BACKOFF_SECONDS
-        self.say(f"{kept.child.name} {how}; it starts again in {kept.backoff_seconds:g} s")
+        # One that was never ready is `start`'s to judge.
+        again = f"; it starts again in {kept.backoff_seconds:g} s" if kept.was_ready else ""
+        self.say(f"{kept.child.name} {how}{again}")
         kept.ended_usage += kept.usage
         kept.usage = Usage()
         kept.process = None
@@ -202,17 +206,21 @@ class Supervisor:
             if kept.process is not None and kept.process.poll() is None:
                 kept.usage = usage_of(kept.process.pid)
 
+    def _log_of(self, child: Child) -> Path:
+        return self.logs / f"{child.name.replace(' ', '-')}.log"
+
     def _open_log(self, child: Child) -> Path:
         self.logs.mkdir(parents=True, exist_ok=True)
-        log = self.logs / f"{child.name.replace(' ', '-')}.log"
+        log = self._log_of(child)
         if log.exists() and log.stat().st_size > LARGEST_LOG_BYTES:
             log.replace(log.with_suffix(".log.1"))
+        self._log_starts[child.name] = log.stat().st_size if log.exists() else 0
         return log
 
     def _last_words(self, child: Child) -> str:
-        log = self._open_log(child)
-        lines = log.read_text(errors="replace").splitlines()[-15:] if log.exists() else []
-        return "\n  ".join([f"The end of {log}:", *lines])
+        log = self._log_of(child)
+        of_this_run = log.read_bytes()[self._log_starts[child.name] :].decode(errors="replace")
+        return "\n  ".join([f"The end of {log}:", *of_this_run.splitlines()[-15:]])
 
     def _signal(self, kept: Kept, number: signal.Signals) -> None:
         if kept.process is not None and kept.process.poll() is None:
