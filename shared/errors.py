@@ -108,6 +108,10 @@ class JobNotRunning(QuestmillError):
     type = "job-not-running"
     title = "The job takes no more work"
 
+    def __init__(self, detail: str, state: str | None = None) -> None:
+        super().__init__(detail)
+        self.state = state
+
 
 class BudgetExhausted(QuestmillError):
     """The worst case of the next call does not fit into the job's budget."""

@@ -8,22 +8,25 @@ from enum import StrEnum
 from typing import TypeVar
 
 import structlog
-from shared.corpus.admission import Candidate, admit, record_refusals
-from shared.llm.caller import Caller, GivenUp, PromptCall, StopJob
-from shared.questions.parsing import parse_questions
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from shared.corpus.admission import Candidate, admit, record_flaws
 from shared.corpus.fingerprint import fingerprint
 from shared.database.fence import confirm_hold
 from shared.database.reconnect import until_reachable
+from shared.database.states import JobState
 from shared.errors import BudgetExhausted, FencedOff, JobNotRunning
-from shared.ids import BatchId, DatasetId
+from shared.ids import BatchId, CallId, DatasetId
 from shared.jobs.claim import ClaimedBatch, Judged, claim, finish, record_judged, release
 from shared.jobs.control import pause_if_running
 from shared.jobs.reconcile import wake_reconciler
-from shared.llm.ledger import StoredReply, book_abandoned_by, mark_parsed, settled_ordinals, unparsed_replies
+from shared.llm.caller import Caller
+from shared.llm.ledger import StoredReply, book_unknown, mark_parsed, parsed_ordinals, unparsed_replies
+from shared.llm.provider import Outcome
+from shared.llm.retry import GiveUp
 from shared.llm.stop import Draining, Stop
-from shared.questions.prompts import PromptTuple, draw_tuple, write_prompt
+from shared.questions.parsing import parse_questions
+from shared.questions.prompts import Prompt, PromptTuple, draw_tuple, write_prompt
 from shared.questions.quality import find_flaw
 from shared.questions.tokens import count_tokens
 from shared.settings import Settings
@@ -34,6 +37,7 @@ T = TypeVar("T")
 
 # The avoid list of a prompt: the newest questions that this process saw admitted for the topic.
 AVOID_PER_TOPIC = 6
+NEW_TO_AVOID = 2
 
 
 class Ending(StrEnum):
@@ -100,7 +104,10 @@ class BatchRun:
         try:
             ordinals = await self._open()
             # Never cancelled: a call in flight is paid for, so its reply is always waited for and kept.
-            await asyncio.gather(*(self._work_on(ordinal) for ordinal in ordinals))
+            endings = await asyncio.gather(*map(self._work_on, ordinals), return_exceptions=True)
+            for error in filter(None, endings):
+                # Not released: the lease runs out and the attempt counts, so a batch that always fails is parked.
+                raise error
             if self._ended_early is None:
                 await self._transaction(self._finish, what="finish")
         except (FencedOff, JobNotRunning) as error:
@@ -113,13 +120,13 @@ class BatchRun:
         """Settle what the holder before left behind; returns the ordinals that still need a call."""
 
         async def take_over(conn: AsyncConnection) -> tuple[list[StoredReply], set[int]]:
-            await book_abandoned_by(conn, self._hold)
-            return await unparsed_replies(conn, self._hold), await settled_ordinals(conn, self._hold)
+            await book_unknown(conn, batch_id=self._hold.batch_id)
+            return await unparsed_replies(conn, self._hold), await parsed_ordinals(conn, self._hold)
 
-        stored, settled = await self._transaction(take_over, what="take over")
+        stored, done = await self._transaction(take_over, what="take over")
         for reply in stored:
-            await self._judge(reply)
-        done = settled | {reply.ordinal for reply in stored}
+            await self._judge(reply.call_id, reply.ordinal, reply.text, cut=reply.cut)
+            done.add(reply.ordinal)
         first = self._batch.first_ordinal
         return [ordinal for ordinal in range(first, first + self._batch.calls) if ordinal not in done]
 
@@ -127,22 +134,38 @@ class BatchRun:
         """One prompt, from its tuple to its admitted questions."""
         if self._ended_early is not None:
             return
+        prompt, record = self._prompt(ordinal)
         try:
-            reply = await self._shop.caller.call(self._hold, self._prompt(ordinal), stop=self._stop)
-            await self._judge(reply)
-        except GivenUp as given_up:
-            await self._give_up(given_up)
+            finished = await self._shop.caller.call(
+                self._hold,
+                ordinal=ordinal,
+                prompt=prompt,
+                prompt_record=record,
+                model=self._batch.model,
+                stop=self._stop,
+            )
+            if finished.verdict is None:
+                await self._judge(
+                    finished.call_id, ordinal, finished.reply.text, cut=finished.reply.outcome is Outcome.CUT
+                )
+            elif isinstance(finished.verdict, GiveUp):
+                await self._give_up(finished.call_id, finished.verdict)
+            else:
+                await self._pause_job(finished.verdict.reason)
         except Draining:
             self._end_early(Ending.DRAINED, "draining")
-        except (FencedOff, JobNotRunning) as error:
-            ending = Ending.RELEASED if "paused" in str(error) else Ending.LOST
-            self._end_early(ending, str(error))
+        except JobNotRunning as error:
+            # Paused: the batch goes back. Cancelled or failed: it is no longer ours.
+            self._end_early(Ending.RELEASED if error.state == JobState.PAUSED else Ending.LOST, error.detail)
+        except FencedOff as error:
+            self._end_early(Ending.LOST, error.detail)
         except BudgetExhausted as error:
-            await pause_if_running(self._shop.engine, self._hold.job_id, error.detail)
-            self._end_early(Ending.RELEASED, error.detail)
-        except StopJob as error:
-            await pause_if_running(self._shop.engine, self._hold.job_id, error.reason)
-            self._end_early(Ending.RELEASED, error.reason)
+            await self._pause_job(error.detail)
+
+    async def _pause_job(self, reason: str) -> None:
+        """What no other prompt would fare better with: a person must act before anything more is spent."""
+        await pause_if_running(self._shop.engine, self._hold.job_id, reason)
+        self._end_early(Ending.RELEASED, reason)
 
     def _end_early(self, ending: Ending, why: str) -> None:
         """Start nothing more; the first reason counts."""
@@ -154,38 +177,25 @@ class BatchRun:
     def _tuple(self, ordinal: int) -> PromptTuple:
         return draw_tuple(self._batch.seed, self._batch.cell, ordinal)
 
-    def _prompt(self, ordinal: int) -> PromptCall:
+    def _prompt(self, ordinal: int) -> tuple[Prompt, dict[str, object]]:
+        """The prompt and what the ledger keeps of it: enough to write it again."""
         drawn = self._tuple(ordinal)
         avoid = tuple(self._shop.admitted_lately[drawn.domain, drawn.topic])
-        prompt = write_prompt(
-            drawn, questions=self._batch.questions_per_call, mean_tokens=self._batch.mean_tokens, avoid=avoid
-        )
-        return PromptCall(
-            ordinal=ordinal,
-            model=self._batch.model,
-            system=prompt.system,
-            user=prompt.user,
-            schema=prompt.schema,
-            schema_name=prompt.schema_name,
-            max_output_tokens=prompt.max_output_tokens,
-            record={
-                **drawn.to_json(),
-                "version": prompt.version,
-                "questions": self._batch.questions_per_call,
-                "avoid": list(avoid),
-            },
-        )
+        questions, mean_tokens = self._batch.questions_per_call, self._batch.mean_tokens
+        prompt = write_prompt(drawn, questions=questions, mean_tokens=mean_tokens, avoid=avoid)
+        asked = {"version": prompt.version, "questions": questions, "mean_tokens": mean_tokens, "avoid": list(avoid)}
+        return prompt, {**drawn.to_json(), **asked}
 
-    async def _judge(self, reply: StoredReply) -> None:
+    async def _judge(self, call_id: CallId, ordinal: int, reply: str, *, cut: bool) -> None:
         """Parse a stored reply and admit what is new, in one fenced transaction that has its effect once."""
-        parsed = parse_questions(reply.text, cut=reply.cut)
-        refused: list[tuple[str, str]] = []
+        parsed = parse_questions(reply, cut=cut)
+        drawn = self._tuple(ordinal)
+        flawed: list[tuple[str, str]] = []
         candidates: list[Candidate] = []
-        drawn = self._tuple(reply.ordinal)
         for question in parsed.questions:
             tokens = count_tokens(question)
             if flaw := find_flaw(question, tokens, self._batch.mean_tokens):
-                refused.append((flaw, question))
+                flawed.append((flaw, question))
             else:
                 tags = (drawn.topic, drawn.subtopic, drawn.form)
                 candidates.append(Candidate(question, tokens, tags, fingerprint(question)))
@@ -195,43 +205,43 @@ class BatchRun:
 
         async def admit_once(conn: AsyncConnection) -> list[str]:
             await confirm_hold(conn, self._hold)
+            # FAULTS 18: the same reply again means that the last COMMIT got through although its connection broke.
+            if not await mark_parsed(conn, call_id):
+                return []
             admission = await admit(
                 conn,
                 self._hold,
                 cell=self._batch.cell,
-                call_id=reply.call_id,
+                call_id=call_id,
                 model=self._batch.model,
                 candidates=candidates,
                 template_cap=self._shop.settings.template_cap,
             )
-            await record_refusals(conn, self._hold.job_id, reply.call_id, refused)
-            reasons = Counter([reason for reason, _ in refused] + [str(each.reason) for each in admission.refused])
+            await record_flaws(conn, self._hold, call_id, flawed)
+            reasons = [reason for reason, _ in flawed] + [str(each.reason) for each in admission.refused]
             judged = Judged(
                 generated=len(parsed.questions),
                 admitted=len(admission.admitted),
                 parsed=1,
-                rejected=reasons,
+                rejected=Counter(reasons),
                 repaired=repairs,
             )
-            if not await mark_parsed(conn, reply.call_id, generated=judged.generated, admitted=judged.admitted):
-                # FAULTS 18: the transaction before this one was committed although its connection broke.
-                await conn.rollback()
-                return []
-            await record_judged(conn, self._hold, judged)
-            refused_texts = {each.candidate.text for each in admission.refused}
-            return [each.text for each in candidates if each.text not in refused_texts]
+            await record_judged(conn, self._hold, call_id, judged)
+            refused = {id(each.candidate) for each in admission.refused}
+            return [each.text for each in candidates if id(each) not in refused]
 
         async with self._shop.admitting[self._hold.dataset_id]:
             admitted = await self._transaction(admit_once, what="admit")
-        self._shop.admitted_lately[drawn.domain, drawn.topic].extend(admitted[:2])
+        self._shop.admitted_lately[drawn.domain, drawn.topic].extend(admitted[:NEW_TO_AVOID])
 
-    async def _give_up(self, given_up: GivenUp) -> None:
+    async def _give_up(self, call_id: CallId, verdict: GiveUp) -> None:
         """Count a prompt that brought nothing; its deficit gets another one."""
-        log.warning("prompt given up", ordinal=given_up.ordinal, reason=given_up.reason)
+        log.warning("prompt given up", call=str(call_id), reason=verdict.reason)
 
         async def record(conn: AsyncConnection) -> None:
             await confirm_hold(conn, self._hold)
-            await record_judged(conn, self._hold, Judged(given_up=1))
+            if await mark_parsed(conn, call_id):
+                await record_judged(conn, self._hold, call_id, Judged(given_up=1))
 
         await self._transaction(record, what="give up")
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared.database.engine import engine_for
 from shared.database.reconnect import is_unreachable
 from shared.jobs.reconcile import WAKE_CHANNEL, limits_of, reconcile_job, unfinished_jobs
-from shared.llm.ledger import book_abandoned
+from shared.llm.ledger import book_unknown
 from shared.settings import Settings, load_settings
 from workers.logs import configure_logs
 from workers.publish import publish_hints
@@ -50,7 +50,7 @@ class Reconciler:
         """One tick: settle what dead workers left in the ledger, then bring each unfinished job a step on."""
         # Twice the time-out: by then the call has been settled by its worker or will never be.
         async with self._engine.begin() as conn:
-            await book_abandoned(conn, older_than_seconds=2 * self._settings.call_timeout_seconds)
+            await book_unknown(conn, older_than_seconds=2 * self._settings.call_timeout_seconds)
         for job_id in await unfinished_jobs(self._engine):
             taken = await reconcile_job(self._engine, job_id, limits_of(self._settings), publish_hints)
             if taken:

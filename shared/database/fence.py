@@ -33,7 +33,7 @@ async def confirm_hold(conn: AsyncConnection, hold: Hold) -> None:
     """
     state = (await conn.execute(LOCK_JOB, {"job_id": hold.job_id})).scalar_one_or_none()
     if state not in ("running", "paused"):
-        raise JobNotRunning(f"job {hold.job_id} is {state or 'gone'}")
+        raise JobNotRunning(f"job {hold.job_id} is {state or 'gone'}", state)
     held = await conn.execute(LOCK_BATCH, {"batch_id": hold.batch_id, "fence": hold.fence})
     if held.scalar_one_or_none() is None:
         raise FencedOff(f"batch {hold.batch_id} is no longer held with fence {hold.fence}")

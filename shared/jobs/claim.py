@@ -5,7 +5,7 @@ so that whoever held the batch before can no longer write for it (FAULTS 5).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 from sqlalchemy import text
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.fence import Hold, confirm_hold
 from shared.database.states import Stage
-from shared.ids import BatchId, DatasetId, JobId
+from shared.ids import BatchId, CallId, DatasetId, JobId
 from shared.planning.mix import Cell
 
 
@@ -72,7 +72,9 @@ UPDATE batch SET state = 'pending', lease_until = NULL, worker = NULL, hinted_at
 WHERE id = :batch_id AND fence = :fence AND state = 'leased'
 """)
 
-RECORD = text("""
+RECORD_CALL = text("UPDATE call SET generated = :generated, admitted = :admitted WHERE id = :call_id")
+
+RECORD_BATCH = text("""
 UPDATE batch SET generated = generated + :generated, admitted = admitted + :admitted, attempts = 0,
     calls_parsed = calls_parsed + :parsed, calls_given_up = calls_given_up + :given_up,
     rejected = (SELECT COALESCE(jsonb_object_agg(key, n), '{}') FROM (
@@ -147,23 +149,23 @@ class Judged:
     admitted: int = 0
     parsed: int = 0
     given_up: int = 0
-    rejected: Mapping[str, int] | None = None
-    repaired: Mapping[str, int] | None = None
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    repaired: Mapping[str, int] = field(default_factory=dict)
 
 
-async def record_judged(conn: AsyncConnection, hold: Hold, judged: Judged) -> None:
-    """Add one call's counts to its batch, inside the fenced transaction that admits its questions."""
+async def record_judged(conn: AsyncConnection, hold: Hold, call_id: CallId, judged: Judged) -> None:
+    """Add one call's counts to its row and its batch, inside the fenced transaction that admits its questions."""
+    counts = {"generated": judged.generated, "admitted": judged.admitted}
+    await conn.execute(RECORD_CALL, {"call_id": call_id, **counts})
     values = {
         "batch_id": hold.batch_id,
         "fence": hold.fence,
-        "generated": judged.generated,
-        "admitted": judged.admitted,
         "parsed": judged.parsed,
         "given_up": judged.given_up,
-        "rejected": orjson.dumps(dict(judged.rejected or {})).decode(),
-        "repaired": orjson.dumps(dict(judged.repaired or {})).decode(),
+        "rejected": orjson.dumps(judged.rejected).decode(),
+        "repaired": orjson.dumps(judged.repaired).decode(),
     }
-    await conn.execute(RECORD, values)
+    await conn.execute(RECORD_BATCH, {**values, **counts})
 
 
 async def finish(conn: AsyncConnection, hold: Hold) -> None:
