@@ -38,16 +38,23 @@ class Problem:
         )
 
 
-def find_deviation(
+def find_excess(
     counts: Sequence[Sequence[int | Fraction]], means: Sequence[Sequence[Fraction]], shares: Sequence[Fraction]
-) -> Fraction:
-    """The sum over difficulties of |tokens - share x all tokens|, exactly. A row may be the sum of several domains."""
+) -> list[Fraction]:
+    """Per difficulty: tokens - share x all tokens, exactly. A row may be the sum of several domains."""
     tokens = [Fraction(0)] * len(shares)
     for row, row_means in zip(counts, means, strict=True):
         for k, (count, mean) in enumerate(zip(row, row_means, strict=True)):
             tokens[k] += count * mean
     whole = sum(tokens)
-    return sum((abs(part - share * whole) for part, share in zip(tokens, shares, strict=True)), Fraction(0))
+    return [part - share * whole for part, share in zip(tokens, shares, strict=True)]
+
+
+def find_deviation(
+    counts: Sequence[Sequence[int | Fraction]], means: Sequence[Sequence[Fraction]], shares: Sequence[Fraction]
+) -> Fraction:
+    """How far a token split is from the shares, in tokens: the sum of what is over and what is under them."""
+    return sum((abs(excess) for excess in find_excess(counts, means, shares)), Fraction(0))
 
 
 def find_ideal(problem: Problem) -> Floats:

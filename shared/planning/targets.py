@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from shared.planning.ideal import Counts, Problem, find_deviation, find_ideal
+from shared.planning.ideal import Counts, Problem, find_deviation, find_excess, find_ideal
 from shared.planning.mix import Scope
 from shared.planning.program import Columns, Floats, Program
 
@@ -20,11 +20,13 @@ _GOOD = 1e-7
 _WORTH = 1e-6
 # First look this many questions around the fractional counts: with own means in many cells a good plan is there.
 _NEAR = 2
-# Up to this many free choices the search may take its time; beyond, even a first look has enough of them to combine.
+# Branches of the search. Beyond this many free choices, even a short one has enough of them to combine.
 _FEW = 16
 _NODES_FEW = 400
 _NODES_MANY = 20
 _NODES_NEAR = 200
+# Up to this many free choices it is worth looking everywhere for what the first look did not find.
+_FAR = 8
 # Of whole numbers that serve equally well, the first in the order of the names gets the odd question.
 _FIRST = 1e-5
 
@@ -49,7 +51,7 @@ class _Search:
 
     def __init__(self, problem: Problem, scope: Scope) -> None:
         self.problem = problem
-        self.scope = scope
+        self.rounds_only = scope is Scope.DOMAIN
         groups: dict[tuple[Fraction, ...], list[int]] = {}
         for d, means in enumerate(problem.means):
             groups.setdefault(means, []).append(d)
@@ -62,31 +64,35 @@ class _Search:
         self.lower = np.array(problem.lower, dtype=np.float64)
         self.upper = np.where(self.shares > 0, np.inf, self.lower)
         self.reference = find_ideal(problem)
+        self.base = np.floor(self.reference)
         self.equal = _EQUAL * self._tokens(self.reference)
-        if scope is Scope.DOMAIN:
+        if self.rounds_only:
             self.lower, self.upper = np.floor(self.reference), np.ceil(self.reference)
         else:
             self.reference = self._give_way()
+            self.base = np.floor(self.reference)
 
     def run(self, plain: Counts) -> Counts | None:
+        """The counts that the solver proposes in place of the plain ones."""
         best = self._sums(np.array(plain, dtype=np.float64))
-        few = len(self.groups) * (len(self.shares) - 1) <= _FEW
+        choices = len(self.groups) * (len(self.shares) - 1)
+        nodes = _NODES_FEW if choices <= _FEW else _NODES_MANY
         tokens = self._tokens(self.reference)
         if len(self.groups) > 1:
-            best = self._closer(best, _NEAR, few=few)
-            if not few or self._exact(best) <= _GOOD * tokens or self.scope is Scope.DOMAIN:
+            best = self._closer(best, _NEAR, nodes)
+            good = choices > _FAR or self._exact(best) <= _GOOD * tokens
+            if good or self.rounds_only:
                 return self._round(self._stay_near(limit=None, sums=best))
-        found = self._closer(best, None, few=few)
-        limit = float(self._exact(found)) + self.equal
-        near = self._stay_near(limit=limit, sums=None)
+        found = self._closer(best, None, nodes)
+        near = self._stay_near(limit=float(self._exact(found)) + self.equal, sums=None)
         if near is None:
             worth = self._exact(best) - self._exact(found) > _WORTH * tokens
             near = self._stay_near(limit=None, sums=found if worth else best)
         return self._round(near)
 
-    def _closer(self, sums: Floats, reach: int | None, *, few: bool) -> Floats:
+    def _closer(self, sums: Floats, reach: int | None, nodes: int) -> Floats:
         """The group sums, or closer ones if the solver finds any."""
-        found = self._find_sums(reach, nodes=_NODES_FEW if few else _NODES_MANY)
+        found = self._find_sums(reach, nodes)
         return found if found is not None and self._exact(found) < self._exact(sums) else sums
 
     def _tokens(self, counts: Floats) -> float:
@@ -101,25 +107,29 @@ class _Search:
         return find_deviation(_whole(sums), means, self.problem.shares)
 
     def _program(self, *, whole: bool) -> tuple[Program, Columns, Columns, Columns]:
-        """A program with the counts per cell, their sums per group, and each difficulty's tokens over its share."""
+        """A program with the counts per cell, their sums per group, and each difficulty's tokens over its share.
+
+        Counts and sums are differences from `base`: beside large numbers its tolerances would blur a question.
+        """
         program = Program()
-        cells = program.add_columns(self.lower.shape, self.lower, self.upper, whole=False)
-        sums = program.add_columns(self.means.shape, self._sums(self.lower), self._sums(self.upper), whole=whole)
+        lower, upper = self.lower - self.base, self.upper - self.base
+        cells = program.add_columns(lower.shape, lower, upper, whole=False)
+        sums = program.add_columns(self.means.shape, self._sums(lower), self._sums(upper), whole=whole)
         over = program.add_columns(self.shares.shape, 0.0, np.inf, whole=False)
-        for row, total in zip(cells, self.totals, strict=True):
-            program.add_row(row, 1.0, total, total)
+        for row, missing in zip(cells, self.totals - self.base.sum(axis=1), strict=True):
+            program.add_row(row, 1.0, missing, missing)
         for group, members in zip(sums, self.groups, strict=True):
             for k, column in enumerate(group):
                 program.add_row([*cells[members, k], column], [*([1.0] * len(members)), -1.0], 0.0, 0.0)
-        for k, share in enumerate(self.shares):
-            weights = self.means / self.unit * ((np.arange(len(self.shares)) == k) - share)
-            program.add_row([*sums.ravel(), over[k]], [*weights.ravel(), -1.0], -np.inf, 0.0)
+        for k, excess in enumerate(find_excess(_whole(self.base), self.problem.means, self.problem.shares)):
+            weights = self.means / self.unit * ((np.arange(len(self.shares)) == k) - self.shares[k])
+            program.add_row([*sums.ravel(), over[k]], [*weights.ravel(), -1.0], -np.inf, -float(excess) / self.unit)
         return program, cells, sums, over
 
     def _give_way(self) -> Floats:
-        """The fractional counts closest to the shares over the whole mix, and among those near to the ideal."""
-        limit = self._deviation(self.reference)
-        if limit <= self.equal:
+        """The fractional counts closest to the shares over the whole mix, and of those the nearest to the ideal."""
+        tokens = (self._sums(self.reference) * self.means).sum(axis=0)
+        if np.abs(tokens - self.shares * tokens.sum()).sum() <= self.equal:
             return self.reference
         program, _, _, over = self._program(whole=False)
         # Tokens over the shares equal those under them: half of the deviation.
@@ -130,37 +140,40 @@ class _Search:
         near = self._stay_near(limit=float(2 * solution[over].sum()) * self.unit + self.equal, sums=None, whole=False)
         return self.reference if near is None else near
 
-    def _deviation(self, counts: Floats) -> float:
-        tokens = (self._sums(counts) * self.means).sum(axis=0)
-        return float(np.abs(tokens - self.shares * tokens.sum()).sum())
-
     def _find_sums(self, reach: int | None, nodes: int) -> Floats | None:
+        """Whole group sums whose split is closest to the shares, if `reach` is set no further than that away."""
         program, _, sums, over = self._program(whole=True)
         if reach is not None:
-            for column, middle in zip(sums.ravel(), self._sums(self.reference).ravel(), strict=True):
+            for column, middle in zip(sums.ravel(), self._sums(self.reference - self.base).ravel(), strict=True):
                 program.add_row([column], 1.0, np.floor(middle) - reach, np.ceil(middle) + reach)
         program.set_cost(over, 2.0)
         solution = program.solve(gap=self.equal / self.unit, nodes=nodes)
-        return None if solution is None else np.rint(solution[sums])
+        return None if solution is None else np.rint(solution[sums] + self._sums(self.base))
 
     def _stay_near(self, *, limit: float | None, sums: Floats | None, whole: bool = True) -> Floats | None:
+        """The counts nearest to the reference with no larger deviation than `limit`, or with the given group sums.
+
+        First the farthest cell counts, as a part of its domain, so that no domain gives way alone; then all of them.
+        """
         program, cells, columns, over = self._program(whole=whole)
         if limit is not None:
             program.add_row(over, 2.0, -np.inf, limit / self.unit)
         if sums is not None:
-            for column, value in zip(columns.ravel(), sums.ravel(), strict=True):
+            for column, value in zip(columns.ravel(), (sums - self._sums(self.base)).ravel(), strict=True):
                 program.add_row([column], 1.0, value, value)
         away = program.add_columns(cells.shape, 0.0, np.inf, whole=False)
+        largest = float(np.maximum(self.totals.max(), 1.0))
         farthest = program.add_columns((1,), 0.0, np.inf, whole=False)
-        for d, total in enumerate(self.totals):
-            for k in range(len(self.shares)):
-                program.add_row([cells[d, k], away[d, k]], [1.0, -1.0], -np.inf, self.reference[d, k])
-                program.add_row([cells[d, k], away[d, k]], [1.0, 1.0], self.reference[d, k], np.inf)
-                program.add_row([away[d, k], farthest[0]], [1.0, -max(total, 1.0)], -np.inf, 0.0)
+        for (d, k), middle in np.ndenumerate(self.reference - self.base):
+            program.add_row([cells[d, k], away[d, k]], [1.0, -1.0], -np.inf, middle)
+            program.add_row([cells[d, k], away[d, k]], [1.0, 1.0], middle, np.inf)
+            program.add_row(
+                [away[d, k], farthest[0]], [1.0, -float(np.maximum(self.totals[d], 1.0)) / largest], -np.inf, 0.0
+            )
         program.set_cost(away, 1.0)
-        program.set_cost(farthest, self.totals.sum())
+        program.set_cost(farthest, self.totals.sum() / largest)
         solution = program.solve(nodes=_NODES_NEAR)
-        return None if solution is None else solution[cells]
+        return None if solution is None else solution[cells] + self.base
 
     def _round(self, near: Floats | None) -> Counts | None:
         """Whole counts beside the fractional ones that keep the totals and the sums of the groups."""
@@ -201,7 +214,7 @@ def _round_plainly(problem: Problem, reference: Floats) -> Counts:
     rows: list[tuple[int, ...]] = []
     for total, shares_row, lower in zip(problem.totals, reference, problem.lower, strict=True):
         counts = [max(least, int(np.floor(value))) for value, least in zip(shares_row, lower, strict=True)]
-        by_rest = sorted(range(len(counts)), key=lambda k: counts[k] - float(shares_row[k]))
+        by_rest = sorted(range(len(counts)), key=lambda k: float(counts[k] - shares_row[k]))
         for step in range(total - sum(counts)):
             counts[by_rest[step % len(counts)]] += 1
         rows.append(tuple(counts))
