@@ -3,13 +3,12 @@
 Each writing function is one statement, so it is whole or not at all, also on a connection in autocommit.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
 import orjson
-from sqlalchemy import Uuid, bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.fence import Hold
@@ -101,8 +100,10 @@ UNPARSED_REPLIES = text("""
 """)
 
 MARK_PARSED = text("""
-    UPDATE call SET parsed_at = clock_timestamp() WHERE id = ANY(:call_ids) AND parsed_at IS NULL
-""").bindparams(bindparam("call_ids", type_=ARRAY(Uuid)))
+    UPDATE call SET parsed_at = clock_timestamp() WHERE id = :call_id AND parsed_at IS NULL RETURNING 1
+""")
+
+PARSED_ORDINALS = text("SELECT DISTINCT ordinal FROM call WHERE batch_id = :batch_id AND parsed_at IS NOT NULL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +215,14 @@ async def unparsed_replies(conn: AsyncConnection, hold: Hold) -> list[StoredRepl
     ]
 
 
-async def mark_parsed(conn: AsyncConnection, call_ids: Sequence[CallId]) -> None:
-    """Note that replies are parsed; part of the transaction that admits their candidates."""
-    await conn.execute(MARK_PARSED, {"call_ids": list(call_ids)})
+async def mark_parsed(conn: AsyncConnection, call_id: CallId) -> bool:
+    """Note that a call is dealt with: its reply parsed, or its prompt given up. Part of the transaction that admits.
+
+    False when that was committed before: then nothing of it may be written again. FAULTS 18.
+    """
+    return (await conn.execute(MARK_PARSED, {"call_id": call_id})).scalar_one_or_none() is not None
+
+
+async def parsed_ordinals(conn: AsyncConnection, hold: Hold) -> set[int]:
+    """The batch's prompts that are dealt with, by this holder or one before."""
+    return set((await conn.execute(PARSED_ORDINALS, {"batch_id": hold.batch_id})).scalars())

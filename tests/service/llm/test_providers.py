@@ -83,7 +83,7 @@ async def test_anthropic_is_asked_for_a_schema_with_the_call_id(server: Scripted
     seen = server.requests[0]
     assert seen.path == "/v1/messages"
     assert seen.headers["x-client-request-id"] == str(sent.call_id)
-    assert seen.headers["x-api-key"] == "sk-ant-test"
+    assert seen.headers["authorization"] == "Bearer sk-ant-test"
     assert seen.body == {
         "model": "some-model",
         "max_tokens": 700,
