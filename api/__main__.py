@@ -20,6 +20,7 @@ class Server(uvicorn.Server):
         self._hub = hub
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End open streams first, then wait for the other requests."""
         await self._hub.close()
         await super().shutdown(sockets)
 

@@ -8,12 +8,13 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from shared.database.reconnect import is_unreachable
 from shared.errors import BadUpload, FieldError, InvalidInput, QuestmillError, Unavailable
 
 MEDIA_TYPE = "application/problem+json"
@@ -71,11 +72,9 @@ def plain_message(kind: str, msg: str) -> str:
 
 def is_unavailable(error: BaseException) -> bool:
     """Whether the database is away (or read-only), so that the same request works later."""
-    if isinstance(error, OperationalError | InterfaceError | PoolTimeout | ConnectionError):
+    if is_unreachable(error):
         return True
-    if isinstance(error, DBAPIError):
-        return error.connection_invalidated or getattr(error.orig, "sqlstate", None) == READ_ONLY_SQLSTATE
-    return False
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == READ_ONLY_SQLSTATE
 
 
 def install_problem_handlers(app: FastAPI) -> None:

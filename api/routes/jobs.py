@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from api.answers import answer, read_job_id
 from api.json_body import SpecJson, canonical_hash, parse_json, parse_model
@@ -119,8 +119,9 @@ async def cancel(wired: Wired, job_id: PathJobId) -> Response:
 
 @router.get(
     "/{job_id}/events",
-    response_class=EventSourceResponse,
+    response_class=StreamingResponse,
     responses={
+        200: {"content": {"text/event-stream": {}}, "description": "`progress` events, then `end`"},
         204: {"description": "the job has ended and this client has seen its `end`"},
         **declared_problems(403, 404, 503),
     },

@@ -10,7 +10,7 @@ from api.problems import declared_problems
 from api.schemas import PlannedShape
 from api.services import Wired
 from shared.jobs.spec import parse_spec
-from shared.jobs.submit import plan_job
+from shared.jobs.plan import plan_job
 
 router = APIRouter(tags=["jobs"])
 

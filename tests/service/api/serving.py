@@ -1,0 +1,91 @@
+"""The real API over real HTTP: in a thread of this process, or as the process that `./run up` starts."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import httpx2
+import uvicorn
+
+from api.__main__ import Server
+from api.app import create_app
+from shared.settings import Settings
+
+ROOT = Path(__file__).parents[3]
+START_SECONDS = 30
+STOP_SECONDS = 15
+
+
+def api_settings(database_url: str, redis_url: str) -> Settings:
+    return Settings.model_validate({"database_url": database_url, "redis_url": redis_url})
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[str]:
+    """The API in a thread; yields its address."""
+    app = create_app(settings)
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        port = listener.getsockname()[1]
+        server = Server(uvicorn.Config(app, log_level="warning", access_log=False), app.state.services.hub)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            wait_until_alive(f"http://127.0.0.1:{port}")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.should_exit = True
+            thread.join(STOP_SECONDS)
+            assert not thread.is_alive()
+
+
+@contextmanager
+def serving_process(database_url: str, redis_url: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The API as its own process; yields its address and the process."""
+    port = free_port()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "QUESTMILL_API_PORT": str(port),
+    }
+    process = subprocess.Popen([sys.executable, "-m", "api"], env=environment, cwd=ROOT)
+    try:
+        wait_until_alive(f"http://127.0.0.1:{port}", process)
+        yield f"http://127.0.0.1:{port}", process
+    finally:
+        process.terminate()
+        process.wait(STOP_SECONDS)
+
+
+def wait_until_alive(url: str, process: "subprocess.Popen[bytes] | None" = None) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        assert process is None or process.poll() is None, "the API did not start"
+        try:
+            httpx2.get(f"{url}/healthz", timeout=5).raise_for_status()
+        except httpx2.TransportError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+def free_port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextmanager
+def silent_server() -> Iterator[int]:
+    """A port whose connections are made by the kernel and never answered, as of a frozen (SIGSTOP) process."""
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=128)) as listener:
+        yield listener.getsockname()[1]

@@ -1,0 +1,138 @@
+"""The commands as a person runs them, against the real API."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cli.client import ApiProblem, Client
+from tests.service.api.serving import ROOT, free_port
+
+Spec = dict[str, Any]
+
+
+class Shell:
+    """Runs `questmill` with a spec file beside it."""
+
+    def __init__(self, api_url: str, folder: Path, spec: Spec) -> None:
+        self.spec = folder / "spec.yaml"
+        self.spec.write_text(yaml.safe_dump(spec))
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}",
+            "QUESTMILL_API_URL": api_url,
+            "QUESTMILL_HOME": str(folder / "home"),
+        }
+        self.folder = folder
+
+    def run(self, *arguments: object, stdin: str = "", status: int = 0) -> str:
+        """The command's output (of stderr when it is to fail)."""
+        done = subprocess.run(
+            [sys.executable, "-m", "cli", *map(str, arguments)],
+            env=self.environment, cwd=self.folder, input=stdin, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == status, (done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr
+        return done.stdout + done.stderr
+
+    def json(self, *arguments: object, **options: Any) -> Any:
+        return json.loads(self.run(*arguments, "--json", **options))
+
+
+@pytest.fixture
+def shell(api_url: str, tmp_path: Path, spec: Spec) -> Shell:
+    return Shell(api_url, tmp_path, spec)
+
+
+def test_plan_shows_the_table_and_json_the_plan(shell: Shell) -> None:
+    text = shell.run("plan", shell.spec)
+    for expected in ("rehearsal", "reading", "100 questions", "forecast:", "generate: easy by openai/"):
+        assert expected in text
+    planned = shell.json("plan", "-", stdin=shell.spec.read_text())
+    assert planned["totals"]["questions"] == 100
+
+
+def test_a_job_is_submitted_steered_and_found_by_dataset_and_prefix(shell: Shell, spec: Spec) -> None:
+    job = shell.json("submit", shell.spec, "--idempotency-key", spec["dataset"])
+    again = shell.json("submit", shell.spec, "--idempotency-key", spec["dataset"])
+    assert again["id"] == job["id"]
+    assert "has an unfinished job" in shell.run("submit", shell.spec, status=1)
+    assert "is paused" in shell.run("pause", spec["dataset"])
+    assert "state=paused" in shell.run("watch", job["id"], status=3)
+    assert shell.json("resume", job["id"], "--budget", "77")["budget_usd"] == 77
+    assert "is cancelled" in shell.run("cancel", job["id"])
+    *_, last = shell.run("watch", job["id"][:-1], status=1).splitlines()
+    assert last.startswith(f"event=end job={job['id']} state=cancelled ")
+    *_, last = shell.run("watch", job["id"], "--json", status=1).splitlines()
+    assert json.loads(last)["event"] == "end"
+    assert job["id"] in [each["id"] for each in shell.json("jobs")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("watch", "nothing"), "No job or dataset is called nothing"),
+        (("plan", "missing.yaml"), "missing.yaml cannot be read: No such file or directory."),
+        (("cancel", "01a20522-28f0-76d0-8f24-787f8aa135cb"), "there is no job"),
+    ],
+)
+def test_a_wrong_argument_is_one_sentence(shell: Shell, arguments: tuple[str, ...], sentence: str) -> None:
+    said = shell.run(*arguments, status=1)
+    assert sentence in said
+    assert len(said.splitlines()) == 1
+
+
+def test_a_bad_spec_lists_every_wrong_field(shell: Shell, spec: Spec) -> None:
+    spec["mix"]["domains"]["math"] = -1
+    spec["colour"] = "red"
+    said = shell.run("submit", "-", stdin=json.dumps(spec), status=1)
+    assert "mix.domains.math" in said
+    assert "colour: unknown key" in said
+
+
+def test_an_absent_api_says_how_to_start_it(tmp_path: Path, spec: Spec) -> None:
+    shell = Shell(f"http://127.0.0.1:{free_port()}", tmp_path, spec)
+    said = shell.run("jobs", status=1)
+    assert "./run up" in said
+    assert len(said.splitlines()) == 1
+
+
+def test_the_running_stack_is_found_by_what_it_wrote(shell: Shell, api_url: str) -> None:
+    del shell.environment["QUESTMILL_API_URL"]
+    home = Path(shell.environment["QUESTMILL_HOME"])
+    home.mkdir()
+    (home / "env.json").write_text(json.dumps({"api_url": api_url}))
+    assert isinstance(shell.json("jobs"), list)
+
+
+def test_doctor_is_content_with_a_whole_system_and_shows_no_key(shell: Shell) -> None:
+    shell.environment["OPENAI_API_KEY"] = "sk-secret"
+    shell.environment["DATABASE_URL"] = "postgresql://me:hidden@db.example/q"
+    text = shell.run("doctor")
+    assert "sk-secret" not in text
+    assert "hidden" not in text
+    verdicts = {each["name"]: each["verdict"] for each in shell.json("doctor")}
+    for name in ("api", "database", "broker", "workers", "OPENAI_API_KEY", "DATABASE_URL"):
+        assert verdicts[name] == "ok", text
+    assert verdicts["ANTHROPIC_API_KEY"] == "note"
+
+
+def test_doctor_fails_when_something_needed_is_missing(tmp_path: Path, spec: Spec) -> None:
+    shell = Shell(f"http://127.0.0.1:{free_port()}", tmp_path, spec)
+    shell.environment["REDIS_URL"] = f"redis://:hidden@127.0.0.1:{free_port()}/0"
+    text = shell.run("doctor", status=1)
+    assert "hidden" not in text
+    assert "./run up" in text
+    verdicts = {each["name"]: each["verdict"] for each in shell.json("doctor", status=1)}
+    assert (verdicts["api"], verdicts["broker"]) == ("missing", "missing")
+
+
+def test_what_is_not_questmill_is_told_so(tmp_path: Path) -> None:
+    with Client("http://") as client, pytest.raises(ApiProblem) as caught:
+        list(client.jobs())
+    assert "http:" in str(caught.value)

@@ -1,0 +1,42 @@
+from contextlib import suppress
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.pages import PageQuery
+from shared.errors import InvalidInput
+
+
+def next_cursor(row_id: UUID | int) -> str:
+    page = PageQuery(limit=1).page([{"id": row_id}, {"id": row_id}])
+    assert isinstance(page["next_cursor"], str)
+    return page["next_cursor"]
+
+
+@given(st.uuids())
+def test_a_uuid_cursor_comes_back(row_id: UUID) -> None:
+    assert PageQuery(cursor=next_cursor(row_id)).after_uuid() == row_id
+
+
+@given(st.integers(1, 2**63 - 1))
+def test_a_number_cursor_comes_back(row_id: int) -> None:
+    assert PageQuery(cursor=next_cursor(row_id)).after_int() == row_id
+
+
+def test_the_last_page_has_no_cursor() -> None:
+    assert PageQuery(limit=2).page([{"id": 1}, {"id": 2}]) == {"items": [{"id": 1}, {"id": 2}], "next_cursor": None}
+
+
+@given(st.text(max_size=40))
+def test_a_foreign_cursor_is_refused_or_harmless(cursor: str) -> None:
+    query = PageQuery(cursor=cursor)
+    for read in (query.after_uuid, query.after_int):
+        with suppress(InvalidInput):
+            assert read() is not None
+
+
+def test_a_cursor_of_another_list_is_refused() -> None:
+    with pytest.raises(InvalidInput):
+        PageQuery(cursor=next_cursor(7)).after_uuid()

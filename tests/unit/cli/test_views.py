@@ -1,0 +1,99 @@
+from typing import Any
+
+import pytest
+from rich.console import Console, RenderableType
+
+from cli.client import Event
+from cli.tables import format_seconds, format_usd, import_view, jobs_view, plan_view
+from cli.watching import exit_code, progress_line, progress_view
+
+CELLS = [
+    {"domain": "math", "difficulty": "easy", "target": 90, "have": 10, "selected": 10, "generate": 80, "surplus": 0},
+    {"domain": "math", "difficulty": "hard", "target": 10, "have": 0, "selected": 0, "generate": 10, "surplus": 0},
+]
+PLANNED = {
+    "cells": CELLS,
+    "totals": {
+        "questions": 1100,
+        "by_difficulty": {"easy": 90, "hard": 10},
+        "tokens_by_difficulty": {"easy": 1350, "hard": 900},
+        "token_shares": {"easy": 0.6, "hard": 0.4},
+        "generate": 90,
+    },
+    "forecast": {"calls": 9, "input_tokens": 4500, "output_tokens": 3000, "cost_usd": 0.0123, "seconds": 75.0},
+    "warnings": ["math/easy: existing questions have 31 tokens on average, the mix says 15"],
+    "spec": {
+        "mix": {"difficulties": {"easy": {"token_share": 0.6}, "hard": {"token_share": 0.4}}},
+        "models": {"generate": {"easy": "openai/small", "hard": "anthropic/large"}},
+    },
+    "rehearsal": True,
+}
+PROGRESS: dict[str, Any] = {
+    "id": "0193", "dataset": "d", "state": "running", "reason": None, "target": 100, "selected": 40, "admitted": 35,
+    "rejected": {"exact": 2, "near": 1}, "cells": [{**cell, "stopped": None} for cell in CELLS],
+    "calls": {"sent": 9, "ok": 7, "failed": 1, "retried": 1, "in_flight": 1},
+    "cost_usd": 0.02, "per_minute": 120.0, "eta_seconds": 30,
+}  # fmt: skip
+
+
+def shown(view: RenderableType) -> str:
+    console = Console(width=160, record=True, file=None, force_terminal=False)
+    with console.capture() as captured:
+        console.print(view)
+    return captured.get()
+
+
+def test_a_plan_shows_cells_shares_forecast_and_warnings() -> None:
+    text = shown(plan_view(PLANNED))
+    for expected in ("rehearsal", "math", "80", "60.000% (asked 60.000%)", "$0.0123", "75 s", "openai/small"):
+        assert expected in text
+    assert "warning: math/easy" in text
+
+
+def test_an_event_is_one_parseable_line() -> None:
+    pairs = dict(pair.split("=", 1) for pair in progress_line(Event("progress", PROGRESS)).split(" "))
+    assert pairs["selected"] == "40"
+    assert pairs["rejected"] == "3"
+    assert pairs["state"] == "running"
+
+
+def test_bars_name_the_cells_and_what_was_refused() -> None:
+    text = shown(progress_view({**PROGRESS, "reason": "the budget is spent"}))
+    for expected in ("math/easy", "10/90", "2 exact", "reason: the budget is spent"):
+        assert expected in text
+
+
+def test_many_cells_become_one_bar_per_domain() -> None:
+    cells = [{**CELLS[0], "domain": f"d{n // 5}", "difficulty": f"l{n % 5}", "stopped": "dry"} for n in range(100)]
+    text = shown(progress_view({**PROGRESS, "cells": cells}))
+    assert "d19" in text
+    assert "d19/l4" not in text
+    assert "5 stopped" in text
+
+
+@pytest.mark.parametrize(("state", "code"), [("succeeded", 0), ("failed", 1), ("cancelled", 1), ("paused", 3)])
+def test_the_exit_code_tells_how_the_job_ended(state: str, code: int) -> None:
+    assert exit_code(state) == code
+
+
+def test_an_import_lists_its_problems() -> None:
+    report = {"read": 3, "imported": 1, "duplicates": 1, "invalid": 2, "near_duplicates": 0}
+    text = shown(import_view({**report, "problems": [{"line": 2, "error": "no question"}]}))
+    assert "line 2: no question" in text
+    assert "and 1 more" in text
+
+
+def test_no_jobs_say_how_to_start_one() -> None:
+    assert "questmill submit" in shown(jobs_view([]))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0 s"), (89, "89 s"), (720, "12 min"), (11_100, "3 h 05 min"), (5399.9, "1 h 30 min")]
+)
+def test_durations_read_well(seconds: float, text: str) -> None:
+    assert format_seconds(seconds) == text
+
+
+@pytest.mark.parametrize(("amount", "text"), [("0", "$0.00"), (0.0123, "$0.0123"), ("1234.5", "$1,234.50")])
+def test_amounts_keep_the_digits_that_matter(amount: object, text: str) -> None:
+    assert format_usd(amount) == text
