@@ -117,7 +117,7 @@ class Demo:
             return None
         self.console.print()
         # One key per dataset: an interrupted submission, repeated, is the same job.
-        return client.submit(spec, idempotency_key=f"demo {name}")
+        return client.submit(spec, idempotency_key=f"demo-{name}")
 
     def _continue(self, client: Client, job: Json) -> Json:
         progress = job["progress"]

@@ -10,8 +10,8 @@ from typing import TypeVar
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared.corpus.admission import Candidate, admit, record_flaws
-from shared.corpus.fingerprint import fingerprint
+from shared.corpus.admission import Candidate, admit, record_refusals
+from shared.corpus.fingerprint import fingerprint_many
 from shared.database.fence import confirm_hold
 from shared.database.reconnect import until_reachable
 from shared.database.states import JobState
@@ -192,13 +192,13 @@ class BatchRun:
         drawn = self._tuple(ordinal)
         flawed: list[tuple[str, str]] = []
         candidates: list[Candidate] = []
-        for question in parsed.questions:
+        tags = (drawn.topic, drawn.subtopic, drawn.form)
+        for question, its in zip(parsed.questions, fingerprint_many(parsed.questions), strict=True):
             tokens = count_tokens(question)
             if flaw := find_flaw(question, tokens, self._batch.mean_tokens):
                 flawed.append((flaw, question))
             else:
-                tags = (drawn.topic, drawn.subtopic, drawn.form)
-                candidates.append(Candidate(question, tokens, tags, fingerprint(question)))
+                candidates.append(Candidate(question, tokens, tags, its))
         repairs = Counter(parsed.repairs)
         if parsed.problem is not None:
             repairs["unreadable"] += 1
@@ -217,7 +217,7 @@ class BatchRun:
                 candidates=candidates,
                 template_cap=self._shop.settings.template_cap,
             )
-            await record_flaws(conn, self._hold, call_id, flawed)
+            await record_refusals(conn, self._hold.job_id, call_id, flawed)
             reasons = [reason for reason, _ in flawed] + [str(each.reason) for each in admission.refused]
             judged = Judged(
                 generated=len(parsed.questions),

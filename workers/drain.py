@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 
 _draining = threading.Event()
-_listeners: list[Callable[[], None]] = []
+_listeners: list[Callable[[], object]] = []
 
 
 def start_draining() -> None:
@@ -23,7 +23,7 @@ def is_draining() -> bool:
     return _draining.is_set()
 
 
-def when_draining(listener: Callable[[], None]) -> None:
+def when_draining(listener: Callable[[], object]) -> None:
     """Call `listener` once draining begins, at once when it already has; it may be called twice."""
     _listeners.append(listener)
     if _draining.is_set():

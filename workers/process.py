@@ -8,13 +8,13 @@ from contextlib import contextmanager, suppress
 
 import structlog
 from redis.asyncio import Redis
-from shared.llm.caller import Caller
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.database.engine import open_engine
 from shared.database.reconnect import until_reachable
 from shared.ids import BatchId
 from shared.jobs.models import publish_providers
+from shared.llm.caller import Caller
 from shared.llm.provider import Provider
 from shared.llm.providers import open_providers
 from shared.llm.stop import Stop

@@ -25,7 +25,7 @@ class Quota:
 
     def __post_init__(self) -> None:
         """Refuse what no bucket could work with."""
-        if min(self.requests_per_minute, self.tokens_per_minute, self.burst_seconds) <= 0:
+        if not all(value > 0 for value in (self.requests_per_minute, self.tokens_per_minute, self.burst_seconds)):
             raise ValueError("quotas and their burst are greater than 0")
 
 

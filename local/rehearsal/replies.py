@@ -8,6 +8,7 @@ from local.rehearsal.faults import Fault
 from local.rehearsal.plausible import UnknownSchema, fill_schema
 from local.rehearsal.pools import Pools
 from local.rehearsal.wire import Asked, Ending, Made
+from local.rehearsal.writing import LONG_FROM_TOKENS
 from shared.questions.tokens import count_tokens
 
 _REFUSAL = "I'm sorry, but I can't help with that request."
@@ -48,7 +49,11 @@ def _write_text(asked: Asked, ask: Ask | None, pools: Pools, fault: Fault | None
     else:
         questions = pools.draw(ask, random)
         if fault is Fault.LATEX:
-            questions[random.randrange(len(questions))] = pools.draw_latex(ask, random)
+            place = random.randrange(len(questions))
+            latex = pools.draw_latex(ask, random)
+            # A long question stays as long as was asked for.
+            long = ask.mean_tokens >= LONG_FROM_TOKENS
+            questions[place] = f"{questions[place]}\n\n{latex}" if long else latex
         content = {"questions": questions}
     text = json.dumps(content, ensure_ascii=False)
     if fault is Fault.LATEX:

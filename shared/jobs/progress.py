@@ -155,9 +155,9 @@ async def _progress(
         counts["admitted"] += row.admitted
     tokens_by_difficulty: dict[str, int] = defaultdict(int)
     cells = []
-    for row in (await conn.execute(CELLS, values)).mappings():
-        tokens_by_difficulty[row["difficulty"]] += int(row["tokens"])
-        cells.append({**row, "tokens": int(row["tokens"]), **by_cell[row["domain"], row["difficulty"]]})
+    for cell in (await conn.execute(CELLS, values)).mappings():
+        tokens_by_difficulty[cell["difficulty"]] += int(cell["tokens"])
+        cells.append({**cell, "tokens": int(cell["tokens"]), **by_cell[cell["domain"], cell["difficulty"]]})
     target = sum(cell["target"] for cell in cells)
     selected = sum(cell["selected"] for cell in cells)
     missing = sum(max(0, cell["target"] - cell["selected"] - cell["reserve"]) for cell in cells)

@@ -13,8 +13,10 @@ from functools import cache
 from shared.questions.latex import decode_string
 from shared.questions.repairs import Repair
 
-MAX_PARTS = 200_000
+MAX_PARTS = 150_000
 """Brackets, commas, strings and such in one reply. The longest that models write, 128,000 tokens, hold fewer."""
+MAX_ESCAPED = 1_000_000
+"""Characters of strings that hold a backslash, in one reply; a reply of 128,000 tokens has about 500,000 in all."""
 MAX_DEPTH = 32
 """Brackets open at once; a list of questions has three."""
 
@@ -113,6 +115,7 @@ class Scanner:
         self._text = text
         self._at = start
         self._parts = 0
+        self._escaped = 0
         self._repairs: dict[Repair, None] = {}
         self._open: list[Array | Object] = []
         self._after_comma = False
@@ -247,6 +250,11 @@ class Scanner:
             self._note(Repair.INNER_QUOTES)
             if _opens_pair(opener).match(self._text, start + inner - 1):
                 self._note(Repair.UNCLEAR_QUOTES)
+                return
+        if "\\" in body:
+            self._escaped += len(body)
+            if self._escaped > MAX_ESCAPED:
+                self._note(Repair.OVERLONG)
                 return
         text, repairs = decode_string(body)
         for repair in repairs:

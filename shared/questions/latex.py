@@ -62,7 +62,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 _EVEN = r"(?<!\\)(?:\\\\)*+"  # before an escape's backslash
-_SINGLE = re.compile(rf"{_EVEN}\\(?:[^\"'\\/bfnrtu]|{_pattern_of(_SURE)})")
+_SINGLE = re.compile(rf"{_EVEN}\\(?:[^\"'\\/nrtu]|{_pattern_of(_SURE)})")
 _DOUBLE = re.compile(r"(?<!\\)(?:\\\\)++[A-Za-z()\[\]{}]")
 _ROWS = re.compile(rf"{_EVEN}\\begin\{{")
 _MATH_SIGN = re.compile(r"\$\$?|\\{1,2}(?:[()\[\]]|begin\{|end\{)")
@@ -186,7 +186,7 @@ class _Decoder:
         following = self.body[end : end + 1]
         if _ASSIGNMENT.match(self.body, end):
             return False
-        if _COMMAND_GOES_ON.match(self.body, end) or (name == "tan" and following == "("):
+        if not before or _COMMAND_GOES_ON.match(self.body, end) or (name == "tan" and following == "("):
             return True
         if self._style() is _Style.RAW:
             return before not in set(".:;?!,)$>\n")

@@ -29,4 +29,4 @@ class Repair(StrEnum):
     RAW_CONTROL = "raw line break"  # a line break or tab that was not escaped
     LONE_SURROGATE = "lone surrogate"  # half of a character, now U+FFFD
     CUT = "cut"  # the reply ends early: an unfinished item is left out
-    OVERLONG = "overlong"  # more parts or deeper nesting than any list of questions has: not read to its end
+    OVERLONG = "overlong"  # more parts, escapes or nesting than any list of questions has: the rest is left out

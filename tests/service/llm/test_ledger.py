@@ -245,5 +245,6 @@ async def test_stored_replies_wait_until_they_are_parsed(engine: AsyncEngine) ->
             (late, '{"questions": []}', False),
         ]
         assert replies[0].prompt == {"topic": "sums"}
-        await mark_parsed(conn, [early])
+        assert await mark_parsed(conn, early)
+        assert not await mark_parsed(conn, early)
         assert [reply.call_id for reply in await unparsed_replies(conn, hold)] == [late]

@@ -137,12 +137,17 @@ def test_killed_postmaster_comes_back_with_its_data(supervisor: Watched, tmp_pat
     assert "postgres is ready" in supervisor.events[-1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_nothing_is_left_after(number: signal.Signals, tmp_path: Path) -> None:
-    """Ctrl-C, a closed terminal, and kill -9: also not the servers' own children."""
+@pytest.fixture(scope="module")
+def stack_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("stack")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_nothing_is_left_after(number: signal.Signals, stack_folder: Path) -> None:
+    """Ctrl-C, a closed terminal, kill -9: also not the servers' own children. Each run starts on the last one's data."""
     with subprocess.Popen(
         # As a background job of a shell starts: with SIGINT ignored.
-        ["/bin/sh", "-c", f"trap '' INT HUP; exec {sys.executable} -m tests.service.local.small_stack {tmp_path}"],
+        ["/bin/sh", "-c", f"trap '' INT HUP; exec {sys.executable} -m tests.service.local.small_stack {stack_folder}"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
