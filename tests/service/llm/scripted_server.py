@@ -41,6 +41,12 @@ class ScriptedServer:
         self.arrived = asyncio.Event()
         self.url = ""
 
+    async def reached(self, count: int) -> None:
+        """Wait until so many requests have arrived."""
+        while len(self.requests) < count:
+            self.arrived.clear()
+            await self.arrived.wait()
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = orjson.loads(await request.read())
         headers = {name.lower(): value for name, value in request.headers.items()}
