@@ -3,6 +3,9 @@
 import argparse
 import os
 import socket
+import warnings
+
+from celery.exceptions import SecurityWarning
 
 from shared.settings import load_settings
 
@@ -18,6 +21,8 @@ def main() -> None:
         if arguments.concurrency < 1:
             parser.error("--concurrency must be at least 1")
         os.environ["QUESTMILL_CALLS_IN_FLIGHT"] = str(arguments.concurrency)
+    # Celery warns of root because of pickle, which is not accepted here.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     from workers.app import QUEUE, app
 
     app.worker_main(

@@ -31,3 +31,6 @@ def configure_logs(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    # Every request is in the ledger; a line for each in the log would hide the rest.
+    for noisy in ("httpx2", "httpcore2", "openai", "anthropic"):
+        logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
