@@ -1,6 +1,5 @@
 """What makes two similar texts different questions: "what is 12 + 5" is not "what is 12 + 7"."""
 
-from collections import Counter
 from enum import StrEnum
 from itertools import chain
 
@@ -17,7 +16,7 @@ class Guard(StrEnum):
     OPERATORS = "operators"  # +, (, =, %, \\leq ...
     POLARITY = "polarity"  # a negation, or a word's opposite: more for less, before for after
     NAMES = "names"  # words capitalised within a sentence
-    ORDER = "order"  # two words changed places: from miles to kilometres
+    ORDER = "order"  # the same words in other roles: from miles to kilometres
 
 
 def guard_between(a: str, b: str) -> Guard | None:
@@ -33,10 +32,9 @@ def guard_between_marks(a: Marks, b: Marks) -> Guard | None:
         return Guard.OPERATORS
     if _polarity_differs(a, b):
         return Guard.POLARITY
-    names = _names_of_pair(a, b)
-    if names and _differ(_only(a.words, names), _only(b.words, names)):
+    if _names_differ(a, b):
         return Guard.NAMES
-    if _two_words_swapped(a, b):
+    if _roles_changed(a, b):
         return Guard.ORDER
     return None
 
@@ -46,15 +44,22 @@ def _differ(a: Sentences, b: Sentences) -> bool:
     return a != b and [*chain(*a)] != [*chain(*b)] and sorted(a) != sorted(b)
 
 
+def _polarity_differs(a: Marks, b: Marks) -> bool:
+    changed = {word for word, _ in a.counts.items() ^ b.counts.items()}
+    only_a = {word for word in changed if a.counts.get(word, 0) > b.counts.get(word, 0)}
+    return count_denials(only_a) != count_denials(changed - only_a) or are_opposed(only_a, changed - only_a)
+
+
+def _names_differ(a: Marks, b: Marks) -> bool:
+    names = _names_of_pair(a, b)
+    if any(a.counts.get(name) != b.counts.get(name) for name in names):
+        return True
+    return bool(names) and a.words != b.words and _differ(_only(a.words, names), _only(b.words, names))
+
+
 def _only(sentences: Sentences, kept: frozenset[str]) -> Sentences:
     picked = (tuple(word for word in sentence if word in kept) for sentence in sentences)
     return tuple(sentence for sentence in picked if sentence)
-
-
-def _polarity_differs(a: Marks, b: Marks) -> bool:
-    words_a, words_b = Counter(chain(*a.words)), Counter(chain(*b.words))
-    only_a, only_b = words_a - words_b, words_b - words_a
-    return count_denials(only_a) != count_denials(only_b) or are_opposed(only_a, only_b)
 
 
 def _names_of_pair(a: Marks, b: Marks) -> frozenset[str]:
@@ -64,9 +69,15 @@ def _names_of_pair(a: Marks, b: Marks) -> frozenset[str]:
     return a.names if a.capitals_tell else b.names
 
 
-def _two_words_swapped(a: Marks, b: Marks) -> bool:
-    words_a, words_b = [*chain(*a.words)], [*chain(*b.words)]
-    if len(words_a) != len(words_b):
+def _roles_changed(a: Marks, b: Marks) -> bool:
+    """Whether the same words stand in another order than moving whole sentences, or one clause, could have made."""
+    if a.counts != b.counts or not _differ(a.words, b.words):
         return False
-    moved = [(one, other) for one, other in zip(words_a, words_b, strict=True) if one != other]
-    return len(moved) == 2 and moved[0] == moved[1][::-1]
+    words_a, words_b = [*chain(*a.words)], [*chain(*b.words)]
+    changed = [place for place, (one, other) in enumerate(zip(words_a, words_b, strict=True)) if one != other]
+    moved = slice(changed[0], changed[-1] + 1)
+    return not (_is_rotation(words_a[moved], words_b[moved]) or _is_rotation(words_a, words_b))
+
+
+def _is_rotation(one: list[str], other: list[str]) -> bool:
+    return any(one[place:] + one[:place] == other for place in range(1, len(one)))

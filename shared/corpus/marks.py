@@ -2,7 +2,10 @@
 
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from shared.corpus.normalise import fold_characters, unwrap
 from shared.corpus.number_words import NUMBER_WORDS, TENS, UNITS
@@ -38,6 +41,7 @@ class Marks:
     words: tuple[tuple[str, ...], ...]
     numbers: tuple[tuple[str, ...], ...]
     operators: tuple[tuple[str, ...], ...]
+    counts: Mapping[str, int]  # of the words over all sentences
     names: frozenset[str]
     capitals_tell: bool  # False in a text all of whose words are capitalised, or none
 
@@ -81,6 +85,7 @@ def read_marks(text: str) -> Marks:
         words=_freeze(words),
         numbers=_freeze(numbers),
         operators=_freeze(operators),
+        counts=Counter(chain(*words)),
         names=frozenset(names - _FUNCTION_WORDS),
         capitals_tell=capitalised > 0 and small > 0,
     )
@@ -92,7 +97,8 @@ def _freeze(sentences: list[list[str]]) -> tuple[tuple[str, ...], ...]:
 
 def _bare(word: str) -> str:
     """Lower case, without a possessive."""
-    return word.lower().removesuffix("'s").removesuffix("'")
+    lower = word.lower()
+    return lower.removesuffix("'s").removesuffix("'") if "'" in lower else lower
 
 
 def _digits(number: str) -> str:

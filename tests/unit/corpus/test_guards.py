@@ -39,6 +39,7 @@ DIFFERENT = [
     ("names", "SQL is what kind of language?", "CSS is what kind of language?"),
     ("names", "What began World War II in Europe?", "What began World War I in Europe?"),
     ("order", "Convert 5 miles to furlongs for me", "Convert 5 furlongs to miles for me"),
+    ("order", "the hen sees the fox and the cow the goat", "the goat sees the cow and the fox the hen"),
     ("order", "Ada has 5 eggs. Ben has some pears.", "Ada has 5 pears. Ben has some eggs."),
 ]
 
@@ -49,6 +50,7 @@ SAME = [
     ("Does the big hen fly to Oslo?", "Does the large hen fly to Oslo?"),
     ("The hen is grey. How far does it fly?", "How far does it fly? The hen is grey."),
     ("Ada has 3 hens. Ben has 5. Who wins?", "Ben has 5. Ada has 3 hens. Who wins?"),
+    ("How many hens are left if a fox eats one of them", "If a fox eats one of them, how many hens are left"),
     ("She has 1,000 hens and three geese", "She has 1000 hens and 3 geese"),
     ("On the 3rd day it rained in Oslo", "On the third day it rained in Oslo"),
     ("She has twenty-five hens", "She has 25 hens"),
