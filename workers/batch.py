@@ -196,10 +196,10 @@ class BatchRun:
         for question, its in zip(parsed.questions, fingerprint_many(parsed.questions), strict=True):
             tokens = count_tokens(question)
             if flaw := find_flaw(question, tokens, self._batch.mean_tokens):
-                flawed.append((flaw, question))
+                flawed.append((flaw.value, question))
             else:
                 candidates.append(Candidate(question, tokens, tags, its))
-        repairs = Counter(parsed.repairs)
+        repairs = Counter(map(str, parsed.repairs))
         if parsed.problem is not None:
             repairs["unreadable"] += 1
 
