@@ -40,7 +40,7 @@ class AnthropicWire:
     """`POST /v1/messages`."""
 
     name = "anthropic"
-    key_header = "x-api-key"
+    key_headers: tuple[str, ...] = ("x-api-key", "Authorization")
     client_id_header = "X-Client-Request-Id"
 
     def read(self, body: Mapping[str, Any]) -> Asked:

@@ -62,7 +62,8 @@ async def _show_record(request: web.Request) -> web.Response:
 
 
 async def _show_summary(request: web.Request) -> web.Response:
-    return _answer(request.app[REHEARSAL].record.summary())
+    rehearsal = request.app[REHEARSAL]
+    return _answer({"in_flight": rehearsal.in_flight, **rehearsal.record.summary()})
 
 
 async def _show_faults(request: web.Request) -> web.Response:

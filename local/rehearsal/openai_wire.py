@@ -42,7 +42,7 @@ class OpenAIWire:
     """`POST /v1/chat/completions`."""
 
     name = "openai"
-    key_header = "Authorization"
+    key_headers: tuple[str, ...] = ("Authorization",)
     client_id_header = "X-Client-Request-Id"
 
     def read(self, body: Mapping[str, Any]) -> Asked:

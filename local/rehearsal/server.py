@@ -54,6 +54,7 @@ class Rehearsal:
         self.rate_headers = config.rate_headers
         self.pools = Pools(config.pool_size)
         self.record = Record(config.record)
+        self.in_flight = 0
         self._served = 0
 
     def random(self) -> Random:
@@ -138,14 +139,19 @@ def handler_for(rehearsal: Rehearsal, wire: Wire) -> Callable[[web.Request], Awa
 
     async def handle(request: web.Request) -> web.StreamResponse:
         visit = Visit(rehearsal, wire, request, rehearsal.random())
-        if not request.headers.get(wire.key_header):
-            return visit.refuse(Trouble.UNAUTHORISED, f"No API key: send the header {wire.key_header}.", "401")
+        if not any(request.headers.get(name) for name in wire.key_headers):
+            message = f"No API key: send the header {' or '.join(wire.key_headers)}."
+            return visit.refuse(Trouble.UNAUTHORISED, message, "401")
         try:
             asked = wire.read(await _read_body(request))
         except BadRequest as error:
             return visit.refuse(Trouble.BAD_REQUEST, str(error), "400")
         visit.model = asked.model
-        return await _play(visit, asked)
+        rehearsal.in_flight += 1
+        try:
+            return await _play(visit, asked)
+        finally:
+            rehearsal.in_flight -= 1
 
     return handle
 

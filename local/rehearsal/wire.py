@@ -58,7 +58,7 @@ class Wire(Protocol):
     """One provider's format."""
 
     name: str
-    key_header: str
+    key_headers: tuple[str, ...]
     client_id_header: str
 
     def read(self, body: Mapping[str, Any]) -> Asked:

@@ -1,0 +1,130 @@
+import re
+from random import Random
+
+import pytest
+
+from local.rehearsal.ask import Ask, read_ask
+from local.rehearsal.pools import Pools
+from shared.planning.mix import Cell
+from shared.questions.atlas import load_atlas
+from shared.questions.prompts import draw_tuple, write_prompt
+from shared.questions.tokens import count_tokens
+
+DOMAINS = sorted(load_atlas())
+DIGITS = re.compile(r"\d+")
+CAPITALISED = re.compile(r"(?<!^)(?<![.:?] )\b[A-Z]\w+")
+
+
+def ask_of(domain: str, ordinal: int, *, questions: int = 20, mean_tokens: int = 15, difficulty: str = "easy") -> Ask:
+    tuple_ = draw_tuple(2025, Cell(domain, difficulty), ordinal)
+    ask = read_ask(write_prompt(tuple_, questions=questions, mean_tokens=mean_tokens).user)
+    assert ask is not None
+    return ask
+
+
+def draw_easy(domain: str, calls: int, *, fixed: bool = False) -> list[str]:
+    pools, random = Pools(), Random(1)
+    return [text for call in range(calls) for text in pools.draw(ask_of(domain, 0 if fixed else call), random)]
+
+
+def grams(text: str) -> frozenset[str]:
+    folded = text.lower()
+    return frozenset(folded[start : start + 4] for start in range(len(folded) - 3))
+
+
+def facts(text: str) -> tuple[list[str], list[str]]:
+    return sorted(DIGITS.findall(text)), sorted(CAPITALISED.findall(text))
+
+
+def test_easy_texts_stay_distinct_with_digits_masked() -> None:
+    texts = [text for domain in DOMAINS for text in draw_easy(domain, 25)]
+    assert len(texts) == len(DOMAINS) * 500 >= 4000
+    assert len({DIGITS.sub("#", text.lower()) for text in texts}) / len(texts) >= 0.8
+
+
+def test_varied_topics_yield_nearly_all_new_over_a_whole_domain() -> None:
+    texts = draw_easy("coding", 493)
+    assert 0.88 <= len(set(texts)) / len(texts) <= 0.97
+
+
+def test_fixed_prompt_runs_dry() -> None:
+    texts = draw_easy("coding", 350, fixed=True)
+    assert len(set(texts)) / len(texts) < 0.4
+
+
+def test_tiny_pool_has_an_end() -> None:
+    pools, random = Pools(30), Random(1)
+    texts = [text for _ in range(60) for text in pools.draw(ask_of("math", 0), random)]
+    assert len(set(texts)) <= 30 + 10
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_items_of_a_pool_are_rarely_near_duplicates(domain: str) -> None:
+    texts = list(dict.fromkeys(draw_easy(domain, 15, fixed=True)))
+    shingled = [(grams(text), facts(text)) for text in texts]
+    near = 0
+    for place, (mine, my_facts) in enumerate(shingled):
+        for other, other_facts in shingled[:place]:
+            shared = len(mine & other)
+            near += my_facts == other_facts and shared >= 0.75 * (len(mine) + len(other) - shared)
+    assert near / (len(texts) * (len(texts) - 1) / 2) < 0.003
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_lengths_average_to_what_is_asked(domain: str) -> None:
+    easy = [count_tokens(text) for text in draw_easy(domain, 40)]
+    assert sum(easy) / len(easy) == pytest.approx(15, rel=0.1)
+    assert len(set(easy)) > 8, "the lengths spread"
+    hard = [
+        count_tokens(text)
+        for ordinal in range(30)
+        for text in Pools().draw(
+            ask_of(domain, ordinal, questions=2, mean_tokens=750, difficulty="hard"), Random(ordinal)
+        )
+    ]
+    assert sum(hard) / len(hard) == pytest.approx(750, rel=0.1)
+
+
+def test_texts_depend_on_the_topic_words_and_not_on_chance() -> None:
+    ask = ask_of("reading", 3)
+    assert set(Pools(10).draw(ask, Random(1))) & set(Pools(10).draw(ask, Random(2)))
+    assert Pools().draw(ask, Random(1)) == Pools().draw(ask, Random(1))
+    assert not set(Pools(10).draw(ask, Random(1))) & set(Pools(10).draw(ask_of("reading", 4), Random(1)))
+
+
+def test_reply_seldom_repeats_itself() -> None:
+    texts = Pools().draw(ask_of("instruction", 5), Random(3))
+    assert len(set(texts)) >= 19
+
+
+def test_avoided_questions_are_not_drawn_again_while_others_are_left() -> None:
+    pools = Pools(60)
+    ask = ask_of("math", 0, questions=5)
+    avoid = pools.draw(ask, Random(1))
+    tuple_ = draw_tuple(2025, Cell("math", "easy"), 0)
+    again = read_ask(write_prompt(tuple_, questions=5, mean_tokens=15, avoid=avoid).user)
+    assert again is not None
+    assert again.avoid
+    assert not set(pools.draw(again, Random(1))) & again.avoid
+
+
+def test_domain_without_a_grammar_gets_plausible_questions_too() -> None:
+    ask = read_ask("Domain: maritime law\nTopic: salvage\nSubtopic: towing contracts\nQuestions: 20\n")
+    assert ask is not None
+    texts = Pools().draw(ask, Random(1))
+    assert len(set(texts)) >= 19
+    assert any("towing contracts" in text.lower() for text in texts)
+
+
+def test_domain_name_is_no_path() -> None:
+    ask = read_ask("Domain: ../general\nTopic: x\n")
+    assert ask is not None
+    assert len(Pools().draw(ask, Random(1))) == 5
+
+
+def test_prompt_without_the_lines_is_not_an_ask() -> None:
+    assert read_ask("Is this question answerable?\n\nWhat is 2 + 2?") is None
+
+
+def test_math_holds_latex() -> None:
+    assert any("\\frac" in text for text in draw_easy("math", 10))
