@@ -27,8 +27,9 @@ _NODES_MANY = 20
 _NODES_NEAR = 200
 # Up to this many free choices it is worth looking everywhere for what the first look did not find.
 _FAR = 8
-# Of whole numbers that serve equally well, the first in the order of the names gets the odd question.
-_FIRST = 1e-5
+# What decides among whole numbers that serve equally well: the first domain by name gets the odd question of the last
+# difficulty. Small beside a tenth of a question, large beside the solver's tolerances.
+_FIRST = 1e-3
 
 
 def find_targets(problem: Problem, scope: Scope) -> Counts:
@@ -182,7 +183,7 @@ class _Search:
         program = Program()
         base = np.clip(np.floor(near + 1e-6), self.lower, self.upper)
         rest = np.clip(near - base, 0.0, 1.0)
-        order = np.arange(base.size).reshape(base.shape)
+        order = np.outer(np.linspace(0.0, 1.0, base.shape[0]), np.linspace(0.0, 1.0, base.shape[1]))
         up = program.add_columns(base.shape, 0.0, np.minimum(1.0, self.upper - base), whole=True)
         more = program.add_columns(base.shape, 0.0, np.maximum(0.0, self.upper - base - 1.0), whole=True)
         less = program.add_columns(base.shape, 0.0, base - self.lower, whole=True)

@@ -52,11 +52,13 @@ def test_the_seeds_mix_is_planned_in_under_100_ms(scope: Scope) -> None:
 
 
 def test_the_order_of_the_keys_moves_no_question() -> None:
-    turned = Mix(dict(reversed(DOMAINS.items())), dict(reversed(DIFFICULTIES.items())))
-    plans = [make_plan(mix, {}, Surplus.SUBSAMPLE) for mix in (seed_mix(), turned)]
-    first, second = ({each.cell: each.target for each in plan.cells} for plan in plans)
-    assert first == second
-    assert [each.cell for each in plans[1].cells] == list(turned.cells())
+    domains, difficulties = dict(reversed(DOMAINS.items())), dict(reversed(DIFFICULTIES.items()))
+    expected = {each.cell: each.target for each in make_plan(seed_mix(), {}, Surplus.SUBSAMPLE).cells}
+    assert expected[Cell("coding", "hard")] == 132
+    for turned in (Mix(domains, DIFFICULTIES), Mix(DOMAINS, difficulties), Mix(domains, difficulties)):
+        plan = make_plan(turned, {}, Surplus.SUBSAMPLE)
+        assert {each.cell: each.target for each in plan.cells} == expected
+        assert [each.cell for each in plan.cells] == list(turned.cells())
 
 
 def test_subsample_selects_the_target_and_counts_the_rest_as_surplus() -> None:

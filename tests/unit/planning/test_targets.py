@@ -131,6 +131,17 @@ def test_domains_that_must_give_way_do_so_evenly() -> None:
     assert {hard for _, hard in found[:4]} == {117, 118}
 
 
+def test_domains_with_own_means_give_way_too() -> None:
+    means = tuple((Fraction(15 + d % 7), Fraction(500 + 13 * d)) for d in range(20))
+    lower = ((0, 300), *((0, 0),) * 19)
+    problem = Problem((1_000,) * 20, (Fraction(3, 5), Fraction(2, 5)), means, lower)
+    found = find_targets(problem, Scope.GLOBAL)
+    assert problem.is_met_by(found)
+    assert found[0] == (700, 300)
+    assert problem.deviation(found) < 1
+    assert min(hard for _, hard in found[1:]) >= 1
+
+
 def test_scope_domain_leaves_the_other_domains_alone() -> None:
     lower = ((0, 0), (0, 500))
     found = find_targets(even((10_000, 10_000), ("0.6", "0.4"), (15, 750), lower), Scope.DOMAIN)
