@@ -16,7 +16,7 @@ from cli.watching import watch
 from local.demo_report import DemoRun, check_export, print_report
 from local.home import Home
 from local.process import LocalProblem, free_port, is_port_free
-from local.stack import Stack, StackPlan
+from local.stack import Stack, StackPlan, has_key
 from local.supervisor import Stopped
 from shared.settings import Settings
 
@@ -41,7 +41,7 @@ def run_demo(settings: Settings, options: DemoOptions, console: Console) -> int:
 
     Raises LocalProblem when this machine stands in the way.
     """
-    if options.real and settings.openai_api_key is None and settings.anthropic_api_key is None:
+    if options.real and not has_key(settings):
         raise LocalProblem(NO_KEY)
     plan = StackPlan(
         api_port=_port(settings, "api_port"),
@@ -54,7 +54,7 @@ def run_demo(settings: Settings, options: DemoOptions, console: Console) -> int:
     console.print(f"[bold]Questmill demo[/] ({kind})")
     try:
         with stack.running():
-            console.print(f"dashboard {stack.api_url}/   Flower {stack.flower_url}/   data {stack.home.path}")
+            console.print(f"dashboard {stack.api_url}/   Flower {stack.flower_url}/", highlight=False)
             demo = Demo(stack, settings, options, console)
             return stack.supervisor.run_beside(demo.run)
     except Stopped:
@@ -79,10 +79,10 @@ class Demo:
             job = self._find_or_submit(client)
             if job is None:
                 return 1
-            before, begun = job["progress"], time.monotonic()
+            before, used_before, begun = job["progress"], self.stack.supervisor.usage(), time.monotonic()
             code = watch(client, job["id"], self.console, as_json=False)
             seconds = time.monotonic() - begun
-            usage = self.stack.supervisor.usage()
+            usage = {name: used - used_before[name] for name, used in self.stack.supervisor.usage().items()}
             job = client.job(job["id"])
             folder = self.stack.home.path / "exports"
             folder.mkdir(exist_ok=True)
@@ -157,7 +157,7 @@ def scale(totals: Mapping[str, int], questions: int) -> dict[str, int]:
 def _fit_to_keys(spec: dict[str, Any], settings: Settings) -> None:
     """Leave to the service what depends on the keys: its budget follows the forecast, its models the providers."""
     del spec["budget_usd"]
-    if settings.openai_api_key is None or settings.anthropic_api_key is None:
+    if not (settings.openai_api_key and settings.anthropic_api_key):
         del spec["models"]
 
 

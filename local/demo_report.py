@@ -100,7 +100,7 @@ def print_report(console: Console, run: DemoRun, check: ExportCheck) -> None:
     sent = calls["sent"] - before["calls"]["sent"]
     if sent:
         cpu = sum(used.cpu_seconds for name, used in usage.items() if name.startswith("worker "))
-        console.print(f"workers: {1000 * cpu / sent:.1f} CPU s per 1,000 calls")
+        console.print(f"workers: {1000 * cpu / sent:.1f} CPU s per 1,000 calls, their start not counted")
     for path in (run.jsonl, run.parquet):
         console.print(f"written: {path} ({path.stat().st_size / 1e6:,.1f} MB)", soft_wrap=True)
 

@@ -177,6 +177,11 @@ class Stack:
         return Child("flower", command, is_ready=lambda: _answers(self.flower_url, "/healthcheck"), grace_seconds=5)
 
 
+def has_key(settings: Settings) -> bool:
+    """Whether the user has set a provider key; an empty variable is none."""
+    return any(key and key.get_secret_value() for key in (settings.openai_api_key, settings.anthropic_api_key))
+
+
 def common_environment(given: Mapping[str, str]) -> dict[str, str]:
     """What every process of ours is told: the caller's environment without provider keys, which workers alone get."""
     environment = {name: value for name, value in given.items() if name.upper() not in SECRET_VARIABLES}

@@ -3,14 +3,14 @@
 from collections.abc import Callable
 
 from local.home import Home
-from local.stack import Stack, StackPlan
+from local.stack import Stack, StackPlan, has_key
 from local.supervisor import Stopped
 from shared.settings import Settings
 
 
 def bring_up(settings: Settings, workers: int, say: Callable[[str], None]) -> None:
     """Start everything, say where it is, stay until asked to stop. Raises LocalProblem when it cannot."""
-    rehearsal = settings.openai_api_key is None and settings.anthropic_api_key is None
+    rehearsal = not has_key(settings)
     home = Home(settings.home)
     plan = StackPlan(settings.api_port, settings.flower_port, workers, rehearsal)
     stack = Stack(home, settings, plan, say)

@@ -18,6 +18,10 @@ class Usage:
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(self.cpu_seconds + other.cpu_seconds, max(self.peak_bytes, other.peak_bytes))
 
+    def __sub__(self, earlier: "Usage") -> "Usage":
+        """The CPU seconds since then; the peak stays the peak."""
+        return Usage(self.cpu_seconds - earlier.cpu_seconds, self.peak_bytes)
+
 
 def usage_of(pid: int) -> Usage:
     """The usage of a process, of its ended children and of its living ones; nothing when it is gone."""

@@ -9,6 +9,8 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from local.postgres import EmbeddedPostgres
 from local.process import Privileges
@@ -62,7 +64,7 @@ def test_valkey_asks_for_its_password_and_keeps_it_out_of_sight(supervisor: Supe
     server = EmbeddedValkey(tmp_path / "valkey")
     command = server.command()
     supervisor.start(Child("valkey", command, server.is_ready))
-    with redis.Redis(port=server.port) as client, pytest.raises(redis.AuthenticationError):
+    with redis.Redis(port=server.port, retry=Retry(NoBackoff(), 0)) as client, pytest.raises(redis.AuthenticationError):
         client.ping()
     assert server.password not in " ".join(command.argv)
     assert {stat.S_IMODE((server.folder / name).stat().st_mode) for name in ("password", "valkey.conf")} == {0o600}

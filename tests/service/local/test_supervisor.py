@@ -144,7 +144,7 @@ def stack_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_nothing_is_left_after(number: signal.Signals, stack_folder: Path) -> None:
-    """Ctrl-C, a closed terminal, kill -9: also not the servers' own children. Each run starts on the last one's data."""
+    """Ctrl-C, a closed terminal, kill -9; also no child of a server. Each run starts on the last one's data."""
     with subprocess.Popen(
         # As a background job of a shell starts: with SIGINT ignored.
         ["/bin/sh", "-c", f"trap '' INT HUP; exec {sys.executable} -m tests.service.local.small_stack {stack_folder}"],
