@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from api.answers import DatasetName, PlainText, answer, started
@@ -18,6 +18,7 @@ from shared.corpus.baseline import import_baseline
 from shared.corpus.datasets import browse_questions, delete_dataset, describe_dataset, find_duplicates, list_datasets
 from shared.corpus.export import export_jsonl, export_parquet
 from shared.errors import FieldError, InvalidInput
+from shared.planning.mix import fold_name
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
@@ -25,11 +26,14 @@ _UPLOAD_BODY = {"requestBody": {"content": {"application/x-ndjson": {}, "applica
 _FILE_TYPES: dict[str, object] = {"application/x-ndjson": {}, "application/vnd.apache.parquet": {}}
 
 
+KindName = Annotated[PlainText, AfterValidator(fold_name)]
+
+
 class QuestionQuery(PageQuery):
     """Which questions of a dataset."""
 
-    domain: PlainText | None = Field(default=None, max_length=200)
-    difficulty: PlainText | None = Field(default=None, max_length=200)
+    domain: KindName | None = Field(default=None, max_length=200)
+    difficulty: KindName | None = Field(default=None, max_length=200)
     selected: bool | None = None
     text: PlainText | None = Field(default=None, max_length=1000, description="a part of the question, in any case")
 

@@ -9,8 +9,8 @@ from api.openapi import spec_body
 from api.problems import declared_problems
 from api.schemas import PlannedShape
 from api.services import Wired
-from shared.jobs.spec import parse_spec
 from shared.jobs.plan import plan_job
+from shared.jobs.spec import parse_spec
 
 router = APIRouter(tags=["jobs"])
 

@@ -136,3 +136,28 @@ def test_what_is_not_questmill_is_told_so(tmp_path: Path) -> None:
     with Client("http://") as client, pytest.raises(ApiProblem) as caught:
         list(client.jobs())
     assert "http:" in str(caught.value)
+
+
+def test_a_baseline_is_imported_checked_and_exported(shell: Shell, spec: Spec) -> None:
+    rows = [{"question": f"Who wrote book number {n}?", "domain": "Reading", "difficulty": "easy"} for n in range(3)]
+    source = shell.folder / "rows.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows) + "{}\n")
+    said = shell.run("import", spec["dataset"], source)
+    assert "4 read, 3 imported, 0 duplicates, 1 invalid" in said
+    assert "line 4:" in said
+    texts = shell.folder / "texts.txt"
+    texts.write_text("who wrote book number 1?\n\nWhere is the library?\n")
+    verdicts = shell.json("check", spec["dataset"], texts)
+    assert [(each["line"], each["verdict"]) for each in verdicts] == [(1, "exact"), (3, "new")]
+    out = shell.folder / "out.jsonl"
+    shell.run("export", spec["dataset"], "--format", "jsonl", "--out", out)
+    assert len(out.read_text().splitlines()) == 3
+    assert "--force" in shell.run("export", spec["dataset"], "--out", out, status=1)
+    shell.run("export", spec["dataset"], "--format", "parquet", "--out", out, "--force")
+    assert out.read_bytes()[:4] == b"PAR1"
+
+
+def test_a_failed_export_leaves_no_file(shell: Shell) -> None:
+    out = shell.folder / "out.jsonl"
+    assert "there is no dataset nowhere" in shell.run("export", "nowhere", "--out", out, status=1)
+    assert [path.name for path in shell.folder.iterdir()] == ["spec.yaml"]
