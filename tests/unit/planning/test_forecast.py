@@ -1,10 +1,11 @@
 from decimal import Decimal
 
 from shared.planning.balance import CellPlan, Plan, make_plan
-from shared.planning.forecast import PROMPT_OVERHEAD_TOKENS, Forecast, make_forecast
+from shared.planning.forecast import JSON_TOKENS_PER_QUESTION, PROMPT_OVERHEAD_TOKENS, Forecast, make_forecast
 from shared.planning.mix import Cell, Difficulty, Mix, Surplus
 
 PER_CALL = {"easy": 20, "hard": 2}
+EASY_TOKENS, HARD_TOKENS = 15 + JSON_TOKENS_PER_QUESTION, 750 + JSON_TOKENS_PER_QUESTION
 
 
 def a_cell(difficulty: str, generate: int, mean_tokens: int) -> CellPlan:
@@ -35,15 +36,18 @@ def test_calls_are_full_ones_and_one_for_the_rest() -> None:
     made, asked = forecast_of(Plan((a_cell("easy", 45, 15),)), "generate")
     assert made.calls == 3
     assert made.input_tokens == 3 * PROMPT_OVERHEAD_TOKENS
-    assert made.output_tokens == 45 * (15 + 6)
-    assert asked == [("generate", "easy", 350, 20 * 21), ("generate", "easy", 350, 5 * 21)]
+    assert made.output_tokens == 45 * EASY_TOKENS
+    assert asked == [
+        ("generate", "easy", PROMPT_OVERHEAD_TOKENS, 20 * EASY_TOKENS),
+        ("generate", "easy", PROMPT_OVERHEAD_TOKENS, 5 * EASY_TOKENS),
+    ]
 
 
 def test_the_price_is_asked_per_call_and_never_for_a_sum() -> None:
     made, asked = forecast_of(Plan((a_cell("hard", 4_000, 750),)), "generate")
     assert made.calls == 2_000
-    assert max(output for *_, output in asked) == 2 * 756
-    assert made.cost_usd == 2_000 * (Decimal("0.001") + 1_512 * Decimal("0.00001"))
+    assert max(output for *_, output in asked) == 2 * HARD_TOKENS
+    assert made.cost_usd == 2_000 * (Decimal("0.001") + 2 * HARD_TOKENS * Decimal("0.00001"))
 
 
 def test_only_the_deficit_is_paid_for() -> None:
