@@ -1,0 +1,125 @@
+"""Promises 1 to 4 on the whole real system: Postgres, Valkey, Celery workers, both wire formats over HTTP."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from tests.service.system.invariant import check_invariant
+from tests.service.system.running import ROOT, RunningSystem, find_processes, running_system
+
+SPEC = {
+    "dataset": "system",
+    "mix": {
+        "domains": {"coding": 500, "math": 500, "reading": 250, "common sense": 250},
+        "difficulties": {
+            "easy": {"token_share": 0.6, "mean_tokens": 15},
+            "hard": {"token_share": 0.4, "mean_tokens": 300},
+        },
+    },
+    "models": {"generate": {"easy": "openai/gpt-6-luna", "hard": "anthropic/claude-sonnet-5-5"}},
+}
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
+    with running_system(tmp_path_factory.mktemp("home")) as running:
+        yield running
+    assert find_processes(running.home) == [], "Ctrl-C left processes behind"
+    assert running.supervisor.returncode == 0
+
+
+def wait_for_admitted(system: RunningSystem, job_id: str, count: int) -> dict[str, Any]:
+    for event in system.client.events(job_id):
+        if event.data["admitted"] >= count or event.data["state"] != "running":
+            return event.data
+    raise AssertionError("the stream ended")
+
+
+def wait_for_end(system: RunningSystem, job_id: str) -> dict[str, Any]:
+    for event in system.client.events(job_id):
+        if event.data["state"] not in {"running", "paused"}:
+            return system.client.job(job_id)
+    return system.client.job(job_id)
+
+
+def test_a_job_ends_exact_although_a_worker_is_killed_and_the_broker_wiped(
+    system: RunningSystem, tmp_path: Path
+) -> None:
+    job = system.client.submit(SPEC)
+    seen = wait_for_admitted(system, job["id"], 100)
+    assert seen["state"] == "running"
+    victim = system.processes("-m workers")[0]
+    os.kill(victim, signal.SIGKILL)
+    redis.Redis.from_url(system.addresses.redis_url).flushall()
+    ended = wait_for_end(system, job["id"])
+    assert ended["state"] == "succeeded", ended["reason"]
+    check_invariant(system.addresses.database_url, system.record, job["id"], killed_in_flight=64)
+    models = {call["model"] for call in system.client.calls(job["id"])}
+    assert models == {"openai/gpt-6-luna", "anthropic/claude-sonnet-5-5"}
+
+    path = tmp_path / "out.jsonl"
+    system.client.export("system", "jsonl", path)
+    exported = Counter((row["domain"], row["difficulty"]) for row in map(json.loads, path.read_text().splitlines()))
+    planned = {(cell["domain"], cell["difficulty"]): cell["target"] for cell in ended["plan"]["cells"]}
+    assert exported == Counter(planned)
+    again = tmp_path / "again.jsonl"
+    system.client.export("system", "jsonl", again)
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_a_worker_joins_in_mid_job_and_leaves_without_losing_a_reply(system: RunningSystem) -> None:
+    environment = os.environ | system.addresses.worker | {
+        "DATABASE_URL": system.addresses.database_url,
+        "REDIS_URL": system.addresses.redis_url,
+    }  # fmt: skip
+    with subprocess.Popen([sys.executable, "-m", "workers", "--concurrency", "8"], cwd=ROOT, env=environment) as guest:
+        job = system.client.submit({**SPEC, "dataset": "guests", "seed": 7})
+        deadline = time.monotonic() + 60
+        while not any(f":{guest.pid}" in (batch["worker"] or "") for batch in system.client.batches(job["id"])):
+            assert time.monotonic() < deadline, "the guest got no batch"
+            time.sleep(0.05)
+        guest.send_signal(signal.SIGTERM)
+        assert guest.wait(60) == 0
+    ended = wait_for_end(system, job["id"])
+    assert ended["state"] == "succeeded", ended["reason"]
+    findings = check_invariant(system.addresses.database_url, system.record, job["id"], killed_in_flight=0)
+    assert findings.paid_calls > 0
+
+
+def test_cancel_stops_questions_and_spending_at_once(system: RunningSystem) -> None:
+    job = system.client.submit({**SPEC, "dataset": "cancelled", "seed": 8})
+    wait_for_admitted(system, job["id"], 50)
+    system.client.cancel(job["id"])
+    before = system.client.dataset("cancelled")["questions"]
+    calls = system.client.job(job["id"])["progress"]["calls"]
+    time.sleep(1.5)
+    after = system.client.job(job["id"])
+    assert system.client.dataset("cancelled")["questions"] == before
+    assert after["state"] == "cancelled"
+    assert after["progress"]["calls"]["sent"] == calls["sent"]
+    assert after["progress"]["calls"]["in_flight"] == 0
+
+
+def test_a_small_budget_pauses_the_job_and_a_higher_one_resumes_it(system: RunningSystem) -> None:
+    job = system.client.submit({**SPEC, "dataset": "thrift", "seed": 9, "budget_usd": "0.10"})
+    deadline = time.monotonic() + 60
+    while (seen := system.client.job(job["id"]))["state"] == "running":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert seen["state"] == "paused"
+    assert "budget" in seen["reason"]
+    assert seen["progress"]["cost_usd"] + seen["progress"]["held_usd"] <= 0.10
+    system.client.resume(job["id"], budget_usd="20")
+    ended = wait_for_end(system, job["id"])
+    assert ended["state"] == "succeeded", ended["reason"]
+    check_invariant(system.addresses.database_url, system.record, job["id"], killed_in_flight=0)
