@@ -24,6 +24,7 @@ from shared.settings import load_settings
 
 PROGRAM = "questmill"
 INTERRUPTED = 130
+PIPE_WIDTH = 240
 
 app = typer.Typer(
     name=PROGRAM,
@@ -204,7 +205,9 @@ def _print(data: Any, view: RenderableType, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
     else:
-        Console(highlight=False).print(view)
+        console = Console(highlight=False)
+        # A pipe has no width: do not fold what a program is going to read.
+        (console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)).print(view)
 
 
 def _submitted_line(job: dict[str, Any], *, follow: bool) -> str:

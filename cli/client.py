@@ -77,6 +77,14 @@ class Client:
         """All jobs in short, newest first."""
         return self._pages("/v1/jobs")
 
+    def batches(self, job_id: str) -> Iterator[Json]:
+        """All batches of a job, oldest first."""
+        return self._pages(f"/v1/jobs/{job_id}/batches")
+
+    def calls(self, job_id: str) -> Iterator[Json]:
+        """All calls of a job, oldest first."""
+        return self._pages(f"/v1/jobs/{job_id}/calls")
+
     def pause(self, job_id: str) -> Json:
         """Start nothing new for this job."""
         return self._json("POST", f"/v1/jobs/{job_id}/pause")

@@ -29,7 +29,7 @@ def jobs_view(jobs: Sequence[Mapping[str, Any]]) -> RenderableType:
         return Text("No jobs yet. Start one with: questmill submit SPEC")
     table = Table(box=None, pad_edge=False)
     for heading in ("job", "dataset", "state", "created", "reason"):
-        table.add_column(heading, overflow="fold" if heading in ("job", "reason") else "ellipsis")
+        table.add_column(heading, overflow="fold", no_wrap=heading == "job")
     for job in jobs:
         state = job["state"] + (" (rehearsal)" if job.get("rehearsal") else "")
         created = str(job.get("created_at", ""))[:19].replace("T", " ")
