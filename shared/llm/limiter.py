@@ -30,6 +30,9 @@ LONGEST_BOOKING_SECONDS = 60.0  # a longer wait is asked for again instead
 CHECK_SECONDS = 1.0  # a sleeper looks this often whether its booking still stands
 UNCHECKED_SECONDS = 0.02  # a shorter sleep is not worth a look
 REDIS_TIMEOUT_SECONDS = 2.0
+# Waiters of one process and model that ask Redis at the same time. One would hold a busy loop to a call per round trip;
+# all of them would come as a herd after a pause, and book far ahead at a rate that may soon be known better.
+ASKERS = 8
 UNSAID = -1
 
 
@@ -77,9 +80,9 @@ class RateLimiter:
     async def acquire(self, model: str, tokens: int, stop: Stop) -> Booking:
         """Wait for the turn of a call that is estimated at `tokens`; raises Draining if the flag gets set.
 
-        Only one waiter of this process and model asks Redis at a time: order is kept, and a pause ends without a herd.
+        Few waiters of this process and model ask Redis at a time, in their order of arrival.
         """
-        lane = self._lanes.setdefault(model, Turnstile(1))
+        lane = self._lanes.setdefault(model, Turnstile(ASKERS))
         await lane.enter(stop)
         try:
             return await self._book(model, tokens, stop)
