@@ -23,7 +23,7 @@ from shared.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 SECRET_VARIABLES = frozenset({"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"})
-REHEARSAL_LATENCY_SECONDS = 0.05
+REHEARSAL_LATENCY_SECONDS = "0.05"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,8 @@ class Stack:
         command = _python(
             base,
             *("-m", "local.rehearsal", "--host", "127.0.0.1", "--port", str(port)),
-            *("--latency", str(REHEARSAL_LATENCY_SECONDS), "--faults", "demo"),
+            *("--latency", os.environ.get("QUESTMILL_REHEARSAL_LATENCY", REHEARSAL_LATENCY_SECONDS)),
+            *("--faults", os.environ.get("QUESTMILL_REHEARSAL_FAULTS", "demo")),
             *("--record", str(self.rehearsal_record)),
         )
         return Child("rehearsal", command, is_ready=lambda: _listens(port))

@@ -118,3 +118,8 @@ class BudgetExhausted(QuestmillError):
 
     type = "budget-exhausted"
     title = "The budget is spent"
+
+    def __init__(self, detail: str, *, fits_later: bool = False) -> None:
+        super().__init__(detail)
+        # Calls under way hold their worst case; what they give back may make room.
+        self.fits_later = fits_later

@@ -20,7 +20,7 @@ from shared.ids import BatchId, CallId, DatasetId
 from shared.jobs.claim import ClaimedBatch, Judged, claim, finish, record_judged, release
 from shared.jobs.control import pause_if_running
 from shared.jobs.reconcile import wake_reconciler
-from shared.llm.caller import Caller
+from shared.llm.caller import Caller, FinishedCall
 from shared.llm.ledger import StoredReply, book_unknown, mark_parsed, parsed_ordinals, unparsed_replies
 from shared.llm.provider import Outcome
 from shared.llm.retry import GiveUp
@@ -38,6 +38,8 @@ T = TypeVar("T")
 # The avoid list of a prompt: the newest questions that this process saw admitted for the topic.
 AVOID_PER_TOPIC = 6
 NEW_TO_AVOID = 2
+# How long a call waits for others to give back what they hold of the budget.
+BUDGET_LOOK_SECONDS = 0.5
 
 
 class Ending(StrEnum):
@@ -134,20 +136,11 @@ class BatchRun:
         """One prompt, from its tuple to its admitted questions."""
         if self._ended_early is not None:
             return
-        prompt, record = self._prompt(ordinal)
         try:
-            finished = await self._shop.caller.call(
-                self._hold,
-                ordinal=ordinal,
-                prompt=prompt,
-                prompt_record=record,
-                model=self._batch.model,
-                stop=self._stop,
-            )
+            finished = await self._call(ordinal)
             if finished.verdict is None:
-                await self._judge(
-                    finished.call_id, ordinal, finished.reply.text, cut=finished.reply.outcome is Outcome.CUT
-                )
+                cut = finished.reply.outcome is Outcome.CUT
+                await self._judge(finished.call_id, ordinal, finished.reply.text, cut=cut)
             elif isinstance(finished.verdict, GiveUp):
                 await self._give_up(finished.call_id, finished.verdict)
             else:
@@ -161,6 +154,24 @@ class BatchRun:
             self._end_early(Ending.LOST, error.detail)
         except BudgetExhausted as error:
             await self._pause_job(error.detail)
+
+    async def _call(self, ordinal: int) -> FinishedCall:
+        prompt, record = self._prompt(ordinal)
+        while True:
+            try:
+                return await self._shop.caller.call(
+                    self._hold,
+                    ordinal=ordinal,
+                    prompt=prompt,
+                    prompt_record=record,
+                    model=self._batch.model,
+                    stop=self._stop,
+                )
+            except BudgetExhausted as error:
+                # Worst cases are several times the price: near the wall the last calls go one after the other.
+                if not error.fits_later:
+                    raise
+            await self._stop.sleep(BUDGET_LOOK_SECONDS)
 
     async def _pause_job(self, reason: str) -> None:
         """What no other prompt would fare better with: a person must act before anything more is spent."""

@@ -15,6 +15,7 @@ from shared.database.reconnect import until_reachable
 from shared.ids import BatchId
 from shared.jobs.models import publish_providers
 from shared.llm.caller import Caller
+from shared.llm.limiter import open_limiter_redis
 from shared.llm.provider import Provider
 from shared.llm.providers import open_providers
 from shared.llm.stop import Stop
@@ -58,7 +59,7 @@ class WorkerProcess:
         settings = self._settings
         self._engine = open_engine(settings.database_url, application="questmill-worker", pool_size=POOL_SIZE)
         self._providers = open_providers(settings)
-        self._redis = Redis.from_url(settings.redis_url, socket_timeout=5, socket_connect_timeout=3)
+        self._redis = open_limiter_redis(settings.redis_url)
         caller = Caller(settings, self._engine, self._redis, self._providers)
         leases = LeaseKeeper(self._engine, settings.lease_seconds)
         name = f"{socket.gethostname()}:{os.getpid()}"

@@ -32,7 +32,7 @@ class CallState(StrEnum):
     SENT = "sent"  # written before the request leaves; its worst case is held
     OK = "ok"  # a paid reply is stored raw
     FAILED = "failed"  # the provider or the network refused; the outcome says how
-    UNKNOWN = "unknown"  # its process is gone; booked as spent at its worst case
+    UNKNOWN = "unknown"  # timed out, broken off, or its process is gone; booked as spent at its worst case
 
 
 class QuestionState(StrEnum):

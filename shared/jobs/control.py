@@ -6,7 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.database.states import JobState
-from shared.errors import Conflict, InvalidInput, NotFound
+from shared.errors import Conflict, FieldError, InvalidInput, NotFound
 from shared.ids import JobId
 from shared.jobs.reconcile import wake_reconciler
 
@@ -50,7 +50,8 @@ async def resume_job(engine: AsyncEngine, job_id: JobId, budget_usd: Decimal | N
         if budget_usd is not None:
             raised = await conn.execute(RAISE_BUDGET, {"job_id": job_id, "budget_usd": budget_usd})
             if raised.rowcount == 0:
-                raise InvalidInput(f"budget_usd: the job has already spent or reserved more than ${budget_usd:f}")
+                why = f"the job has already spent or reserved more than ${budget_usd:f}"
+                raise InvalidInput(f"budget_usd: {why}", [FieldError("budget_usd", why)])
         await conn.execute(RESUME, {"job_id": job_id})
         await conn.execute(UNHINT, {"job_id": job_id})
         await wake_reconciler(conn)

@@ -5,8 +5,8 @@ from datetime import date
 
 from shared.errors import UnusableModel
 
-# When a model stops answering, from the providers' deprecation pages (platform.openai.com/docs/deprecations,
-# platform.claude.com/docs/en/about-claude/model-deprecations) as of November 2026. A dated name follows its family.
+# When a model stops answering: Anthropic's by DEPRECATED_MODELS of its SDK 2.12, OpenAI's by its notice of shutdowns,
+# as known in November 2026. A dated name follows its family.
 RETIREMENTS: dict[str, date] = {
     "openai/gpt-4o-mini": date(2027, 1, 14),
     "anthropic/claude-3-5-haiku": date(2026, 2, 19),

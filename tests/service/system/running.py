@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,10 +59,10 @@ def find_processes(home: Path) -> list[tuple[int, str]]:
 
 
 @contextmanager
-def running_system(home: Path, *, workers: int = 2, **settings: str) -> Iterator[RunningSystem]:
+def running_system(home: Path, *, settings: Mapping[str, str], workers: int = 2) -> Iterator[RunningSystem]:
     """`./run up` until the end of the block; then Ctrl-C, and nothing may be left."""
     given = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
-    environment = given | QUICK | settings | {
+    environment = given | QUICK | dict(settings) | {
         "QUESTMILL_HOME": str(home),
         "QUESTMILL_API_PORT": str(_free_port()),
         "QUESTMILL_FLOWER_PORT": str(_free_port()),

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,9 @@ SPEC = {
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
-    with running_system(tmp_path_factory.mktemp("home")) as running:
+    # Few calls at once and a slow model, so that there is a middle of a run to strike in.
+    slow = {"QUESTMILL_CALLS_IN_FLIGHT": "6", "QUESTMILL_REHEARSAL_LATENCY": "0.3"}
+    with running_system(tmp_path_factory.mktemp("home"), settings=slow) as running:
         yield running
     assert find_processes(running.home) == [], "Ctrl-C left processes behind"
     assert running.supervisor.returncode == 0
@@ -77,14 +80,27 @@ def test_a_job_ends_exact_although_a_worker_is_killed_and_the_broker_wiped(
     assert again.read_bytes() == path.read_bytes()
 
 
-def test_a_worker_joins_in_mid_job_and_leaves_without_losing_a_reply(system: RunningSystem) -> None:
+@contextmanager
+def guest_worker(system: RunningSystem) -> Iterator[subprocess.Popen[str]]:
+    """`./run worker` on a running system, ready for work."""
     environment = os.environ | system.addresses.worker | {
         "DATABASE_URL": system.addresses.database_url,
         "REDIS_URL": system.addresses.redis_url,
     }  # fmt: skip
-    with subprocess.Popen([sys.executable, "-m", "workers", "--concurrency", "8"], cwd=ROOT, env=environment) as guest:
+    command = [sys.executable, "-m", "workers", "--concurrency", "4"]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as guest:
+        try:
+            assert guest.stderr is not None
+            assert any("ready." in line for line in guest.stderr), "the guest did not start"
+            yield guest
+        finally:
+            guest.kill()
+
+
+def test_a_worker_joins_in_mid_job_and_leaves_without_losing_a_reply(system: RunningSystem) -> None:
+    with guest_worker(system) as guest:
         job = system.client.submit({**SPEC, "dataset": "guests", "seed": 7})
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 30
         while not any(f":{guest.pid}" in (batch["worker"] or "") for batch in system.client.batches(job["id"])):
             assert time.monotonic() < deadline, "the guest got no batch"
             time.sleep(0.05)
