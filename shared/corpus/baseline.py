@@ -4,53 +4,35 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
-import orjson
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.corpus.baseline_row import BadRow, BaselineRow, parse_row
-from shared.corpus.duplicates import judge
-from shared.corpus.fingerprint import SIGNATURE_VERSION, Fingerprint, fingerprint_many
-from shared.corpus.lookup import find_exact, find_known
+from shared.corpus.baseline_write import write_rows
 from shared.corpus.normalise import text_hash
-from shared.corpus.upload import LINE_BYTES, OverlongLine, read_lines
+from shared.corpus.upload import LINE_BYTES, Line, OverlongLine, read_lines
 from shared.errors import BadUpload, Conflict
 from shared.ids import DatasetId
-from shared.questions.tokens import TOKENIZER, count_tokens
 
-# Rows that are written together: few statements, and a bounded piece of the file in memory.
-ROWS_PER_WRITE = 4_000
+# What is written together: few statements, and a bounded piece of the file in memory.
+ROWS_PER_WRITE = 1_000
+BYTES_PER_WRITE = 4_000_000
+# Hashes of the file's questions that are kept to drop repeats early, some 100 bytes each.
+MOST_HASHES = 500_000
 PROBLEMS_SHOWN = 100
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Statistics from before a large import mislead the planner by orders of magnitude.
 ANALYZE_FROM_ROWS = 1_000
 
+# Over a slow line minutes may pass between two writes; the server's own limit is one.
+ALLOW_SLOW_UPLOADS = text("SET LOCAL idle_in_transaction_session_timeout = '15min'")
 # Locks the row until the import ends, so that a job is planned before it or after it.
 LOCK_DATASET = text("""
     INSERT INTO dataset (name) VALUES (:name) ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id
 """)
 UNFINISHED = text("SELECT id FROM job WHERE dataset_id = :dataset_id AND state IN ('running', 'paused')")
-INSERT_QUESTIONS = text("""
-    INSERT INTO question (
-        dataset_id, domain, difficulty, text, text_hash, template_hash, signature_version, prompt_tokens, tokenizer,
-        tags, metadata)
-    SELECT :dataset_id, fresh.domain, fresh.difficulty, fresh.text, fresh.text_hash, fresh.template_hash,
-        :signature_version, fresh.prompt_tokens, :tokenizer,
-        ARRAY(SELECT jsonb_array_elements_text(CAST(fresh.tags AS jsonb))), CAST(fresh.metadata AS jsonb)
-    FROM unnest(
-        CAST(:domains AS text[]), CAST(:difficulties AS text[]), CAST(:texts AS text[]), CAST(:hashes AS bytea[]),
-        CAST(:templates AS bigint[]), CAST(:prompt_tokens AS int[]), CAST(:tags AS text[]), CAST(:metadata AS text[]))
-        AS fresh (domain, difficulty, text, text_hash, template_hash, prompt_tokens, tags, metadata)
-    ON CONFLICT (dataset_id, text_hash) DO NOTHING
-    RETURNING text_hash, id
-""")
-INSERT_BANDS = text("""
-    INSERT INTO question_band (dataset_id, band, question_id)
-    SELECT :dataset_id, fresh.band, fresh.question_id
-    FROM unnest(CAST(:bands AS bigint[]), CAST(:question_ids AS bigint[])) AS fresh (band, question_id)
-    ORDER BY fresh.band
-    ON CONFLICT DO NOTHING
-""")
 
 
 @dataclass(slots=True)
@@ -85,26 +67,18 @@ class ImportReport:
 async def import_baseline(engine: AsyncEngine, dataset: str, chunks: AsyncIterator[bytes]) -> ImportReport:
     """Import JSONL, plain or gzip, in one transaction. Repeats of what is there are counted and left out.
 
-    Raises BadUpload when the data breaks off or is a bomb, Conflict while a job of the dataset is unfinished; then
-    nothing was imported.
+    Raises BadUpload when the data breaks off or is a bomb, Conflict while a job or another import of the dataset is
+    unfinished, and whatever `chunks` raises; then nothing was imported.
     """
     report = ImportReport()
-    rows: list[BaselineRow] = []
-    line_number = 0
+    reader = _Reader(report)
     async with engine.begin() as conn:
-        dataset_id = DatasetId((await conn.execute(LOCK_DATASET, {"name": dataset})).scalar_one())
-        if job_id := (await conn.execute(UNFINISHED, {"dataset_id": dataset_id})).scalar_one_or_none():
-            raise Conflict(
-                f"dataset {dataset} has an unfinished job, {job_id}; import before it starts or after it ends"
-            )
+        dataset_id = await _lock_dataset(conn, dataset)
         async for lines in read_lines(chunks):
-            for line in lines:
-                line_number += 1
-                _read(line, line_number, report, rows)
-            while len(rows) >= ROWS_PER_WRITE:
-                await _write(conn, dataset_id, rows[:ROWS_PER_WRITE], report)
-                del rows[:ROWS_PER_WRITE]
-        await _write(conn, dataset_id, rows, report)
+            await asyncio.to_thread(reader.read, lines)
+            if reader.holds_enough:
+                await _write(conn, dataset_id, reader.take(), report)
+        await _write(conn, dataset_id, reader.take(), report)
         if report.read == 0:
             raise BadUpload("the file holds no lines; nothing was imported")
     if report.imported >= ANALYZE_FROM_ROWS:
@@ -114,66 +88,73 @@ async def import_baseline(engine: AsyncEngine, dataset: str, chunks: AsyncIterat
     return report
 
 
-def _read(line: bytes | OverlongLine, number: int, report: ImportReport, rows: list[BaselineRow]) -> None:
-    if isinstance(line, OverlongLine):
-        report.read += 1
-        report.add_problem(number, f"longer than {LINE_BYTES:,} bytes")
-        return
-    content = (line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line).strip()
-    if not content:
-        return
-    report.read += 1
+class _Reader:
+    """Collects the rows of lines until there are enough to be written together; of equal questions the first."""
+
+    def __init__(self, report: ImportReport) -> None:
+        self._report = report
+        self._line_number = 0
+        self._rows: list[BaselineRow] = []
+        self._bytes = 0
+        self._hashes: set[bytes] = set()
+
+    @property
+    def holds_enough(self) -> bool:
+        return len(self._rows) >= ROWS_PER_WRITE or self._bytes >= BYTES_PER_WRITE
+
+    def read(self, lines: Sequence[Line]) -> None:
+        for line in lines:
+            self._line_number += 1
+            if isinstance(line, OverlongLine):
+                self._report.read += 1
+                self._report.add_problem(self._line_number, f"longer than {LINE_BYTES:,} bytes")
+                continue
+            content = (line.removeprefix(BYTE_ORDER_MARK) if self._line_number == 1 else line).strip()
+            if not content:
+                continue
+            self._report.read += 1
+            try:
+                row = parse_row(content)
+            except BadRow as error:
+                self._report.add_problem(self._line_number, str(error))
+                continue
+            self._add(row, len(content))
+
+    def _add(self, row: BaselineRow, size: int) -> None:
+        row_hash = text_hash(row.question)
+        if row_hash in self._hashes:
+            self._report.duplicates += 1
+            return
+        if len(self._hashes) >= MOST_HASHES:
+            self._hashes.clear()  # what repeats them later is still a repeat to the table's unique index
+        self._hashes.add(row_hash)
+        self._rows.append(row)
+        self._bytes += size
+
+    def take(self) -> list[BaselineRow]:
+        taken, self._rows, self._bytes = self._rows, [], 0
+        return taken
+
+
+async def _lock_dataset(conn: AsyncConnection, dataset: str) -> DatasetId:
+    await conn.execute(ALLOW_SLOW_UPLOADS)
     try:
-        rows.append(parse_row(content))
-    except BadRow as error:
-        report.add_problem(number, str(error))
+        dataset_id = DatasetId((await conn.execute(LOCK_DATASET, {"name": dataset})).scalar_one())
+    except OperationalError as error:
+        if isinstance(error.orig, LockNotAvailable):
+            raise Conflict(f"another import into dataset {dataset} is under way; try again after it") from error
+        raise
+    if job_id := (await conn.execute(UNFINISHED, {"dataset_id": dataset_id})).scalar_one_or_none():
+        raise Conflict(f"dataset {dataset} has an unfinished job, {job_id}; import before it starts or after it ends")
+    return dataset_id
 
 
 async def _write(
     conn: AsyncConnection, dataset_id: DatasetId, rows: Sequence[BaselineRow], report: ImportReport
 ) -> None:
-    """Write what is new of the rows. Hashes first: in a file full of repeats the costly steps see few rows."""
-    by_hash = await asyncio.to_thread(_first_of_each, rows)
-    known = await find_exact(conn, dataset_id, list(by_hash))
-    fresh = [row for row_hash, row in by_hash.items() if row_hash not in known]
-    report.duplicates += len(rows) - len(fresh)
-    if not fresh:
+    if not rows:
         return
-    texts = [row.question for row in fresh]
-    prints, tokens = await asyncio.to_thread(_measure, texts)
-    neighbours = await find_known(conn, dataset_id, prints)
-    verdicts = await asyncio.to_thread(judge, texts, prints, neighbours)
-    report.near_duplicates += sum(verdict.refusal is not None for verdict in verdicts)
-    inserted = await conn.execute(
-        INSERT_QUESTIONS,
-        {
-            "dataset_id": dataset_id,
-            "signature_version": SIGNATURE_VERSION,
-            "tokenizer": TOKENIZER,
-            "domains": [row.domain for row in fresh],
-            "difficulties": [row.difficulty for row in fresh],
-            "texts": texts,
-            "hashes": [its.text_hash for its in prints],
-            "templates": [its.template_hash for its in prints],
-            "prompt_tokens": tokens,
-            "tags": [orjson.dumps(row.tags).decode() for row in fresh],
-            "metadata": [row.metadata for row in fresh],
-        },
-    )
-    ids = {bytes(row.text_hash): row.id for row in inserted}
-    report.imported += len(ids)
-    report.duplicates += len(fresh) - len(ids)
-    bands = [(band, ids[its.text_hash]) for its in prints if its.text_hash in ids for band in its.bands]
-    values = {"bands": [band for band, _ in bands], "question_ids": [question_id for _, question_id in bands]}
-    await conn.execute(INSERT_BANDS, {"dataset_id": dataset_id, **values})
-
-
-def _first_of_each(rows: Sequence[BaselineRow]) -> dict[bytes, BaselineRow]:
-    by_hash: dict[bytes, BaselineRow] = {}
-    for row in rows:
-        by_hash.setdefault(text_hash(row.question), row)
-    return by_hash
-
-
-def _measure(texts: Sequence[str]) -> tuple[list[Fingerprint], list[int]]:
-    return fingerprint_many(texts), [count_tokens(each) for each in texts]
+    written = await write_rows(conn, dataset_id, rows)
+    report.imported += written.imported
+    report.duplicates += len(rows) - written.imported
+    report.near_duplicates += written.near_duplicates

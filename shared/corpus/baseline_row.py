@@ -1,7 +1,9 @@
 """One line of a baseline file, checked and folded."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 import orjson
 
@@ -11,7 +13,7 @@ MOST_NAME_CHARACTERS = 64
 # Postgres stores no NUL, neither in text nor in JSON.
 NUL = "\0"
 _KNOWN_KEYS = frozenset({"question", "domain", "difficulty", "tags"})
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class BadRow(ValueError):
@@ -20,17 +22,17 @@ class BadRow(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class BaselineRow:
-    """A question from a file. `metadata` is what it carried besides, as JSON text, None when nothing."""
+    """A question from a file. `metadata` is what it carried besides, as JSON, None when nothing."""
 
     question: str
     domain: str
     difficulty: str
     tags: tuple[str, ...]
-    metadata: str | None
+    metadata: bytes | None
 
 
 def parse_row(line: bytes) -> BaselineRow:
-    """A row of JSONL. Raises BadRow."""
+    """A row of JSONL. Raises BadRow. Of the metadata's numbers, those beyond 64 bits become floats."""
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -42,16 +44,12 @@ def parse_row(line: bytes) -> BaselineRow:
         raise BadRow("question is empty")
     if NUL in question:
         raise BadRow("question holds a NUL character")
-    rest = {key: value for key, value in row.items() if key not in _KNOWN_KEYS}
-    metadata = orjson.dumps(rest).decode() if rest else None
-    if metadata is not None and "\\u0000" in metadata:
-        raise BadRow("a field holds a NUL character")
     return BaselineRow(
         question=question,
         domain=_name(row, "domain"),
         difficulty=_name(row, "difficulty"),
         tags=_tags(row.get("tags")),
-        metadata=metadata,
+        metadata=_metadata({key: value for key, value in row.items() if key not in _KNOWN_KEYS}),
     )
 
 
@@ -74,13 +72,20 @@ def _text(row: dict[str, object], key: str) -> str:
 
 def _name(row: dict[str, object], key: str) -> str:
     name = fold_name(_text(row, key))
-    if not name:
-        raise BadRow(f"{key} is empty")
-    if len(name) > MOST_NAME_CHARACTERS:
-        raise BadRow(f"{key} is longer than {MOST_NAME_CHARACTERS} characters")
-    if "/" in name or _CONTROL.search(name):
-        raise BadRow(f"{key} holds a slash or a control character")
+    if fault := _fault_of_name(name):
+        raise BadRow(f"{key} {fault}")
     return name
+
+
+@lru_cache(maxsize=1024)  # a file names few domains, many times
+def _fault_of_name(name: str) -> str | None:
+    if not name:
+        return "is empty"
+    if len(name) > MOST_NAME_CHARACTERS:
+        return f"is longer than {MOST_NAME_CHARACTERS} characters"
+    if "/" in name or any(unicodedata.category(char)[0] in "CZ" and char != " " for char in name):
+        return "holds a slash or a character that does not show"
+    return None
 
 
 def _tags(value: object) -> tuple[str, ...]:
@@ -94,3 +99,15 @@ def _tags(value: object) -> tuple[str, ...]:
     if any(NUL in tag for tag in folded):
         raise BadRow("a tag holds a NUL character")
     return tuple(tag for tag in folded if tag)
+
+
+def _metadata(rest: dict[str, object]) -> bytes | None:
+    if not rest:
+        return None
+    try:
+        metadata = orjson.dumps(rest)
+    except TypeError as error:
+        raise BadRow("a field is nested more than 250 levels deep") from error
+    if _ESCAPED_NUL.search(metadata):
+        raise BadRow("a field holds a NUL character")
+    return metadata

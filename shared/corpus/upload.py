@@ -1,5 +1,6 @@
 """An upload as lines: gzip unpacked as it streams in, bounded in every direction."""
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator, Iterator
 
@@ -10,7 +11,7 @@ LINE_BYTES = 1_000_000
 # Real JSONL packs 5 to 100 times, the most repetitive of it. A bomb packs a thousand times and more.
 MOST_RATIO = 250
 RATIO_COUNTS_FROM_BYTES = 64_000_000
-PIECE_BYTES = 1 << 20
+PIECE_BYTES = 1 << 18
 
 
 class OverlongLine:
@@ -18,32 +19,40 @@ class OverlongLine:
 
 
 OVERLONG = OverlongLine()
+Line = bytes | OverlongLine
 
 
-async def read_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[list[bytes | OverlongLine]]:
+async def read_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[list[Line]]:
     """The upload's lines in groups as they come, without their line ends.
 
     Gzip is recognised by its first bytes. Raises BadUpload for broken or cut-off gzip and for a bomb.
     """
-    unpack: GzipStream | None = None
-    head: bytes | None = b""
     lines = LineSplitter()
-    async for chunk in chunks:
-        data = chunk
-        if head is not None:
-            data = head + chunk
-            if len(data) < len(GZIP_MAGIC):
-                head = data
-                continue
-            head = None
-            unpack = GzipStream() if data.startswith(GZIP_MAGIC) else None
-        for piece in unpack.feed(data) if unpack else (data,):
-            yield lines.feed(piece)
-    if head:
-        yield lines.feed(head)
-    if unpack:
-        unpack.finish()
+    async for piece in _unpack(chunks):
+        yield await asyncio.to_thread(lines.feed, piece)
     yield lines.finish()
+
+
+async def _unpack(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    head = b""
+    async for chunk in chunks:
+        head += chunk
+        if len(head) >= len(GZIP_MAGIC):
+            break
+    if not head.startswith(GZIP_MAGIC):
+        yield head
+        async for chunk in chunks:
+            yield chunk
+        return
+    stream = GzipStream()
+    pieces = stream.feed(head)
+    while True:
+        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+            yield piece
+        if (following := await anext(chunks, None)) is None:
+            break
+        pieces = stream.feed(following)
+    stream.finish()
 
 
 class GzipStream:
@@ -59,8 +68,9 @@ class GzipStream:
         self._packed += len(data)
         while data:
             if self._member.eof:
-                if not data.strip(b"\0"):
-                    return  # padding behind the last member
+                data = data.lstrip(b"\0")  # padding between members and behind the last
+                if not data:
+                    return
                 self._member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
             try:
                 piece = self._member.decompress(data, PIECE_BYTES)
@@ -85,14 +95,17 @@ class LineSplitter:
         self._rest = bytearray()
         self._overlong = False
 
-    def feed(self, piece: bytes) -> list[bytes | OverlongLine]:
+    def feed(self, piece: bytes) -> list[Line]:
         """The lines that end in this piece."""
-        *whole, rest = piece.split(b"\n")
-        lines = [self._end(line) for line in whole]
+        *ended, rest = piece.split(b"\n")
+        lines: list[Line] = []
+        if ended:
+            lines.append(self._end(ended[0]))
+            lines += [line if len(line) <= LINE_BYTES else OVERLONG for line in ended[1:]]
         self._keep(rest)
         return lines
 
-    def finish(self) -> list[bytes | OverlongLine]:
+    def finish(self) -> list[Line]:
         """The last line, when the upload does not end with a line end."""
         return [self._end(b"")] if self._rest or self._overlong else []
 
@@ -103,9 +116,9 @@ class LineSplitter:
         elif not self._overlong:
             self._rest += part
 
-    def _end(self, part: bytes) -> bytes | OverlongLine:
+    def _end(self, part: bytes) -> Line:
         self._keep(part)
-        line: bytes | OverlongLine = OVERLONG if self._overlong else bytes(self._rest)
+        line: Line = OVERLONG if self._overlong else bytes(self._rest)
         self._rest.clear()
         self._overlong = False
         return line
