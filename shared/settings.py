@@ -25,7 +25,7 @@ class Price(BaseModel, frozen=True, extra="forbid"):
 class Settings(BaseSettings):
     """What a deployment can set. Durations carry their unit in their name."""
 
-    model_config = SettingsConfigDict(env_prefix="QUESTMILL_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="QUESTMILL_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     database_url: str = Field(
         default="postgresql://questmill@127.0.0.1:5432/questmill",

@@ -69,16 +69,22 @@ WHERE id = :job_id AND state = 'running'
 """)
 
 HINTED = text("UPDATE batch SET hinted_at = clock_timestamp() WHERE id = ANY (CAST(:ids AS uuid[]))")
+NOT_HINTED = text("UPDATE batch SET hinted_at = NULL WHERE id = ANY (CAST(:ids AS uuid[])) AND state = 'pending'")
 
 
 async def apply(conn: AsyncConnection, job_id: JobId, actions: Sequence[Action]) -> list[Hint]:
-    """Write the actions in the caller's transaction; returns the hints, which are published after its commit."""
+    """Write the actions in the caller's transaction; returns the hints, which are published after its commit.
+
+    A hint is marked before it is sent: marking it after would lock the row just when the hinted worker claims it.
+    """
     created = [action for action in actions if isinstance(action, CreateBatch)]
     hints = [action for action in actions if isinstance(action, Hint)]
     if created:
         await create_batches(conn, job_id, created)
     for action in actions:
         await _write(conn, job_id, action)
+    if hints:
+        await conn.execute(HINTED, {"ids": [hint.batch.id for hint in hints]})
     return hints
 
 
@@ -100,9 +106,9 @@ async def create_batches(conn: AsyncConnection, job_id: JobId, wanted: Sequence[
     await conn.execute(TAKE_ORDINALS, {"ids": ids})
 
 
-async def mark_hinted(conn: AsyncConnection, batch_ids: Sequence[BatchId]) -> None:
-    """Remember that these hints reached the broker, so that they are not repeated at once."""
-    await conn.execute(HINTED, {"ids": list(batch_ids)})
+async def unmark_hinted(conn: AsyncConnection, batch_ids: Sequence[BatchId]) -> None:
+    """Forget hints that did not reach the broker, so that the next tick sends them."""
+    await conn.execute(NOT_HINTED, {"ids": list(batch_ids)})
 
 
 async def _write(conn: AsyncConnection, job_id: JobId, action: Action) -> None:

@@ -20,8 +20,11 @@ CALLS_PER_BATCH = 20
 YIELD_PRIOR = 20
 # Below this yield the next batches would mostly buy repeats; also the most that a top-up over-asks (20-fold).
 LEAST_YIELD = 0.05
-# A cell is stopped on the evidence of its three newest batches.
+# A cell is stopped on the evidence of its newest batches: so many parked in a row, or so many calls without gain.
 EVIDENCE_BATCHES = 3
+EVIDENCE_CALLS = 40
+# With so few batches left open, one slow call must not hold the top-up of a whole cell back.
+TAIL_BATCHES = 2
 # Batches that exist ahead of the work, per cell: enough to keep every worker busy, few enough to re-plan.
 OPEN_BATCHES_PER_CELL = 50
 
@@ -122,15 +125,20 @@ def smoothed_yield(status: CellStatus) -> float:
 def why_dry(status: CellStatus) -> str | None:
     """The reason to stop a cell, from its newest ended batches; None while there is hope."""
     newest = status.ended[:EVIDENCE_BATCHES]
-    if len(newest) < EVIDENCE_BATCHES:
-        return None
-    if all(batch.state is BatchState.PARKED for batch in newest):
+    if len(newest) == EVIDENCE_BATCHES and all(batch.state is BatchState.PARKED for batch in newest):
         return f"{EVIDENCE_BATCHES} batches in a row never got anywhere and were parked"
-    if all(batch.calls_given_up >= batch.calls for batch in newest):
-        return f"no call of {EVIDENCE_BATCHES} batches in a row brought a usable reply"
-    generated = sum(batch.generated for batch in newest)
-    admitted = sum(batch.admitted for batch in newest)
-    if admitted < LEAST_YIELD * generated or admitted == 0:
+    calls = generated = admitted = 0
+    for batch in status.ended:
+        calls += 0 if batch.state is BatchState.PARKED else batch.calls
+        generated += batch.generated
+        admitted += batch.admitted
+        if calls >= EVIDENCE_CALLS:
+            break
+    else:
+        return None
+    if generated == 0:
+        return f"the last {calls} calls brought no usable reply"
+    if admitted < LEAST_YIELD * generated:
         return f"the model yields nothing new: {admitted} of the last {generated} candidates were admitted"
     return None
 
@@ -173,11 +181,12 @@ def _drop(status: CellStatus, reason: str) -> Iterator[Action]:
 
 
 def _create_batches(status: CellStatus, missing: int) -> Iterator[Action]:
-    """Batches for what is missing and not on its way; a small shortfall waits until the open batches are in."""
+    """Batches for what is missing and not on its way; a small shortfall waits until most open batches are in."""
     rate = smoothed_yield(status)
     shortfall = ceil(missing / rate) - status.coming
     full = CALLS_PER_BATCH * status.questions_per_call
-    if shortfall <= 0 or (status.open_batches > 0 and shortfall < full):
+    worth_it = full if status.open_batches > TAIL_BATCHES else status.questions_per_call
+    if shortfall <= 0 or (status.open_batches > 0 and shortfall < worth_it):
         return
     room = OPEN_BATCHES_PER_CELL - status.open_batches
     number, ordinal = status.batches, status.next_ordinal

@@ -11,6 +11,9 @@ from shared.ids import BatchId, JobId
 from shared.jobs.observed import CellStatus, EndedBatch, Observed, OpenBatch
 from shared.planning.mix import Cell
 
+# The newest ended batches of a cell that are looked at; a batch has one call or more, so these are evidence enough.
+EVIDENCE_ROWS = 40
+
 JOB = text("SELECT state, clock_timestamp() AS now FROM job WHERE id = :job_id")
 
 CELLS = text("""
@@ -43,11 +46,11 @@ GROUP BY domain, difficulty
 
 ENDED = text("""
 SELECT newest.* FROM job_cell CROSS JOIN LATERAL (
-    SELECT domain, difficulty, state, calls, generated, admitted, calls_given_up
+    SELECT domain, difficulty, state, calls, generated, admitted
     FROM batch
     WHERE batch.job_id = job_cell.job_id AND stage = 'generate'
       AND batch.domain = job_cell.domain AND batch.difficulty = job_cell.difficulty AND state IN ('done', 'parked')
-    ORDER BY number DESC LIMIT 3) AS newest
+    ORDER BY number DESC LIMIT :evidence) AS newest
 WHERE job_cell.job_id = :job_id
 """)
 
@@ -86,8 +89,8 @@ async def observe(conn: AsyncConnection, job_id: JobId) -> Observed:
             coming=row.coming,
         )
     ended: dict[Cell, list[EndedBatch]] = defaultdict(list)
-    for row in await conn.execute(ENDED, values):
-        result = EndedBatch(BatchState(row.state), row.calls, row.generated, row.admitted, row.calls_given_up)
+    for row in await conn.execute(ENDED, values | {"evidence": EVIDENCE_ROWS}):
+        result = EndedBatch(BatchState(row.state), row.calls, row.generated, row.admitted)
         ended[Cell(row.domain, row.difficulty)].append(result)
     open_batches = tuple(
         OpenBatch(

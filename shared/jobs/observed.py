@@ -11,13 +11,12 @@ from shared.planning.mix import Cell
 
 @dataclass(frozen=True, slots=True)
 class EndedBatch:
-    """How one batch of a cell ended: candidates judged and admitted, calls given up."""
+    """How one batch of a cell ended: its calls, the candidates judged and admitted."""
 
     state: BatchState
     calls: int
     generated: int
     admitted: int
-    calls_given_up: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.database.states import Stage
 from shared.ids import BatchId, JobId
-from shared.jobs.apply import apply, mark_hinted
+from shared.jobs.apply import apply, unmark_hinted
 from shared.jobs.decide import Hint, Limits, decide
 from shared.jobs.observe import observe
 from shared.settings import Settings
@@ -19,6 +19,8 @@ WAKE_CHANNEL = "questmill_wake"
 
 # FAULTS 17: one reconciler acts on a job at a time; another one just skips it. The first number names the purpose.
 TRY_JOB_LOCK = text("SELECT pg_try_advisory_xact_lock(734601, hashtext(CAST(:job_id AS text)))")
+# Create, then hint; select, then end. More is left to the next tick.
+MOST_PASSES = 3
 UNFINISHED = text("SELECT id FROM job WHERE state IN ('running', 'paused') ORDER BY id")
 DESCRIBE = text("""
 SELECT batch.id, batch.stage, batch.domain, batch.difficulty, batch.number, batch.questions, dataset.name AS dataset
@@ -50,20 +52,27 @@ def limits_of(settings: Settings) -> Limits:
 
 
 async def reconcile_job(engine: AsyncEngine, job_id: JobId, limits: Limits, publish: Publish) -> int:
-    """Bring one job a step on; returns how many actions were taken."""
+    """Bring one job as far as it goes now; returns how many actions were taken."""
+    taken = 0
+    hints: list[Hint] = []
     async with engine.begin() as conn:
         if not (await conn.execute(TRY_JOB_LOCK, {"job_id": str(job_id)})).scalar_one():
             return 0
-        actions = decide(await observe(conn, job_id), limits)
-        hints = await apply(conn, job_id, actions)
+        # What one pass writes, the next one judges: a new batch is hinted in the tick that made it.
+        for _ in range(MOST_PASSES):
+            actions = decide(await observe(conn, job_id), limits)
+            hints += await apply(conn, job_id, actions)
+            taken += len(actions)
+            if all(isinstance(action, Hint) for action in actions):
+                break
         messages = await _describe(conn, hints)
     if messages:
         # After the commit, so that no worker meets a hint whose batch is not there yet.
-        published = await publish(messages)
-        if published:
+        published = set(await publish(messages))
+        if lost := [hint.batch.id for hint in hints if hint.batch.id not in published]:
             async with engine.begin() as conn:
-                await mark_hinted(conn, published)
-    return len(actions)
+                await unmark_hinted(conn, lost)
+    return taken
 
 
 async def unfinished_jobs(engine: AsyncEngine) -> list[JobId]:

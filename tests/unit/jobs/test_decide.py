@@ -63,8 +63,10 @@ def test_existing_questions_and_reserve_count() -> None:
 
 
 def test_a_small_shortfall_waits_for_the_open_batches() -> None:
-    waiting = status(target=400, selected=100, coming=280, open_batches=1, generated=100, admitted=100)
+    waiting = status(target=400, selected=100, coming=280, open_batches=3, generated=100, admitted=100)
     assert created(decide(observed(waiting, batches=(open_batch(),)), LIMITS)) == []
+    tail = replace(waiting, open_batches=2)
+    assert [each.questions for each in created(decide(observed(tail), LIMITS))] == [20]
     none_left = replace(waiting, coming=0, open_batches=0)
     assert sum(each.questions for each in created(decide(observed(none_left), LIMITS))) == 300
 
@@ -85,7 +87,7 @@ def test_hints_go_out_in_a_window_in_the_order_of_numbers() -> None:
 def test_a_hint_is_repeated_only_after_its_time() -> None:
     fresh = open_batch(1, hinted_at=NOW - timedelta(seconds=29))
     stale = open_batch(2, hinted_at=NOW - timedelta(seconds=30))
-    actions = decide(observed(status(coming=800, open_batches=2), batches=(fresh, stale)), LIMITS)
+    actions = decide(observed(status(target=800, coming=800, open_batches=2), batches=(fresh, stale)), LIMITS)
     assert actions == [Hint(stale)]
 
 
@@ -105,19 +107,26 @@ def test_a_batch_that_never_gets_anywhere_is_parked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ended", "word"),
+    ("ended", "enough", "word"),
     [
-        (EndedBatch(BatchState.PARKED, 20, 0, 0, 0), "parked"),
-        (EndedBatch(BatchState.DONE, 20, 0, 0, 20), "usable"),
-        (EndedBatch(BatchState.DONE, 20, 400, 5, 0), "nothing new"),
-        (EndedBatch(BatchState.DONE, 20, 0, 0, 0), "nothing new"),
+        (EndedBatch(BatchState.PARKED, 20, 0, 0), 3, "parked"),
+        (EndedBatch(BatchState.DONE, 20, 0, 0), 2, "usable"),
+        (EndedBatch(BatchState.DONE, 20, 400, 5), 2, "nothing new"),
+        (EndedBatch(BatchState.DONE, 1, 0, 0), 40, "usable"),
     ],
 )
-def test_a_cell_that_can_yield_no_more_is_stopped_with_its_reason(ended: EndedBatch, word: str) -> None:
-    assert decide(observed(status(ended=(ended,) * 2)), LIMITS) != []
-    (stop,) = decide(observed(status(ended=(ended,) * 3)), LIMITS)
+def test_a_cell_that_can_yield_no_more_is_stopped_with_its_reason(ended: EndedBatch, enough: int, word: str) -> None:
+    assert created(decide(observed(status(ended=(ended,) * (enough - 1))), LIMITS)) != []
+    (stop,) = decide(observed(status(ended=(ended,) * enough)), LIMITS)
     assert isinstance(stop, StopCell)
     assert word in stop.reason
+
+
+def test_a_few_unreadable_replies_do_not_stop_a_cell() -> None:
+    unlucky = status(
+        target=66, selected=61, generated=240, admitted=61, ended=(EndedBatch(BatchState.DONE, 1, 0, 0),) * 6
+    )
+    assert created(decide(observed(unlucky), LIMITS)) != []
 
 
 def test_a_job_with_a_stopped_cell_fails_and_names_it_once_nothing_else_is_left() -> None:
@@ -216,7 +225,7 @@ class World:
                 selected=each.selected + admitted,
                 generated=each.generated + size,
                 admitted=each.admitted + admitted,
-                ended=(EndedBatch(BatchState.DONE, 20, size, admitted, 0), *each.ended)[:3],
+                ended=(EndedBatch(BatchState.DONE, 20, size, admitted), *each.ended)[:40],
             )
             del self.batches[hint.id]
 
