@@ -210,16 +210,13 @@ async def test_request_quota_says_when_to_come_back() -> None:
 
 
 async def test_token_quota_and_its_settlement(server: Served) -> None:
-    status, _ = await server.post("/rehearsal/quotas", {"tokens_per_minute": 800})
+    status, _ = await server.post("/rehearsal/quotas", {"tokens_per_minute": 500})
     assert status == 200
+    # 20 questions are expected to take about 340 tokens; cut at 60, the rest is given back.
     message = await server.anthropic.messages.with_raw_response.create(
-        model="claude-haiku-5-5",
-        max_tokens=900,
-        messages=[{"role": "user", "content": "Topic: tides\nQuestions: 20\n"}],
+        model="claude-haiku-5-5", max_tokens=60, messages=[{"role": "user", "content": "Topic: tides\nQuestions: 20\n"}]
     )
-    used = (await message.parse()).usage.output_tokens
-    remaining = int(message.headers["anthropic-ratelimit-output-tokens-remaining"])
-    assert remaining == pytest.approx(800 - used, abs=20)
+    assert int(message.headers["anthropic-ratelimit-output-tokens-remaining"]) == pytest.approx(440, abs=25)
     await server.ask_anthropic()
     with pytest.raises(anthropic.RateLimitError) as caught:
         await server.ask_anthropic()
