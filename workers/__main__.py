@@ -23,6 +23,7 @@ def main() -> None:
         os.environ["QUESTMILL_CALLS_IN_FLIGHT"] = str(arguments.concurrency)
     # Celery warns of root because of pickle, which is not accepted here.
     warnings.filterwarnings("ignore", category=SecurityWarning)
+    import workers.tasks  # noqa: F401 - registers the tasks
     from workers.app import QUEUE, app
 
     app.worker_main(

@@ -2,11 +2,14 @@
 
 from celery import Celery
 
+from shared.database.states import Stage
 from shared.settings import load_settings
 
 QUEUE = "questmill"
+TASK_NAMES = {stage: f"questmill.{stage}" for stage in Stage}
 
-app = Celery("questmill", broker=load_settings().redis_url, include=["workers.tasks"])
+# The tasks are imported by `python -m workers` alone: publishing and watching need only their names.
+app = Celery("questmill", broker=load_settings().redis_url)
 app.conf.update(
     task_default_queue=QUEUE,
     task_acks_late=True,

@@ -9,8 +9,7 @@ from kombu.exceptions import OperationalError
 
 from shared.ids import BatchId
 from shared.jobs.reconcile import HintMessage
-from workers.app import app
-from workers.tasks import TASK_NAMES
+from workers.app import TASK_NAMES, app
 
 log = structlog.get_logger()
 

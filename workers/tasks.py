@@ -6,11 +6,9 @@ from celery.exceptions import Reject
 
 from shared.database.states import Stage
 from shared.ids import BatchId
-from workers.app import app
+from workers.app import TASK_NAMES, app
 from workers.batch import Ending
 from workers.current import worker_process
-
-TASK_NAMES = {stage: f"questmill.{stage}" for stage in Stage}
 
 
 def _run(batch_id: str) -> str:
