@@ -1,7 +1,7 @@
 """The finite pools of questions, keyed by the topic words of a prompt and drawn from Zipf-wise.
 
-A model asked about one topic has its favourites: some questions come again and again, others hardly ever. Two fifths
-of a reply come from the pool of the whole topic, which all its subtopics share, the rest from the pool of subtopic and
+A model asked about one topic has its favourites: some questions come again and again, others hardly ever. Nearly half
+of a reply comes from the pool of the whole topic, which all its subtopics share, the rest from the pool of subtopic and
 form. So a plan that varies its topics keeps finding new questions, while one fixed prompt runs dry.
 """
 
@@ -17,7 +17,7 @@ from local.rehearsal.writing import LONG_FROM_TOKENS, write_latex, write_questio
 from shared.planning.mix import fold_name
 
 DEFAULT_POOL_SIZE = 2000
-TOPIC_SHARE = 0.4
+TOPIC_SHARE = 0.48
 _ZIPF_OFFSET = 20  # Zipf-Mandelbrot, exponent 1: flattens the head, so that no single question is a tenth of all
 _REDRAWS = 6
 _to_phrase = lru_cache(maxsize=4096)(to_phrase)
