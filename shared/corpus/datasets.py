@@ -1,13 +1,19 @@
 """Look at datasets and their questions, take a question out or back, delete a dataset."""
 
+import asyncio
 from typing import Any
 
-from sqlalchemy import text
+import orjson
+from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared.corpus import lookup
+from shared.corpus.admission import lock_dataset
+from shared.corpus.duplicates import judge
+from shared.corpus.fingerprint import fingerprint_many
+from shared.corpus.lookup import find_known
 from shared.errors import Conflict, NotFound
 from shared.ids import DatasetId, QuestionId
+from shared.planning.mix import fold_name
 
 FIND = text("SELECT id, name, created_at FROM dataset WHERE name = :name")
 LIST = text("""
@@ -32,7 +38,7 @@ JOBS = text("SELECT id, state, created_at FROM job WHERE dataset_id = :dataset_i
 COLUMNS = """
     question.id, question.text AS question, question.domain, question.difficulty, question.state, question.tags,
     question.prompt_tokens, question.tokenizer, COALESCE(question.job_id::text, 'baseline') AS source, question.model,
-    question.batch_id, question.call_id, question.created_at, question.metadata,
+    question.batch_id, question.call_id, question.created_at, CAST(question.metadata AS text) AS metadata,
     COALESCE(job.rehearsal, false) AS rehearsal
 """
 # The filter on text reads the dataset's rows; the page ends it early.
@@ -46,14 +52,26 @@ BROWSE = text(f"""
     ORDER BY question.id LIMIT :limit
 """)  # noqa: S608 - COLUMNS is a constant above
 READ = text(f"SELECT {COLUMNS} FROM question LEFT JOIN job ON job.id = question.job_id WHERE question.id = :id")  # noqa: S608 - as above
+OWNER = text("SELECT dataset_id FROM question WHERE id = :id")
 # The job's row lock lets a discard come before or after the count that ends a job, never between.
 LOCK_JOB = text("""
-    SELECT job.id FROM job JOIN question ON question.dataset_id = job.dataset_id
-    WHERE question.id = :id AND job.state IN ('running', 'paused') FOR SHARE OF job
+    SELECT id FROM job WHERE dataset_id = :dataset_id AND state IN ('running', 'paused') FOR SHARE
 """)
 DISCARD = text("UPDATE question SET state = 'discarded' WHERE id = :id AND state <> 'discarded'")
-# It comes back into the reserve: its place may have been filled.
-RESTORE = text("UPDATE question SET state = 'reserve' WHERE id = :id AND state = 'discarded'")
+# It is selected again while its cell is short of the last plan's target (without a plan there is none); else its place
+# has been filled.
+RESTORE = text("""
+    UPDATE question AS back SET state = CASE WHEN (
+        SELECT COUNT(*) FROM question AS other
+        WHERE other.dataset_id = back.dataset_id AND other.domain = back.domain
+            AND other.difficulty = back.difficulty AND other.state = 'selected'
+    ) < COALESCE((
+        SELECT COALESCE(MAX(job_cell.target), 0) FROM job LEFT JOIN job_cell ON job_cell.job_id = job.id
+            AND job_cell.domain = back.domain AND job_cell.difficulty = back.difficulty
+        WHERE job.dataset_id = back.dataset_id GROUP BY job.id ORDER BY job.id DESC LIMIT 1
+    ), 2147483647) THEN 'selected' ELSE 'reserve' END
+    WHERE back.id = :id AND back.state = 'discarded'
+""")
 # The place of a question that was taken out goes to the first of its cell's reserve, as selection orders it.
 PROMOTE = text("""
     UPDATE question SET state = 'selected' WHERE id = (
@@ -62,7 +80,7 @@ PROMOTE = text("""
         JOIN question AS other ON other.dataset_id = gone.dataset_id AND other.domain = gone.domain
             AND other.difficulty = gone.difficulty AND other.state = 'reserve'
         WHERE gone.id = :id
-        ORDER BY sha256(int8send(dataset.order_seed) || other.text_hash) LIMIT 1 FOR UPDATE OF other)
+        ORDER BY sha256(int8send(dataset.order_seed) || other.text_hash) LIMIT 1)
 """)
 LOCK_FOR_DELETE = text("SELECT id FROM dataset WHERE name = :name FOR UPDATE")
 UNFINISHED = text("SELECT id, state FROM job WHERE dataset_id = :dataset_id AND state IN ('running', 'paused')")
@@ -110,16 +128,17 @@ async def browse_questions(
     """Questions in the order of their ids, from the one behind `after`. Raises NotFound."""
     async with engine.connect() as conn:
         found = await _find(conn, name)
-        values = {"domain": domain, "difficulty": difficulty, "selected": selected, "text": text, "limit": limit}
+        names = {"domain": domain and fold_name(domain), "difficulty": difficulty and fold_name(difficulty)}
+        values = {**names, "selected": selected, "text": text, "limit": limit}
         rows = await conn.execute(BROWSE, {"dataset_id": found["id"], "after": after or 0, **values})
-        return [dict(row) for row in rows.mappings()]
+        return [_shown(row) for row in rows.mappings()]
 
 
 async def discard_question(engine: AsyncEngine, question_id: QuestionId) -> dict[str, Any]:
     """Take a question out; its place goes to the reserve, or to a running job. Raises NotFound or Conflict."""
     async with engine.begin() as conn:
+        await _lock(conn, question_id)
         before = await _read(conn, question_id)
-        await conn.execute(LOCK_JOB, {"id": question_id})
         if (await conn.execute(DISCARD, {"id": question_id})).rowcount == 0:
             raise Conflict(f"question {question_id} is discarded already")
         if before["state"] == "selected":
@@ -128,10 +147,9 @@ async def discard_question(engine: AsyncEngine, question_id: QuestionId) -> dict
 
 
 async def restore_question(engine: AsyncEngine, question_id: QuestionId) -> dict[str, Any]:
-    """Take a discarded question back into the reserve. Raises NotFound or Conflict."""
+    """Take a discarded question back: into its place if that is free, else the reserve. Raises NotFound or Conflict."""
     async with engine.begin() as conn:
-        await _read(conn, question_id)
-        await conn.execute(LOCK_JOB, {"id": question_id})
+        await _lock(conn, question_id)
         if (await conn.execute(RESTORE, {"id": question_id})).rowcount == 0:
             raise Conflict(f"question {question_id} is not discarded")
         return await _read(conn, question_id)
@@ -154,7 +172,9 @@ async def find_duplicates(engine: AsyncEngine, name: str, texts: list[str]) -> l
     """Would these be admitted? One verdict per text. Raises NotFound."""
     async with engine.connect() as conn:
         found = await _find(conn, name)
-        verdicts = await lookup.find_duplicates(conn, DatasetId(found["id"]), texts)
+        prints = await asyncio.to_thread(fingerprint_many, texts)
+        known = await find_known(conn, DatasetId(found["id"]), prints)
+    verdicts = await asyncio.to_thread(judge, texts, prints, known)
     return [
         {"verdict": each.verdict, "question_id": each.question_id, "similarity": each.similarity, "guard": each.guard}
         for each in verdicts
@@ -168,8 +188,20 @@ async def _find(conn: AsyncConnection, name: str) -> Any:
     return row
 
 
-async def _read(conn: AsyncConnection, question_id: QuestionId) -> dict[str, Any]:
-    row = (await conn.execute(READ, {"id": question_id})).mappings().one_or_none()
-    if row is None:
+async def _lock(conn: AsyncConnection, question_id: QuestionId) -> None:
+    """Let no job end and nothing else be admitted, discarded or restored meanwhile; the locks' order is admission's."""
+    dataset_id = (await conn.execute(OWNER, {"id": question_id})).scalar_one_or_none()
+    if dataset_id is None:
         raise NotFound(f"there is no question {question_id}")
-    return dict(row)
+    await conn.execute(LOCK_JOB, {"dataset_id": dataset_id})
+    await lock_dataset(conn, DatasetId(dataset_id))
+
+
+async def _read(conn: AsyncConnection, question_id: QuestionId) -> dict[str, Any]:
+    return _shown((await conn.execute(READ, {"id": question_id})).mappings().one())
+
+
+def _shown(row: RowMapping) -> dict[str, Any]:
+    """Metadata is read here, since Postgres may have written a number that only a float can hold."""
+    metadata = row["metadata"]
+    return {**row, "metadata": None if metadata is None else orjson.loads(metadata)}

@@ -1,15 +1,17 @@
 """Stream a dataset's selected questions in an order that the same questions always have."""
 
+import asyncio
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC
 from typing import Any
 
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.errors import NotFound
 
@@ -23,7 +25,7 @@ ALLOW_SLOW_READERS = text("SET LOCAL idle_in_transaction_session_timeout = '15mi
 SELECTED = text("""
     SELECT question.id, question.text, question.domain, question.difficulty, question.tags, question.prompt_tokens,
         question.tokenizer, question.job_id, question.model, question.call_id,
-        question.created_at, question.metadata, COALESCE(job.rehearsal, false) AS rehearsal
+        question.created_at, CAST(question.metadata AS text) AS metadata, COALESCE(job.rehearsal, false) AS rehearsal
     FROM question LEFT JOIN job ON job.id = question.job_id
     WHERE question.dataset_id = :dataset_id AND question.state = 'selected'
     ORDER BY sha256(int8send(:seed) || question.text_hash)
@@ -52,7 +54,7 @@ async def export_jsonl(engine: AsyncEngine, dataset: str, seed: int | None = Non
     """One JSON object a line. `seed` gives another order than the dataset's own. Raises NotFound."""
     async with _selected(engine, dataset, seed) as chunks:
         async for rows in chunks:
-            yield b"".join(orjson.dumps(_exported(row)) + b"\n" for row in rows)
+            yield await asyncio.to_thread(_pack_lines, rows)
 
 
 async def export_parquet(engine: AsyncEngine, dataset: str, seed: int | None = None) -> AsyncIterator[bytes]:
@@ -62,15 +64,30 @@ async def export_parquet(engine: AsyncEngine, dataset: str, seed: int | None = N
     group: list[dict[str, Any]] = []
     async with _selected(engine, dataset, seed) as chunks:
         async for rows in chunks:
-            group += [_for_parquet(_exported(row)) for row in rows]
+            group += [_exported(row) for row in rows]
             if len(group) >= ROWS_PER_GROUP:
-                writer.write_table(pa.Table.from_pylist(group, schema=PARQUET_SCHEMA))
+                await asyncio.to_thread(_write_group, writer, group)
                 group = []
                 yield sink.take()
     if group:
-        writer.write_table(pa.Table.from_pylist(group, schema=PARQUET_SCHEMA))
+        await asyncio.to_thread(_write_group, writer, group)
     writer.close()
     yield sink.take()
+
+
+def _pack_lines(rows: Sequence[Any]) -> bytes:
+    return b"".join(orjson.dumps(_with_fragment(_exported(row)), option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+
+
+def _with_fragment(exported: dict[str, Any]) -> dict[str, Any]:
+    """Metadata as Postgres wrote it: its numbers may be too large for a Python JSON library."""
+    if exported["metadata"] is not None:
+        exported["metadata"] = orjson.Fragment(exported["metadata"])
+    return exported
+
+
+def _write_group(writer: pq.ParquetWriter, group: list[dict[str, Any]]) -> None:
+    writer.write_table(pa.Table.from_pylist(group, schema=PARQUET_SCHEMA))
 
 
 class _Sink(io.RawIOBase):
@@ -106,14 +123,14 @@ async def _selected(engine: AsyncEngine, dataset: str, seed: int | None) -> Asyn
         if row is None:
             raise NotFound(f"there is no dataset {dataset}")
         await conn.execute(ALLOW_SLOW_READERS)
-        yield _chunks(conn, row.id, row.order_seed if seed is None else seed)
-
-
-async def _chunks(conn: AsyncConnection, dataset_id: int, seed: int) -> AsyncIterator[Any]:
-    """The rows in groups, through a server-side cursor: memory stays flat however many there are."""
-    async with conn.stream(SELECTED, {"dataset_id": dataset_id, "seed": seed}) as result:
-        async for rows in result.partitions(ROWS_PER_CHUNK):
-            yield rows
+        values = {"dataset_id": row.id, "seed": row.order_seed if seed is None else seed}
+        # A server-side cursor: memory stays flat however many rows there are. Used as a context manager, `stream` would
+        # leave it open when a reader stops early, and swallow the GeneratorExit.
+        result = await conn.stream(SELECTED, values)
+        try:
+            yield result.partitions(ROWS_PER_CHUNK)
+        finally:
+            await result.close()
 
 
 def _exported(row: Any) -> dict[str, Any]:
@@ -129,11 +146,6 @@ def _exported(row: Any) -> dict[str, Any]:
         "model": row.model,
         "call_id": None if row.call_id is None else str(row.call_id),
         "rehearsal": row.rehearsal,
-        "created_at": row.created_at,
+        "created_at": row.created_at.astimezone(UTC),
         "metadata": row.metadata,
     }
-
-
-def _for_parquet(row: dict[str, Any]) -> dict[str, Any]:
-    metadata = row["metadata"]
-    return {**row, "metadata": None if metadata is None else orjson.dumps(metadata).decode()}
