@@ -22,6 +22,8 @@ from local.valkey import EmbeddedValkey
 from shared.settings import Settings
 
 ROOT = Path(__file__).parents[1]
+# The arguments' text names the batch: "phase1 math/hard #0005, 40 questions".
+FLOWER_COLUMNS = "args,state,received,started,runtime,worker,name,uuid"
 SECRET_VARIABLES = frozenset({"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"})
 REHEARSAL_LATENCY_SECONDS = "0.05"
 
@@ -173,7 +175,7 @@ class Stack:
         command = _python(
             base,
             *("-m", "celery", "-A", "workers.app", "flower"),
-            *("--address=127.0.0.1", f"--port={self.plan.flower_port}"),
+            *("--address=127.0.0.1", f"--port={self.plan.flower_port}", f"--tasks_columns={FLOWER_COLUMNS}"),
         )
         return Child("flower", command, is_ready=lambda: _answers(self.flower_url, "/healthcheck"), grace_seconds=5)
 

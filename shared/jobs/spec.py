@@ -113,6 +113,13 @@ class MixSpec(_Strict):
     means: Means = Means.FIXED
     scope: Scope = Scope.GLOBAL
 
+    @field_validator("means")
+    @classmethod
+    def _means_are_built(cls, means: Means) -> Means:
+        if means is not Means.FIXED:
+            raise ValueError('only "fixed" runs in this version')
+        return means
+
     @field_validator("domains")
     @classmethod
     def _total_in_bounds(cls, domains: dict[str, int]) -> dict[str, int]:

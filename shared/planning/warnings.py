@@ -22,7 +22,7 @@ def mean_warnings(mix: Mix, measured: Mapping[Cell, float], counts: Mapping[Cell
         if count and mean is not None and abs(mean - planned) > MEAN_TOLERANCE * planned:
             warnings.append(
                 f"{cell}: the {count:,} existing questions have {mean:,.1f} tokens on average, "
-                f'the mix says {planned:,g}; set its mean_tokens, or means to "measured"'
+                f"the mix says {planned:,g}; say so in mix.mean_tokens, or the split by real tokens will differ"
             )
     return warnings
 
