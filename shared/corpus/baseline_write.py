@@ -17,6 +17,8 @@ from shared.questions.tokens import TOKENIZER, count_tokens
 # How many earlier questions a new one is compared with, and how many are looked at in each of its bands, newest first:
 # the work stays the same in a file made of one template, where every question shares its bands with all the others.
 NEIGHBOURS = 4
+# Longer questions are not compared: the shingles of one of a megabyte take some 100 MB.
+MOST_CHARACTERS_COMPARED = 50_000
 
 # One JSON text for all rows: far cheaper to make and to bind than a list per column.
 INSERT_QUESTIONS = text("""
@@ -53,7 +55,7 @@ FIND_NEIGHBOURS = text("""
     )
     SELECT ranked.question_id, ranked.other_id, question.text
     FROM ranked JOIN question ON question.id = ranked.other_id
-    WHERE ranked.rank <= :neighbours
+    WHERE ranked.rank <= :neighbours AND char_length(question.text) <= :most_characters
 """)
 
 
@@ -78,7 +80,9 @@ async def write_rows(conn: AsyncConnection, dataset_id: DatasetId, fresh: Sequen
     placed = {ids[its.text_hash]: place for place, its in enumerate(prints) if its.text_hash in ids}
     bands = {"dataset_id": dataset_id, **await asyncio.to_thread(_band_arrays, placed, prints)}
     await conn.execute(INSERT_BANDS, bands)
-    near = await conn.execute(FIND_NEIGHBOURS, {**bands, "neighbours": NEIGHBOURS})
+    near = await conn.execute(
+        FIND_NEIGHBOURS, {**bands, "neighbours": NEIGHBOURS, "most_characters": MOST_CHARACTERS_COMPARED}
+    )
     neighbours: dict[QuestionId, dict[QuestionId, str]] = {}
     for question_id, other_id, other in near:
         neighbours.setdefault(question_id, {})[other_id] = other
@@ -115,5 +119,9 @@ def _band_arrays(placed: Mapping[QuestionId, int], prints: Sequence[Fingerprint]
 
 
 def _count_near(compared: Sequence[tuple[str, Fingerprint, Mapping[QuestionId, str]]]) -> int:
-    verdicts = (judge([own], [its], Known({}, [list(others)], others)) for own, its, others in compared)
+    verdicts = (
+        judge([own], [its], Known({}, [list(others)], others))
+        for own, its, others in compared
+        if len(own) <= MOST_CHARACTERS_COMPARED
+    )
     return sum(verdict.refusal is not None for [verdict] in verdicts)
