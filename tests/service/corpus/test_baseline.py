@@ -147,7 +147,11 @@ async def test_the_first_hundred_problems_are_shown_and_all_counted(engine: Asyn
     assert (report.read, report.invalid, report.imported, len(report.problems)) == (251, 250, 1, PROBLEMS_SHOWN)
 
 
-@pytest.mark.parametrize("data", [b"", b"\n \r\n", gzip.compress(b""), gzip.compress(line("Why?"))[:-4]])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\n \r\n", gzip.compress(b""), gzip.compress(line("Why?"))[:-4]],
+    ids=["empty", "blank lines", "empty gzip", "cut gzip"],
+)
 async def test_an_upload_without_lines_or_without_end_leaves_nothing(engine: AsyncEngine, data: bytes) -> None:
     name = next(names)
     with pytest.raises(BadUpload):

@@ -1,0 +1,36 @@
+#!/bin/sh
+# 500 questions, exact in every cell, by four workers of which one is stopped midway. Needs the stack of docker-compose.yml up:
+#   docker compose up --wait && sh tests/containers/smoke.sh
+# It leaves the stack up, with four slow workers; `docker compose up --wait` makes it quick again.
+set -eu
+cd "$(dirname "$0")/../.."
+
+fail() {
+    printf 'smoke: %s\n' "$*" >&2
+    docker compose ps --all >&2
+    docker compose logs --tail 40 api reconciler worker >&2
+    exit 1
+}
+
+# The steps that speak HTTP run in the image under test: the host may have nothing but Docker.
+job() {
+    docker compose exec -T api python - "$@" < tests/containers/job.py
+}
+
+echo "smoke: four workers, few calls at once and a slow model, so that there is a middle of the job to strike in"
+export QUESTMILL_CALLS_IN_FLIGHT=2 QUESTMILL_BATCHES_AT_ONCE=4 QUESTMILL_REHEARSAL_LATENCY=0.8
+docker compose up --detach --wait --wait-timeout 180 --scale worker=4 2>&1 | tail -3
+workers=$(docker compose ps --quiet --status running worker | wc -l)
+[ "$workers" -eq 4 ] || fail "$workers workers run, not 4"
+
+id=$(job submit) || fail "the job was not accepted"
+victim=$(job middle "$id") || fail "there was no middle of the job to strike in"
+
+echo "smoke: stopping worker $victim"
+started=$(date +%s)
+docker stop "$victim" > /dev/null
+echo "smoke: it took $(($(date +%s) - started)) s to finish its calls and exited $(docker inspect --format '{{.State.ExitCode}}' "$victim")"
+[ "$(docker inspect --format '{{.State.ExitCode}}' "$victim")" -eq 0 ] || fail "the stopped worker did not end cleanly"
+
+job end "$id" "$victim" || fail "the job did not end exact"
+echo "smoke: passed"
