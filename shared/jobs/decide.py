@@ -23,6 +23,7 @@ LEAST_YIELD = 0.05
 # A cell is stopped on the evidence of its newest batches: so many parked in a row, or so many calls without gain.
 EVIDENCE_BATCHES = 3
 EVIDENCE_CALLS = 40
+EVIDENCE_CANDIDATES = 200
 # With so few batches left open, one slow call must not hold the top-up of a whole cell back.
 TAIL_BATCHES = 2
 # Batches that exist ahead of the work, per cell: enough to keep every worker busy, few enough to re-plan.
@@ -132,7 +133,7 @@ def why_dry(status: CellStatus) -> str | None:
         calls += 0 if batch.state is BatchState.PARKED else batch.calls
         generated += batch.generated
         admitted += batch.admitted
-        if calls >= EVIDENCE_CALLS:
+        if calls >= EVIDENCE_CALLS and (generated == 0 or generated >= EVIDENCE_CANDIDATES):
             break
     else:
         return None

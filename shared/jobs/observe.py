@@ -12,7 +12,7 @@ from shared.jobs.observed import CellStatus, EndedBatch, Observed, OpenBatch
 from shared.planning.mix import Cell
 
 # The newest ended batches of a cell that are looked at; a batch has one call or more, so these are evidence enough.
-EVIDENCE_ROWS = 40
+EVIDENCE_ROWS = 120
 
 JOB = text("SELECT state, clock_timestamp() AS now FROM job WHERE id = :job_id")
 

@@ -113,6 +113,7 @@ def test_a_batch_that_never_gets_anywhere_is_parked() -> None:
         (EndedBatch(BatchState.DONE, 20, 0, 0), 2, "usable"),
         (EndedBatch(BatchState.DONE, 20, 400, 5), 2, "nothing new"),
         (EndedBatch(BatchState.DONE, 1, 0, 0), 40, "usable"),
+        (EndedBatch(BatchState.DONE, 20, 40, 1), 5, "nothing new"),
     ],
 )
 def test_a_cell_that_can_yield_no_more_is_stopped_with_its_reason(ended: EndedBatch, enough: int, word: str) -> None:
@@ -225,7 +226,7 @@ class World:
                 selected=each.selected + admitted,
                 generated=each.generated + size,
                 admitted=each.admitted + admitted,
-                ended=(EndedBatch(BatchState.DONE, 20, size, admitted), *each.ended)[:40],
+                ended=(EndedBatch(BatchState.DONE, size // 20, size, admitted), *each.ended)[:40],
             )
             del self.batches[hint.id]
 
