@@ -30,6 +30,7 @@ from shared.questions.prompts import Prompt, PromptTuple, draw_tuple, write_prom
 from shared.questions.quality import find_flaw
 from shared.questions.tokens import count_tokens
 from shared.settings import Settings
+from workers.drain import is_draining
 from workers.leases import LeaseKeeper
 
 log = structlog.get_logger()
@@ -146,7 +147,11 @@ class BatchRun:
             else:
                 await self._pause_job(finished.verdict.reason)
         except Draining:
-            self._end_early(Ending.DRAINED, "draining")
+            # The flag is set by a drain of the process or by a lost lease.
+            if is_draining():
+                self._end_early(Ending.DRAINED, "this process is on its way out")
+            else:
+                self._end_early(Ending.LOST, "the lease was lost")
         except JobNotRunning as error:
             # Paused: the batch goes back. Cancelled or failed: it is no longer ours.
             self._end_early(Ending.RELEASED if error.state == JobState.PAUSED else Ending.LOST, error.detail)

@@ -52,9 +52,16 @@ class Reconciler:
         async with self._engine.begin() as conn:
             await book_unknown(conn, older_than_seconds=2 * self._settings.call_timeout_seconds)
         for job_id in await unfinished_jobs(self._engine):
-            taken = await reconcile_job(self._engine, job_id, limits_of(self._settings), publish_hints)
-            if taken:
-                log.info("reconciled", job=str(job_id), actions=taken)
+            try:
+                taken = await reconcile_job(self._engine, job_id, limits_of(self._settings), publish_hints)
+            except Exception as error:
+                if is_unreachable(error):
+                    raise
+                # One job that cannot be judged must not keep the others waiting.
+                log.exception("job not reconciled", job=str(job_id))
+            else:
+                if taken:
+                    log.info("reconciled", job=str(job_id), actions=taken)
 
     async def _listen(self) -> None:
         """Turn NOTIFY into a wake-up. When the connection is lost, ticks still come by the clock."""

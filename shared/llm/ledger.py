@@ -142,7 +142,8 @@ async def open_call(
     if why is not None and why.attempt is not None:
         return int(why.attempt)  # an earlier try had committed after all
     if why is None or why.job_state != JobState.RUNNING:
-        raise JobNotRunning(f"job {hold.job_id} is {why.job_state if why else 'gone'}")
+        state = why.job_state if why else None
+        raise JobNotRunning(f"job {hold.job_id} is {state or 'gone'}", state)
     if not why.is_held:
         raise FencedOff(f"batch {hold.batch_id} is no longer held with fence {hold.fence}")
     budget = await read_budget(conn, hold.job_id)
