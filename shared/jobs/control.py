@@ -5,12 +5,14 @@ from decimal import Decimal
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from shared.database.fence import close_gate
 from shared.database.states import JobState
 from shared.errors import Conflict, FieldError, InvalidInput, NotFound
 from shared.ids import JobId
 from shared.jobs.reconcile import wake_reconciler
 
-LOCK = text("SELECT state FROM job WHERE id = :job_id FOR UPDATE")
+# No stronger than the updates below need: calls of the job may still be written to the ledger meanwhile.
+LOCK = text("SELECT state FROM job WHERE id = :job_id FOR NO KEY UPDATE")
 PAUSE = text("UPDATE job SET state = 'paused', reason = :reason WHERE id = :job_id AND state = 'running'")
 RESUME = text("UPDATE job SET state = 'running', reason = NULL WHERE id = :job_id AND state = 'paused'")
 CANCEL = text("""
@@ -21,10 +23,12 @@ UPDATE job_budget SET budget_usd = :budget_usd WHERE job_id = :job_id AND spent_
 """)
 # Forget what was hinted before the pause: those messages may have been consumed.
 UNHINT = text("UPDATE batch SET hinted_at = NULL WHERE job_id = :job_id AND state = 'pending'")
+# In the order of their ids, like the renewals of leases: two that lock the same rows never wait for each other.
 DROP_OPEN = text("""
 UPDATE batch SET state = 'dropped', reason = 'the job was cancelled', lease_until = NULL, worker = NULL,
     finished_at = clock_timestamp()
-WHERE job_id = :job_id AND state IN ('pending', 'leased')
+WHERE id IN (
+    SELECT id FROM batch WHERE job_id = :job_id AND state IN ('pending', 'leased') ORDER BY id FOR NO KEY UPDATE)
 """)
 
 
@@ -38,6 +42,7 @@ async def pause_job(engine: AsyncEngine, job_id: JobId, reason: str = "paused by
 async def pause_if_running(engine: AsyncEngine, job_id: JobId, reason: str) -> bool:
     """The worker's pause: by an empty budget or a refused key. The first reason stays."""
     async with engine.begin() as conn:
+        await close_gate(conn, job_id)
         paused = (await conn.execute(PAUSE, {"job_id": job_id, "reason": reason})).rowcount == 1
         await wake_reconciler(conn)
         return paused
@@ -67,6 +72,7 @@ async def cancel_job(engine: AsyncEngine, job_id: JobId) -> None:
 
 
 async def _lock(conn: AsyncConnection, job_id: JobId, *allowed: JobState, verb: str) -> None:
+    await close_gate(conn, job_id)
     state = (await conn.execute(LOCK, {"job_id": job_id})).scalar_one_or_none()
     if state is None:
         raise NotFound(f"there is no job {job_id}")
