@@ -33,16 +33,20 @@ DO UPDATE SET next_ordinal = GREATEST(prompt_cursor.next_ordinal, excluded.next_
 
 FREE = "(state = 'pending' OR state = 'leased' AND lease_until < clock_timestamp())"
 
+# A batch whose row somebody has locked is not free, whatever it says: it is looked at again in the next tick. So the
+# reconciler never waits for a worker here, and none of the two can wait in a circle.
 PARK = text(f"""
 UPDATE batch SET state = 'parked', reason = :reason, lease_until = NULL, worker = NULL,
     finished_at = clock_timestamp()
-WHERE id = :batch_id AND {FREE}
+WHERE id = (SELECT id FROM batch WHERE id = :batch_id AND {FREE} FOR NO KEY UPDATE SKIP LOCKED)
 """)  # noqa: S608 - FREE is a constant above
 
 DROP_FREE = text(f"""
 UPDATE batch SET state = 'dropped', reason = :reason, lease_until = NULL, worker = NULL,
     finished_at = clock_timestamp()
-WHERE job_id = :job_id AND domain = :domain AND difficulty = :difficulty AND {FREE}
+WHERE id IN (
+    SELECT id FROM batch
+    WHERE job_id = :job_id AND domain = :domain AND difficulty = :difficulty AND {FREE} FOR NO KEY UPDATE SKIP LOCKED)
 """)  # noqa: S608 - FREE is a constant above
 
 STOP_CELL = text("""
@@ -50,6 +54,7 @@ UPDATE job_cell SET stopped = :reason
 WHERE job_id = :job_id AND domain = :domain AND difficulty = :difficulty AND stopped IS NULL
 """)
 
+# The state is asked for twice: what a person discarded while this statement ran stays discarded.
 # DESIGN "Order": selection follows the keyed hash of the text, so the same questions lead to the same choice.
 SELECT = text("""
 WITH ranked AS (
@@ -60,7 +65,8 @@ WITH ranked AS (
       AND question.state IN ('selected', 'reserve'))
 UPDATE question SET state = CASE WHEN ranked.chosen THEN 'selected' ELSE 'reserve' END
 FROM ranked
-WHERE question.id = ranked.id AND (question.state = 'selected') <> ranked.chosen
+WHERE question.id = ranked.id AND question.state IN ('selected', 'reserve')
+  AND (question.state = 'selected') <> ranked.chosen
 """)
 
 END = text("""
@@ -68,7 +74,10 @@ UPDATE job SET state = :state, reason = :reason, finished_at = clock_timestamp()
 WHERE id = :job_id AND state = 'running'
 """)
 
-HINTED = text("UPDATE batch SET hinted_at = clock_timestamp() WHERE id = ANY (CAST(:ids AS uuid[]))")
+HINTED = text("""
+UPDATE batch SET hinted_at = clock_timestamp()
+WHERE id IN (SELECT id FROM batch WHERE id = ANY (CAST(:ids AS uuid[])) FOR NO KEY UPDATE SKIP LOCKED)
+""")
 NOT_HINTED = text("UPDATE batch SET hinted_at = NULL WHERE id = ANY (CAST(:ids AS uuid[])) AND state = 'pending'")
 
 

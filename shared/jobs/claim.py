@@ -59,11 +59,15 @@ JOIN job_cell ON job_cell.job_id = job.id AND job_cell.domain = :domain AND job_
 WHERE job.id = :job_id
 """)
 
+# In the order of their ids, like a cancel: two that lock the same rows never wait for each other.
 RENEW = text("""
 UPDATE batch SET lease_until = clock_timestamp() + make_interval(secs => :lease_seconds)
-FROM unnest(CAST(:batch_ids AS uuid[]), CAST(:fences AS int[])) AS held (id, fence)
-WHERE batch.id = held.id AND batch.fence = held.fence AND batch.state = 'leased'
-RETURNING batch.id
+WHERE id IN (
+    SELECT batch.id FROM batch
+    JOIN unnest(CAST(:batch_ids AS uuid[]), CAST(:fences AS int[])) AS held (id, fence)
+        ON batch.id = held.id AND batch.fence = held.fence
+    WHERE batch.state = 'leased' ORDER BY batch.id FOR NO KEY UPDATE OF batch)
+RETURNING id
 """)
 
 # A clean release is no failed attempt; a rolling deploy must not use them up.

@@ -7,6 +7,7 @@ from datetime import timedelta
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from shared.database.fence import lock_job
 from shared.database.states import Stage
 from shared.ids import BatchId, JobId
 from shared.jobs.apply import apply, unmark_hinted
@@ -55,18 +56,23 @@ async def reconcile_job(engine: AsyncEngine, job_id: JobId, limits: Limits, publ
     """Bring one job as far as it goes now; returns how many actions were taken."""
     taken = 0
     hints: list[Hint] = []
-    async with engine.begin() as conn:
-        if not (await conn.execute(TRY_JOB_LOCK, {"job_id": str(job_id)})).scalar_one():
-            return 0
-        # What one pass writes, the next one judges: a new batch is hinted in the tick that made it.
-        for _ in range(MOST_PASSES):
+    # What one pass writes, the next one judges: a new batch is hinted in the tick that made it. Each commits, so that
+    # the one that ends the job holds no batch that a worker, whose write it has to wait for, waits for.
+    for _ in range(MOST_PASSES):
+        async with engine.begin() as conn:
+            if not (await conn.execute(TRY_JOB_LOCK, {"job_id": str(job_id)})).scalar_one():
+                break
+            # A cancel comes before or after the pass: no batch is made for a job that has ended meanwhile.
+            if await lock_job(conn, job_id) is None:
+                break
             actions = decide(await observe(conn, job_id), limits)
             hints += await apply(conn, job_id, actions)
-            taken += len(actions)
-            if all(isinstance(action, Hint) for action in actions):
-                break
-        messages = await _describe(conn, hints)
-    if messages:
+        taken += len(actions)
+        if all(isinstance(action, Hint) for action in actions):
+            break
+    if hints:
+        async with engine.connect() as conn:
+            messages = await _describe(conn, hints)
         # After the commit, so that no worker meets a hint whose batch is not there yet.
         published = set(await publish(messages))
         if lost := [hint.batch.id for hint in hints if hint.batch.id not in published]:
@@ -87,8 +93,6 @@ async def wake_reconciler(conn: AsyncConnection) -> None:
 
 
 async def _describe(conn: AsyncConnection, hints: Sequence[Hint]) -> list[HintMessage]:
-    if not hints:
-        return []
     order = {hint.batch.id: position for position, hint in enumerate(hints)}
     rows = await conn.execute(DESCRIBE, {"ids": list(order)})
     messages = [
