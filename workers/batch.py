@@ -115,7 +115,8 @@ class BatchRun:
                 await self._transaction(self._finish, what="finish")
         except (FencedOff, JobNotRunning) as error:
             self._end_early(Ending.LOST, str(error))
-        if self._ended_early in (Ending.RELEASED, Ending.DRAINED):
+        if self._ended_early is not None:
+            # What is held no longer is not given back: the fence sees to that.
             await self._transaction(lambda conn: release(conn, self._hold), what="release")
         return self._ended_early or Ending.DONE
 

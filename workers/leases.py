@@ -62,5 +62,7 @@ class LeaseKeeper:
         for lease in leases:
             if lease.hold.batch_id not in held:
                 lease.stop.set()
-                self._leases.pop(lease.hold.batch_id, None)
+                # Not a newer hold of this very process, which may have claimed the batch again meanwhile.
+                if self._leases.get(lease.hold.batch_id) is lease:
+                    del self._leases[lease.hold.batch_id]
                 log.warning("lease lost", batch=str(lease.hold.batch_id), fence=lease.hold.fence)
