@@ -91,7 +91,8 @@ async def read_job(engine: AsyncEngine, job_id: JobId) -> dict[str, Any]:
         if row is None:
             raise NotFound(f"there is no job {job_id}")
         shares = row["plan"]["totals"]["token_shares"]
-        progress = await _progress(conn, job_id, row["now"], shares, running=row["state"] == "running")
+        rate = await _per_minute(conn, job_id, row["now"], row["created_at"]) if row["state"] == "running" else 0.0
+        progress = await _progress(conn, job_id, shares, per_minute=rate)
     return {
         "id": str(row["id"]),
         "dataset": row["dataset"],
@@ -144,7 +145,7 @@ async def _list(
 
 
 async def _progress(
-    conn: AsyncConnection, job_id: JobId, now: datetime, planned_shares: dict[str, float], *, running: bool
+    conn: AsyncConnection, job_id: JobId, planned_shares: dict[str, float], *, per_minute: float
 ) -> dict[str, Any]:
     values = {"job_id": job_id}
     batches = (await conn.execute(BATCHES, values)).all()
@@ -163,7 +164,6 @@ async def _progress(
     missing = sum(max(0, cell["target"] - cell["selected"] - cell["reserve"]) for cell in cells)
     generated = sum(counts["generated"] for counts in by_cell.values())
     admitted = sum(counts["admitted"] for counts in by_cell.values())
-    per_minute = await _per_minute(conn, job_id, now) if running else 0.0
     reasons: dict[str, dict[str, int]] = {"rejected": {}, "repaired": {}}
     for row in await conn.execute(REASONS, values):
         reasons[row.what][row.reason] = int(row.n)
@@ -210,10 +210,11 @@ async def _calls(conn: AsyncConnection, job_id: JobId) -> dict[str, Any]:
     return counts
 
 
-async def _per_minute(conn: AsyncConnection, job_id: JobId, now: datetime) -> float:
-    since = now - RATE_WINDOW
+async def _per_minute(conn: AsyncConnection, job_id: JobId, now: datetime, began: datetime) -> float:
+    """Questions admitted per minute, over the last minute or, of a younger job, over its life so far."""
+    since = max(now - RATE_WINDOW, began)
     # A reply may be parsed long after its call began: ten minutes is longer than a call's time-out.
     oldest_ms = int((since - timedelta(minutes=10)).timestamp() * 1000)
     values = {"job_id": job_id, "since": since, "oldest": UUID(int=oldest_ms << 80)}
     admitted = (await conn.execute(RECENT, values)).scalar_one()
-    return round(float(admitted) / RATE_WINDOW.total_seconds() * 60, 1)
+    return round(float(admitted) / max(1.0, (now - since).total_seconds()) * 60, 1)
