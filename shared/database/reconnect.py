@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import structlog
+from psycopg.errors import ReadOnlySqlTransaction
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -19,7 +20,10 @@ def is_unreachable(error: BaseException) -> bool:
     """Whether the error says "no database now", rather than "the statement is wrong"."""
     if isinstance(error, (OperationalError, InterfaceError, PoolTimeoutError, OSError)):
         return True
-    return isinstance(error, DBAPIError) and error.connection_invalidated
+    if not isinstance(error, DBAPIError):
+        return False
+    # FAULTS 16: a database that takes no writes for now.
+    return error.connection_invalidated or isinstance(error.orig, ReadOnlySqlTransaction)
 
 
 async def until_reachable(operation: Callable[[], Awaitable[T]], *, what: str) -> T:
