@@ -20,7 +20,7 @@ job() {
 echo "smoke: four workers, few calls at once and a slow model, so that there is a middle of the job to strike in"
 settings=$(mktemp)
 trap 'rm -f "$settings"' EXIT
-printf '%s\n' QUESTMILL_CALLS_IN_FLIGHT=2 QUESTMILL_BATCHES_AT_ONCE=4 QUESTMILL_REHEARSAL_LATENCY=0.8 > "$settings"
+printf '%s\n' QUESTMILL_CALLS_IN_FLIGHT=2 QUESTMILL_BATCHES_AT_ONCE=2 QUESTMILL_REHEARSAL_LATENCY=0.8 > "$settings"
 export QUESTMILL_SETTINGS="$settings"
 docker compose up --detach --wait --wait-timeout 180 --scale worker=4 > /dev/null 2>&1 ||
     fail "the stack did not come up"
