@@ -23,7 +23,7 @@ from shared.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 # The arguments' text names the batch: "phase1 math/hard #0005, 40 questions".
-FLOWER_COLUMNS = "args,state,received,started,runtime,worker,name,uuid"
+FLOWER_COLUMNS = "args,state,received,runtime,worker,name,uuid"
 SECRET_VARIABLES = frozenset({"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"})
 REHEARSAL_LATENCY_SECONDS = "0.05"
 
@@ -50,7 +50,7 @@ class Stack:
 
     @property
     def api_url(self) -> str:
-        """Where the API and the dashboard are."""
+        """Where the API and its status page are."""
         return f"http://127.0.0.1:{self.plan.api_port}"
 
     @property

@@ -63,11 +63,12 @@ def _fold_keys(value: object) -> object:
     if not isinstance(value, Mapping):
         return value
     folded: dict[str, object] = {}
+    written: dict[str, object] = {}
     for key, item in value.items():
         name = _check_kind_name(str(key))
         if name in folded:
-            raise ValueError(f"{key!r} is the same as another name here: both fold to {name!r}")
-        folded[name] = item
+            raise ValueError(f"{written[name]!r} and {key!r} are the same name: both fold to {name!r}")
+        folded[name], written[name] = item, key
     return folded
 
 
