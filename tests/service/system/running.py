@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cli.client import Client
 from local.home import Addresses, Home
+from local.process import Command, start_tethered
 
 ROOT = Path(__file__).parents[3]
 START_SECONDS = 90
@@ -70,15 +71,10 @@ def running_system(home: Path, *, settings: Mapping[str, str], workers: int = 2)
         "ANTHROPIC_API_KEY": "",
     }  # fmt: skip
     log = home / "up.log"
-    with log.open("wb") as output:
-        supervisor = subprocess.Popen(
-            [sys.executable, "-m", "local", "up", "--workers", str(workers)],
-            cwd=ROOT,
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    command = [sys.executable, "-m", "local", "up", "--workers", str(workers)]
+    supervisor = start_tethered(
+        Command(command, environment=environment, folder=ROOT, death_signal=signal.SIGTERM), log
+    )
     try:
         addresses = _wait_until_up(supervisor, home, log)
         with Client(addresses.api_url) as client:
