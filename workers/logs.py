@@ -4,8 +4,16 @@ import logging
 import sys
 
 import structlog
+from celery.exceptions import Reject
 
 from shared.settings import Settings
+
+
+def _without_traceback_of_rejects(record: logging.LogRecord) -> bool:
+    """A batch given back on the way out is no accident."""
+    if record.exc_info and isinstance(record.exc_info[1], Reject):
+        record.exc_info = None
+    return True
 
 
 def configure_logs(settings: Settings) -> None:
@@ -31,6 +39,7 @@ def configure_logs(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.getLogger("celery.app.trace").addFilter(_without_traceback_of_rejects)
     # Every request is in the ledger; a line for each in the log would hide the rest.
     for noisy in ("httpx2", "httpcore2", "openai", "anthropic"):
         logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
