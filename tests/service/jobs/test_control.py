@@ -1,0 +1,102 @@
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from uuid import uuid4
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared.errors import BudgetExhausted, Conflict, InvalidInput, NotFound
+from shared.ids import JobId, new_call_id
+from shared.jobs.control import cancel_job, pause_if_running, pause_job, resume_job
+from shared.llm.ledger import open_call
+from tests.service.jobs.world import Broker, batches_of, execute, fetch, held_batch, tick
+
+Move = Callable[[AsyncEngine, JobId], Awaitable[None]]
+ALLOWED = {
+    ("running", pause_job): "paused",
+    ("running", cancel_job): "cancelled",
+    ("paused", resume_job): "running",
+    ("paused", cancel_job): "cancelled",
+}
+STATES = {
+    "running": "state = 'running'",
+    "paused": "state = 'paused', reason = 'a test'",
+    "succeeded": "state = 'succeeded', finished_at = now()",
+    "cancelled": "state = 'cancelled', finished_at = now()",
+    "failed": "state = 'failed', reason = 'a test', finished_at = now()",
+}
+
+
+async def state_of(engine: AsyncEngine, job_id: JobId) -> tuple[str, str | None]:
+    ((state, reason),) = await fetch(engine, "SELECT state, reason FROM job WHERE id = :id", id=job_id)
+    return state, reason
+
+
+@pytest.mark.parametrize("move", [pause_job, resume_job, cancel_job])
+@pytest.mark.parametrize("state", STATES)
+async def test_only_the_moves_that_are_drawn_exist(engine: AsyncEngine, job_id: JobId, state: str, move: Move) -> None:
+    await execute(engine, f"UPDATE job SET {STATES[state]} WHERE id = :id", id=job_id)  # noqa: S608 - from the table
+    if (state, move) in ALLOWED:
+        await move(engine, job_id)
+        assert (await state_of(engine, job_id))[0] == ALLOWED[state, move]
+        return
+    with pytest.raises(Conflict, match=f"is {state}"):
+        await move(engine, job_id)
+    assert (await state_of(engine, job_id))[0] == state
+
+
+@pytest.mark.parametrize("move", [pause_job, resume_job, cancel_job])
+async def test_a_job_that_is_not_there_is_not_found(engine: AsyncEngine, move: Move) -> None:
+    with pytest.raises(NotFound):
+        await move(engine, JobId(uuid4()))
+
+
+async def test_cancel_drops_every_open_batch_and_frees_its_lease(engine: AsyncEngine, job_id: JobId) -> None:
+    await held_batch(engine, job_id)
+    await cancel_job(engine, job_id)
+    assert {(row.state, row.lease_until, row.reason) for row in await batches_of(engine, job_id)} == {
+        ("dropped", None, "the job was cancelled")
+    }
+
+
+async def test_resume_hints_again_what_was_hinted_before_the_pause(
+    engine: AsyncEngine, job_id: JobId, broker: Broker
+) -> None:
+    await tick(engine, job_id, broker)
+    hinted = set(broker.take())
+    await pause_job(engine, job_id)
+    await tick(engine, job_id, broker)
+    assert broker.take() == []
+    await resume_job(engine, job_id)
+    await tick(engine, job_id, broker)
+    assert set(broker.take()) == hinted
+
+
+async def test_at_the_budgets_wall_the_job_pauses_and_says_so(engine: AsyncEngine, job_id: JobId) -> None:
+    hold = (await held_batch(engine, job_id)).hold
+    await execute(engine, "UPDATE job_budget SET budget_usd = 1, spent_usd = 0.6 WHERE job_id = :id", id=job_id)
+    with pytest.raises(BudgetExhausted) as wall:
+        async with engine.begin() as conn:
+            await open_call(
+                conn, hold, call_id=new_call_id(), ordinal=0, model="openai/x", prompt={}, worst_usd=Decimal("0.5")
+            )
+    assert await pause_if_running(engine, job_id, wall.value.detail)
+    assert not await pause_if_running(engine, job_id, "a later reason")
+    state, reason = await state_of(engine, job_id)
+    assert state == "paused"
+    assert "budget_usd" in (reason or "")
+    assert await fetch(engine, "SELECT 1 FROM call WHERE job_id = :id", id=job_id) == []
+
+
+async def test_a_budget_below_what_is_spent_and_held_is_refused(engine: AsyncEngine, job_id: JobId) -> None:
+    await pause_job(engine, job_id)
+    budget = "UPDATE job_budget SET budget_usd = 5, spent_usd = 2, held_usd = 1 WHERE job_id = :id"
+    await execute(engine, budget, id=job_id)
+    with pytest.raises(InvalidInput) as refused:
+        await resume_job(engine, job_id, Decimal("2.99"))
+    assert [each.loc for each in refused.value.errors] == ["budget_usd"]
+    assert (await state_of(engine, job_id))[0] == "paused"
+    await resume_job(engine, job_id, Decimal("3"))
+    assert await state_of(engine, job_id) == ("running", None)
+    budget = "SELECT budget_usd FROM job_budget WHERE job_id = :id"
+    assert await fetch(engine, budget, id=job_id) == [(Decimal(3),)]
