@@ -26,9 +26,11 @@ def is_unreachable(error: BaseException) -> bool:
     return error.connection_invalidated or isinstance(error.orig, ReadOnlySqlTransaction)
 
 
-async def until_reachable(operation: Callable[[], Awaitable[T]], *, what: str) -> T:
+async def until_reachable(
+    operation: Callable[[], Awaitable[T]], *, what: str, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> T:
     """Run a transaction until it goes through. It must be safe to repeat: a lost connection at COMMIT leaves the
-    outcome unknown (FAULTS 18).
+    outcome unknown (FAULTS 18). A `sleep` that raises ends the attempts.
     """
     pause = FIRST_PAUSE_SECONDS
     while True:
@@ -38,5 +40,5 @@ async def until_reachable(operation: Callable[[], Awaitable[T]], *, what: str) -
             if not is_unreachable(error):
                 raise
             log.warning("database away", what=what, error=str(error).splitlines()[0], retry_in_seconds=pause)
-        await asyncio.sleep(pause)
+        await sleep(pause)
         pause = min(pause * 2, LONGEST_PAUSE_SECONDS)

@@ -1,25 +1,19 @@
 """Writes to the ledger through a Postgres that may be away for a while."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from random import Random
 from typing import TypeVar
 
-from sqlalchemy.exc import IntegrityError, InterfaceError, InternalError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.database.fence import Hold
+from shared.database.reconnect import until_reachable
 from shared.ids import CallId
 from shared.llm.ledger import open_call, settle_call
 from shared.llm.provider import LLMReply
 from shared.llm.stop import Stop
-
-# What a restarting, full or read-only Postgres raises: it passes. FAULTS 2, 16.
-DATABASE_AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeout, OSError)
-FIRST_PAUSE_SECONDS = 0.1
-LONGEST_PAUSE_SECONDS = 5.0
 
 Result = TypeVar("Result")
 
@@ -31,7 +25,6 @@ class LedgerWriter:
         # Each ledger write is one statement: in autocommit it needs one round trip instead of three.
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._rng = rng
-        self.retries = 0
 
     async def open(
         self,
@@ -53,24 +46,19 @@ class LedgerWriter:
 
         while True:
             try:
-                return await self._repeat(write, stop.sleep)
+                return await until_reachable(lambda: self._once(write), what="open call", sleep=stop.sleep)
             except IntegrityError:
                 # Another holder numbered the same attempt, or our own cut-off try got through: look again.
                 await stop.sleep(self._rng.uniform(0, 0.05))
 
     async def settle(self, call_id: CallId, reply: LLMReply, cost_usd: Decimal) -> bool:
         """`settle_call`, repeated until it succeeds: the reply in hand is paid for. FAULTS 2, 18."""
-        return await self._repeat(lambda conn: settle_call(conn, call_id, reply, cost_usd), asyncio.sleep)
 
-    async def _repeat(
-        self, write: Callable[[AsyncConnection], Awaitable[Result]], sleep: Callable[[float], Awaitable[None]]
-    ) -> Result:
-        pause = FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                async with self._engine.connect() as conn:
-                    return await write(conn)
-            except DATABASE_AWAY:
-                self.retries += 1
-            await sleep(pause * self._rng.uniform(0.5, 1.0))
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+        async def write(conn: AsyncConnection) -> bool:
+            return await settle_call(conn, call_id, reply, cost_usd)
+
+        return await until_reachable(lambda: self._once(write), what="settle call")
+
+    async def _once(self, write: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
+        async with self._engine.connect() as conn:
+            return await write(conn)
