@@ -32,6 +32,7 @@ MAX_MEAN_TOKENS = 20_000
 SHARE_TOLERANCE = Decimal("0.00001")
 
 DATASET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+PLAIN_NUMBER = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{0,18})?")
 MODEL_NAME = re.compile(r"(openai|anthropic)/[A-Za-z0-9][A-Za-z0-9._:@/+-]{0,119}")
 
 
@@ -78,10 +79,17 @@ def _refuse_bool(value: object) -> object:
     return value
 
 
-JsonNumber = Annotated[Decimal, BeforeValidator(_refuse_bool), PlainSerializer(float, when_used="json")]
-Money = Annotated[Decimal, BeforeValidator(_refuse_bool), PlainSerializer(str, when_used="json")]
+def _require_plain(value: object) -> object:
+    """Exact arithmetic on "1e-99999999" would fill the memory."""
+    if isinstance(value, str) and not PLAIN_NUMBER.fullmatch(value):
+        raise ValueError('write a plain number, like "25.00"')
+    return _refuse_bool(value)
+
+
+JsonNumber = Annotated[Decimal, BeforeValidator(_require_plain), PlainSerializer(float, when_used="json")]
+Money = Annotated[Decimal, BeforeValidator(_require_plain), PlainSerializer(str, when_used="json")]
 Count = Annotated[int, BeforeValidator(_refuse_bool)]
-MeanTokens = Annotated[JsonNumber, Field(gt=0, le=MAX_MEAN_TOKENS, allow_inf_nan=False)]
+MeanTokens = Annotated[JsonNumber, Field(ge=1, le=MAX_MEAN_TOKENS, allow_inf_nan=False)]
 FoldedKeys = BeforeValidator(_fold_keys)
 ModelName = Annotated[str, AfterValidator(_check_model_name)]
 
