@@ -53,7 +53,7 @@ async def test_an_unknown_batch_is_not_free(engine: AsyncEngine) -> None:
 )
 async def test_an_ended_or_held_or_worn_out_batch_is_not_free(engine: AsyncEngine, job_id: JobId, change: str) -> None:
     batch_id = await first_batch(engine, job_id)
-    await execute(engine, f"UPDATE batch SET {change} WHERE id = :id", id=batch_id)  # noqa: S608 - one of the above
+    await execute(engine, f"UPDATE batch SET {change} WHERE id = :id", id=batch_id)
     before = await batches_of(engine, job_id)
     assert await claim_as(engine, batch_id) is None
     assert await batches_of(engine, job_id) == before

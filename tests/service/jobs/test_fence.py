@@ -132,6 +132,7 @@ async def test_a_stream_of_overlapping_writes_does_not_keep_a_cancel_out(engine:
     claims = [await claim_as(engine, first.id), await claim_as(engine, second.id)]
     holds = [batch.hold for batch in claims if batch is not None]
     writes = 0
+    is_streaming = asyncio.Event()
 
     async def write_on(hold: Hold, has_begun: asyncio.Event, other_has_begun: asyncio.Event) -> None:
         """Commits only once the other is in, so that the job is never without a writer unless they are stopped."""
@@ -140,6 +141,8 @@ async def test_a_stream_of_overlapping_writes_does_not_keep_a_cancel_out(engine:
             async with engine.begin() as conn:
                 await confirm_hold(conn, hold)
                 writes += 1
+                if writes == 20:
+                    is_streaming.set()
                 has_begun.set()
                 try:
                     async with asyncio.timeout(0.2):
@@ -154,8 +157,7 @@ async def test_a_stream_of_overlapping_writes_does_not_keep_a_cancel_out(engine:
         asyncio.create_task(write_on(holds[1], two, one)),
     ]
     async with asyncio.timeout(5):
-        while writes < 20:
-            await asyncio.sleep(0.005)
+        await is_streaming.wait()
         await cancel_job(engine, job_id)
         ended = await asyncio.gather(*writers, return_exceptions=True)
     assert [type(error) for error in ended] == [JobNotRunning] * 2

@@ -42,8 +42,7 @@ async def end_batches(engine: AsyncEngine, job_id: JobId, counts: str) -> None:
     """Let every open batch be done, with these counts."""
     await execute(
         engine,
-        f"UPDATE batch SET state = 'done', finished_at = now(), {counts}"  # noqa: S608 - from the tests below
-        " WHERE job_id = :id AND state = 'pending'",
+        f"UPDATE batch SET state = 'done', finished_at = now(), {counts} WHERE job_id = :id AND state = 'pending'",
         id=job_id,
     )
 
@@ -226,7 +225,7 @@ async def discard(engine: AsyncEngine, job_id: JobId, count: int) -> None:
 async def counts_of(engine: AsyncEngine, job_id: JobId) -> dict[str, int]:
     counted = """SELECT question.state, COUNT(*) FROM question JOIN job USING (dataset_id)
                  WHERE job.id = :id GROUP BY 1"""
-    return {state: count for state, count in await fetch(engine, counted, id=job_id)}
+    return {row[0]: row[1] for row in await fetch(engine, counted, id=job_id)}
 
 
 async def test_what_is_discarded_while_the_selection_runs_stays_discarded(

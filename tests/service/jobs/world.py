@@ -98,7 +98,7 @@ async def fetch(engine: AsyncEngine, statement: str, **values: object) -> list[t
 async def expire(engine: AsyncEngine, batch_id: BatchId) -> None:
     """Let a lease be over, as if its holder had not been heard of for a while."""
     past = "lease_until = clock_timestamp() - interval '1 s'"
-    await execute(engine, f"UPDATE batch SET {past} WHERE id = :id", id=batch_id)  # noqa: S608 - a constant
+    await execute(engine, f"UPDATE batch SET {past} WHERE id = :id", id=batch_id)
 
 
 async def add_questions(engine: AsyncEngine, name: str, texts: Sequence[str], *, cell: Cell = MATH) -> DatasetId:
@@ -156,5 +156,5 @@ async def until_blocked_by(engine: AsyncEngine, pid: int) -> None:
     """Return once somebody waits for a lock that this backend holds."""
     blocked = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE :pid = ANY (pg_blocking_pids(pid)))"
     async with asyncio.timeout(10):
-        while (await fetch(engine, blocked, pid=pid)) != [(True,)]:
+        while (await fetch(engine, blocked, pid=pid)) != [(True,)]:  # noqa: ASYNC110 - a waiting backend sends no event
             await asyncio.sleep(0.005)

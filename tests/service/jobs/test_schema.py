@@ -1,0 +1,97 @@
+"""Every CHECK constraint refuses a row that breaks it; the migrations lead to the schema that the code describes."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from alembic import command
+from alembic.config import Config
+from psycopg import sql
+from sqlalchemy import CheckConstraint
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared.database.tables import metadata
+from shared.ids import JobId
+from tests.service.conftest import at_database
+from tests.service.jobs.world import add_call, add_questions, execute, held_batch
+
+ROOT = Path(__file__).parents[3]
+# One change per constraint that breaks it and nothing else, on a running job with a held batch, a paid call and a
+# baseline question.
+BROKEN = {
+    "ck_job_state_known": "UPDATE job SET state = 'asleep'",
+    "ck_job_finished_at_iff_ended": "UPDATE job SET finished_at = now()",
+    "ck_job_reason_given": "UPDATE job SET state = 'paused'",
+    "ck_job_budget_not_negative": "UPDATE job_budget SET held_usd = -0.01",
+    "ck_job_cell_target_not_negative": "UPDATE job_cell SET target = -1",
+    "ck_batch_state_known": "UPDATE batch SET state = 'asleep', lease_until = NULL",
+    "ck_batch_stage_known": "UPDATE batch SET stage = 'dream'",
+    "ck_batch_lease_iff_leased": "UPDATE batch SET lease_until = NULL WHERE state = 'leased'",
+    "ck_batch_finished_at_iff_ended": "UPDATE batch SET finished_at = now()",
+    "ck_batch_reason_given": "UPDATE batch SET state = 'parked', lease_until = NULL, finished_at = now()",
+    "ck_batch_leased_has_fence": "UPDATE batch SET fence = 0 WHERE state = 'leased'",
+    "ck_batch_not_empty": "UPDATE batch SET calls = 0",
+    "ck_call_state_known": "UPDATE call SET state = 'asleep'",
+    "ck_call_settled_at_iff_settled": "UPDATE call SET settled_at = NULL",
+    "ck_call_cost_iff_settled": "UPDATE call SET cost_usd = NULL",
+    "ck_call_raw_before_parse": "UPDATE call SET raw = NULL",
+    "ck_question_state_known": "UPDATE question SET state = 'asleep'",
+    "ck_question_text_hash_16": r"UPDATE question SET text_hash = '\x00'",
+    "ck_question_provenance_whole": "UPDATE question SET model = 'openai/x'",
+    # Not CHECKs, but promises that an index keeps.
+    "uq_job_unfinished": """INSERT INTO job (id, dataset_id, spec, seed, request_hash)
+        SELECT gen_random_uuid(), dataset_id, '{}', 1, '' FROM job""",
+    "uq_question_text_hash": """INSERT INTO question (dataset_id, domain, difficulty, text, text_hash, template_hash,
+            signature_version, prompt_tokens, tokenizer)
+        SELECT dataset_id, domain, difficulty, text, text_hash, 0, 1, 1, 'o200k_base' FROM question""",
+    "uq_batch_job_id_stage_domain_difficulty_number": "UPDATE batch SET number = 1",
+    "uq_call_batch_id_ordinal_attempt": """INSERT INTO call (id, job_id, batch_id, ordinal, attempt, fence, model,
+            prompt, worst_usd)
+        SELECT gen_random_uuid(), job_id, batch_id, ordinal, attempt, fence, model, '{}', 0 FROM call""",
+}
+
+
+def test_every_check_has_its_counterexample() -> None:
+    named = {
+        str(constraint.name)
+        for table in metadata.tables.values()
+        for constraint in table.constraints
+        if isinstance(constraint, CheckConstraint)
+    }
+    assert named == {name for name in BROKEN if name.startswith("ck_")}
+
+
+@pytest.mark.parametrize("constraint", BROKEN)
+async def test_a_row_that_breaks_it_is_refused(
+    engine: AsyncEngine, job_id: JobId, dataset: str, constraint: str
+) -> None:
+    try:
+        await add_call(engine, (await held_batch(engine, job_id)).hold)
+        await add_questions(engine, dataset, ["What is one plus one?"])
+        with pytest.raises(IntegrityError, match=re.escape(f'"{constraint}"')):
+            await execute(engine, BROKEN[constraint])
+    finally:
+        await execute(engine, "TRUNCATE dataset CASCADE")
+
+
+@pytest.fixture
+def empty_database(postgres_url: str) -> Iterator[str]:
+    name = f"questmill_test_{uuid4().hex[:12]}"
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield at_database(postgres_url, name)
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def test_migrations_lead_up_to_the_schema_and_down_and_up_again(empty_database: str) -> None:
+    config = Config(ROOT / "alembic.ini")
+    config.set_main_option("database_url", empty_database.replace("%", "%%"))
+    command.upgrade(config, "head")
+    command.check(config)
+    command.downgrade(config, "-1")
+    command.upgrade(config, "head")
+    command.check(config)

@@ -1,0 +1,345 @@
+"""A batch as a worker runs it, with a caller that answers from a list."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from itertools import count
+from typing import Any, cast
+
+import orjson
+import pytest
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared.database.fence import Hold, confirm_hold
+from shared.ids import CallId, JobId, new_call_id
+from shared.jobs.claim import record_judged
+from shared.jobs.control import cancel_job, pause_job
+from shared.llm.caller import Caller, FinishedCall
+from shared.llm.ledger import open_call, settle_call
+from shared.llm.provider import LLMReply, Outcome, Usage
+from shared.llm.retry import GiveUp, StopJob
+from shared.llm.stop import Draining, Stop
+from shared.settings import Settings
+from tests.service.jobs.world import (
+    batches_of,
+    claim_as,
+    execute,
+    expire,
+    fetch,
+    first_batch,
+)
+from workers.batch import BatchRun, Ending, Workshop, run_batch
+from workers.leases import LeaseKeeper
+
+WORDS = ("apples", "pears", "plums", "trains", "stars", "books", "rivers", "cards", "coins", "shells", "maps", "lamps")
+_numbers = count(1)
+
+
+def reply_of(*questions: str) -> LLMReply:
+    content = orjson.dumps({"questions": questions}).decode()
+    message = {"role": "assistant", "content": content}
+    body = {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "gpt-6-luna",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30},
+    }
+    usage = Usage(input_tokens=10, cached_tokens=0, output_tokens=20, reasoning_tokens=0)
+    return LLMReply(
+        Outcome.OK, text=content, raw=orjson.dumps(body).decode(), usage=usage, finish_reason="stop", http_status=200
+    )
+
+
+def new_question() -> str:
+    number = next(_numbers)
+    return (
+        f"How many {WORDS[number % 12]} does Amara count if box {number} holds {number * 7} {WORDS[number // 12 % 12]}?"
+    )
+
+
+class ScriptedCaller:
+    """Writes the ledger as the real one does; what it answers is up to `answer`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self.ordinals: list[int] = []
+        self.answer: Callable[[int], LLMReply] = lambda _: reply_of(new_question())
+        self.verdict: GiveUp | StopJob | None = None
+        self.before: Callable[[int], Any] | None = None
+
+    async def call(
+        self,
+        hold: Hold,
+        *,
+        ordinal: int,
+        prompt: object,  # noqa: ARG002 - part of the real one's face
+        prompt_record: Mapping[str, object],
+        model: str,
+        stop: Stop,
+    ) -> FinishedCall:
+        stop.check()
+        self.ordinals.append(ordinal)
+        if self.before is not None:
+            await self.before(ordinal)
+        call_id = new_call_id()
+        async with self._engine.begin() as conn:
+            worst = Decimal("0.0001")
+            attempt = await open_call(
+                conn, hold, call_id=call_id, ordinal=ordinal, model=model, prompt=prompt_record, worst_usd=worst
+            )
+        reply = self.answer(ordinal)
+        async with self._engine.begin() as conn:
+            await settle_call(conn, call_id, reply, Decimal("0.0001"))
+        return FinishedCall(call_id, attempt, reply, Decimal("0.0001"), self.verdict)
+
+
+@pytest.fixture
+def caller(engine: AsyncEngine) -> ScriptedCaller:
+    return ScriptedCaller(engine)
+
+
+@pytest.fixture
+def shop(engine: AsyncEngine, settings: Settings, caller: ScriptedCaller) -> Workshop:
+    leases = LeaseKeeper(engine, settings.lease_seconds)
+    return Workshop(settings=settings, engine=engine, caller=cast("Caller", caller), leases=leases, name="a test")
+
+
+async def questions_of(engine: AsyncEngine, job_id: JobId) -> list[str]:
+    return [row[0] for row in await fetch(engine, "SELECT text FROM question WHERE job_id = :id", id=job_id)]
+
+
+async def row_of(engine: AsyncEngine, job_id: JobId) -> Any:
+    return (await batches_of(engine, job_id))[0]
+
+
+async def test_a_batch_is_claimed_called_for_admitted_and_finished(
+    engine: AsyncEngine, job_id: JobId, shop: Workshop, caller: ScriptedCaller
+) -> None:
+    assert await run_batch(shop, await first_batch(engine, job_id), Stop()) is Ending.DONE
+    row = await row_of(engine, job_id)
+    assert (row.state, row.generated, row.admitted, row.calls_parsed) == ("done", 20, 20, 20)
+    assert sorted(caller.ordinals) == list(range(20))
+    assert len(await questions_of(engine, job_id)) == 20
+
+
+async def test_the_same_hint_again_is_a_no_op(engine: AsyncEngine, job_id: JobId, shop: Workshop) -> None:
+    batch_id = await first_batch(engine, job_id)
+    endings = await asyncio.gather(*(run_batch(shop, batch_id, Stop()) for _ in range(5)))
+    assert sorted(endings) == sorted([Ending.DONE, *[Ending.NOT_FREE] * 4])
+    assert await run_batch(shop, batch_id, Stop()) is Ending.NOT_FREE
+    assert (await row_of(engine, job_id)).generated == 20
+
+
+async def test_a_reply_judged_twice_has_its_effect_once(
+    engine: AsyncEngine, job_id: JobId, shop: Workshop, caller: ScriptedCaller
+) -> None:
+    # FAULTS 18: the connection broke at COMMIT, the commit had got through, and the worker writes again.
+    batch = await claim_as(engine, await first_batch(engine, job_id))
+    assert batch is not None
+    run = BatchRun(shop, batch, Stop())
+    questions = [new_question(), new_question()]
+    caller.answer = lambda _: reply_of(*questions)
+    finished = await call_once(caller, batch.hold)
+    for _ in range(2):
+        await run._judge(finished.call_id, 0, finished.reply.text, cut=False)
+    row = await row_of(engine, job_id)
+    assert (row.generated, row.admitted, row.calls_parsed, row.rejected) == (2, 2, 1, {})
+    assert sorted(await questions_of(engine, job_id)) == sorted(questions)
+    assert await fetch(engine, "SELECT FROM rejection WHERE job_id = :id", id=job_id) == []
+
+
+async def call_once(caller: ScriptedCaller, hold: Hold, ordinal: int = 0) -> FinishedCall:
+    model = "openai/gpt-6-luna"
+    return await caller.call(hold, ordinal=ordinal, prompt=None, prompt_record={}, model=model, stop=Stop())
+
+
+async def test_a_commit_whose_outcome_is_unknown_is_repeated_without_a_second_effect(
+    engine: AsyncEngine, job_id: JobId, shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = 0
+    once = record_judged
+
+    async def record_then_break(conn: Any, hold: Hold, call_id: CallId, judged: Any) -> None:
+        nonlocal broken
+        await once(conn, hold, call_id, judged)
+        if broken < 3:
+            broken += 1
+            await conn.commit()  # it got through ...
+            raise OperationalError("COMMIT", {}, ConnectionError("the connection broke"))  # ... but nobody was told
+
+    monkeypatch.setattr("workers.batch.record_judged", record_then_break)
+    monkeypatch.setattr("shared.database.reconnect.FIRST_PAUSE_SECONDS", 0.001)
+    assert await run_batch(shop, await first_batch(engine, job_id), Stop()) is Ending.DONE
+    assert broken == 3
+    row = await row_of(engine, job_id)
+    assert (row.generated, row.admitted, row.calls_parsed) == (20, 20, 20)
+
+
+async def test_a_new_holder_parses_what_is_paid_for_before_it_calls(
+    engine: AsyncEngine, job_id: JobId, shop: Workshop, caller: ScriptedCaller
+) -> None:
+    dead = await claim_as(engine, await first_batch(engine, job_id))
+    assert dead is not None
+    paid = [new_question(), new_question()]
+    caller.answer = lambda ordinal: reply_of(paid[ordinal])
+    for ordinal in range(2):
+        await call_once(caller, dead.hold, ordinal)
+    await expire(engine, dead.hold.batch_id)
+    caller.ordinals.clear()
+    caller.answer = lambda _: reply_of(new_question())
+    assert await run_batch(shop, dead.hold.batch_id, Stop()) is Ending.DONE
+    assert sorted(caller.ordinals) == list(range(2, 20))
+    assert set(paid) <= set(await questions_of(engine, job_id))
+    assert len(await questions_of(engine, job_id)) == 20
+
+
+async def test_a_paused_jobs_batch_is_given_back_at_once_and_goes_on_where_it_stopped(
+    engine: AsyncEngine, job_id: JobId, shop: Workshop, caller: ScriptedCaller
+) -> None:
+    async def pause_at_five(ordinal: int) -> None:
+        if ordinal == 5:
+            await pause_job(engine, job_id)
+
+    caller.before = pause_at_five
+    batch_id = await first_batch(engine, job_id)
+    await run_batch(shop, batch_id, Stop())
+    row = await row_of(engine, job_id)
+    assert (row.state, row.lease_until, row.attempts) == ("pending", None, 0)
+    await execute(engine, "UPDATE job SET state = 'running', reason = NULL WHERE id = :id", id=job_id)
+    caller.before = None
+    assert await run_batch(shop, batch_id, Stop()) is Ending.DONE
+    assert (await row_of(engine, job_id)).calls_parsed == 20
+
+
+async def test_a_cancelled_jobs_batch_stops_calling(
+    engine: AsyncEngine, job_id: JobId, shop: Workshop, caller: ScriptedCaller
+) -> None:
+    async def cancel_at_first(ordinal: int) -> None:
+        if ordinal == 0:
+            await cancel_job(engine, job_id)
+        else:
+            await asyncio.Event().wait()
+
+    caller.before = cancel_at_first
+    running = asyncio.create_task(run_batch(shop, await first_batch(engine, job_id), Stop()))
+    done, _ = await asyncio.wait([running], timeout=0.5)
+    assert not done  # the others are still out: a call in flight is never cut off
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert (await row_of(engine, job_id)).state == "dropped"
+    assert await questions_of(engine, job_id) == []
+
+
+async def test_a_draining_process_claims_nothing(engine: AsyncEngine, job_id: JobId, shop: Workshop) -> None:
+    stop = Stop()
+    stop.set()
+    assert await run_batch(shop, await first_batch(engine, job_id), stop) is Ending.DRAINED
+    assert (await row_of(engine, job_id)).fence == 0
+
+
+async def test_a_drained_batch_keeps_what_was_in_flight_and_is_free_for_others(
+    engine: AsyncEngine, job_id: JobId, shop: Workshop, caller: ScriptedCaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.batch.is_draining", lambda: True)
+    stop = Stop()
+
+    async def drain_at_three(ordinal: int) -> None:
+        if ordinal == 3:
+            stop.set()
+        elif ordinal > 3:
+            raise Draining
+
+    caller.before = drain_at_three
+    assert await run_batch(shop, await first_batch(engine, job_id), stop) is Ending.DRAINED
+    row = await row_of(engine, job_id)
+    assert (row.state, row.attempts, row.calls_parsed) == ("pending", 0, 4)
+    assert len(await questions_of(engine, job_id)) == 4
+
+
+async def test_a_batch_whose_lease_is_lost_starts_no_new_call_and_leaves_the_new_holder_alone(
+    engine: AsyncEngine, job_id: JobId, shop: Workshop, caller: ScriptedCaller
+) -> None:
+    batch_id = await first_batch(engine, job_id)
+
+    async def lose_at_three(ordinal: int) -> None:
+        if ordinal == 3:
+            await expire(engine, batch_id)
+            assert await claim_as(engine, batch_id, "another") is not None
+            await shop.leases.renew_once()
+        elif ordinal > 3:
+            raise Draining
+
+    caller.before = lose_at_three
+    assert await run_batch(shop, batch_id, Stop()) is Ending.LOST
+    row = await row_of(engine, job_id)
+    assert (row.state, row.worker, row.fence) == ("leased", "another", 2)
+
+
+async def test_a_prompt_given_up_is_counted_and_the_batch_goes_on(
+    engine: AsyncEngine, job_id: JobId, shop: Workshop, caller: ScriptedCaller
+) -> None:
+    caller.verdict = GiveUp("refused")
+    assert await run_batch(shop, await first_batch(engine, job_id), Stop()) is Ending.DONE
+    row = await row_of(engine, job_id)
+    assert (row.state, row.calls_parsed, row.calls_given_up) == ("done", 0, 20)
+
+
+async def test_a_refused_key_pauses_the_job_with_its_reason(
+    engine: AsyncEngine, job_id: JobId, shop: Workshop, caller: ScriptedCaller
+) -> None:
+    caller.verdict = StopJob("the key was refused")
+    assert await run_batch(shop, await first_batch(engine, job_id), Stop()) is Ending.RELEASED
+    job = "SELECT state, reason FROM job WHERE id = :id"
+    assert await fetch(engine, job, id=job_id) == [("paused", "the key was refused")]
+    assert (await row_of(engine, job_id)).state == "pending"
+
+
+async def test_a_batch_that_fails_by_a_defect_keeps_its_attempt(
+    engine: AsyncEngine, job_id: JobId, shop: Workshop, caller: ScriptedCaller
+) -> None:
+    def fail(ordinal: int) -> LLMReply:
+        raise ZeroDivisionError(ordinal)
+
+    caller.answer = fail
+    with pytest.raises(ZeroDivisionError):
+        await run_batch(shop, await first_batch(engine, job_id), Stop())
+    row = await row_of(engine, job_id)
+    assert (row.state, row.attempts) == ("leased", 1)
+
+
+async def test_flawed_questions_are_refused_and_counted_by_reason(
+    engine: AsyncEngine, job_id: JobId, shop: Workshop, caller: ScriptedCaller
+) -> None:
+    same = new_question()
+    caller.answer = lambda _: reply_of(same, "Why\x01 does a bell ring at noon in the old town?")
+    assert await run_batch(shop, await first_batch(engine, job_id), Stop()) is Ending.DONE
+    row = await row_of(engine, job_id)
+    assert (row.generated, row.admitted) == (40, 1)
+    assert sum(row.rejected.values()) == 39
+    assert row.rejected["exact"] == 19
+    refused = "SELECT reason, COUNT(*) FROM rejection WHERE job_id = :id GROUP BY 1"
+    assert dict(await fetch(engine, refused, id=job_id)) == row.rejected
+
+
+async def test_a_database_that_is_read_only_for_now_is_waited_for(
+    engine: AsyncEngine, job_id: JobId, shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # FAULTS 16: what a worker holds in memory is kept until it can be written.
+    refusals = 0
+    once = confirm_hold
+
+    async def read_only_at_first(conn: Any, hold: Hold) -> None:
+        nonlocal refusals
+        if refusals < 2:
+            refusals += 1
+            await conn.exec_driver_sql("SET TRANSACTION READ ONLY")
+        await once(conn, hold)
+
+    monkeypatch.setattr("workers.batch.confirm_hold", read_only_at_first)
+    monkeypatch.setattr("shared.database.reconnect.FIRST_PAUSE_SECONDS", 0.001)
+    assert await run_batch(shop, await first_batch(engine, job_id), Stop()) is Ending.DONE
+    assert refusals == 2
+    assert len(await questions_of(engine, job_id)) == 20

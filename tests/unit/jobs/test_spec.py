@@ -1,0 +1,205 @@
+"""The job spec: each wrong field is named, and nothing but InvalidInput ever comes of bad input."""
+
+import copy
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from shared.errors import InvalidInput
+from shared.jobs.spec import MAX_QUESTIONS, JobSpec, check_dataset_name, parse_spec
+
+GOOD: dict[str, Any] = {
+    "dataset": "phase1",
+    "mix": {
+        "domains": {"Math": 100, "Tool_Use": 50},
+        "difficulties": {
+            "easy": {"token_share": 0.6, "mean_tokens": 15},
+            "hard": {"token_share": 0.4, "mean_tokens": 750},
+        },
+        "mean_tokens": {"math": {"hard": 500}},
+        "minimum": {"hard": 5},
+    },
+    "surplus": "keep",
+    "models": {"generate": {"easy": "openai/gpt-6-luna"}},
+    "questions_per_call": {"easy": 20},
+    "stages": ["generate"],
+    "budget_usd": "25.00",
+    "seed": 7,
+}
+HUGE = MAX_QUESTIONS + 1
+
+
+def change(path: str, value: object) -> dict[str, Any]:
+    """The good spec with one place changed, or taken out when the value is `...`."""
+    changed = copy.deepcopy(GOOD)
+    *parents, last = path.split(".")
+    place = changed
+    for key in parents:
+        place = place.setdefault(key, {})
+    if value is ...:
+        del place[last]
+    else:
+        place[last] = value
+    return changed
+
+
+def test_a_good_spec_is_taken_as_it_is_with_names_folded() -> None:
+    spec = parse_spec(GOOD)
+    assert dict(spec.mix.domains) == {"math": 100, "tool use": 50}
+    assert (spec.budget_usd, spec.seed) == (Decimal("25.00"), 7)
+    assert JobSpec.model_validate(spec.model_dump(mode="json")) == spec
+
+
+def test_only_the_dataset_and_the_mix_are_required() -> None:
+    mix = {key: GOOD["mix"][key] for key in ("domains", "difficulties")}
+    spec = parse_spec({"dataset": "phase1", "mix": mix})
+    assert (spec.surplus, spec.stages, spec.budget_usd, spec.seed) == ("subsample", ("generate",), None, 2025)
+    assert (spec.mix.measure, spec.mix.means, spec.mix.scope) == ("prompt", "fixed", "global")
+
+
+def test_shares_written_with_six_decimals_are_a_whole() -> None:
+    thirds = {name: {"token_share": 0.333333, "mean_tokens": 15} for name in ("easy", "fair", "hard")}
+    mix = parse_spec({"dataset": "a", "mix": {"domains": {"math": 10}, "difficulties": thirds}}).mix.to_mix()
+    assert sum(each.token_share for each in mix.difficulties.values()) == pytest.approx(
+        Decimal(1), abs=Decimal("1e-20")
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "loc", "message"),
+    [
+        ("colour", "red", "colour", "unknown key"),
+        ("mix.colour", "red", "mix.colour", "unknown key"),
+        ("mix.difficulties.easy.colour", 1, "mix.difficulties.easy.colour", "unknown key"),
+        ("dataset", ..., "dataset", "required"),
+        ("mix", ..., "mix", "required"),
+        ("mix.domains", ..., "mix.domains", "required"),
+        ("mix.difficulties", ..., "mix.difficulties", "required"),
+        ("mix.difficulties.easy.mean_tokens", ..., "mix.difficulties.easy.mean_tokens", "required"),
+        ("dataset", "../../etc", "dataset", "use 1 to 64 of a-z"),
+        ("dataset", "Phase 1", "dataset", "use 1 to 64 of a-z"),
+        ("dataset", "phase1\n", "dataset", "use 1 to 64 of a-z"),
+        ("dataset", "", "dataset", "use 1 to 64 of a-z"),
+        ("dataset", "a" * 65, "dataset", "use 1 to 64 of a-z"),
+        ("dataset", "a\0b", "dataset", "use 1 to 64 of a-z"),
+        ("dataset", 7, "dataset", "valid string"),
+        ("mix.domains", {"math": -1}, "mix.domains.math", "greater than or equal to 1"),
+        ("mix.domains", {"math": 0}, "mix.domains.math", "greater than or equal to 1"),
+        ("mix.domains", {"math": HUGE}, "mix.domains.math", "less than or equal to"),
+        ("mix.domains", {"math": 10**30}, "mix.domains.math", "less than or equal to"),
+        ("mix.domains", {"math": MAX_QUESTIONS, "a": 1}, "mix.domains", "add up to more than"),
+        ("mix.domains", {"math": 1.5}, "mix.domains.math", "integer"),
+        ("mix.domains", {"math": True}, "mix.domains.math", "not true or false"),
+        ("mix.domains", {"math": None}, "mix.domains.math", "integer"),
+        ("mix.domains", {}, "mix.domains", "at least 1"),
+        ("mix.domains", {f"d{n}": 1 for n in range(201)}, "mix.domains", "at most 200"),
+        ("mix.domains", {"Math": 1, "MATH": 2}, "mix.domains", "both fold to 'math'"),
+        ("mix.domains", {"tool use": 1, "Tool-Use": 2}, "mix.domains", "both fold to 'tool use'"),
+        ("mix.domains", {"a/b": 1}, "mix.domains", "no slash"),
+        ("mix.domains", {"a\0b": 1}, "mix.domains", "no control characters"),
+        ("mix.domains", {" ": 1}, "mix.domains", "1 to 64 characters"),
+        ("mix.domains", {"a" * 65: 1}, "mix.domains", "1 to 64 characters"),
+        ("mix.domains", [1], "mix.domains", "dictionary"),
+        ("mix.difficulties.easy.token_share", 0.7, "mix.difficulties", "add up to 1.1"),
+        ("mix.difficulties.easy.token_share", -0.6, "mix.difficulties.easy.token_share", "greater than or equal to 0"),
+        ("mix.difficulties.easy.token_share", 60, "mix.difficulties.easy.token_share", "less than or equal to 1"),
+        ("mix.difficulties.easy.token_share", "nan", "mix.difficulties.easy.token_share", "plain number"),
+        ("mix.difficulties.easy.token_share", float("inf"), "mix.difficulties.easy.token_share", "finite"),
+        ("mix.difficulties.easy.mean_tokens", 0, "mix.difficulties.easy.mean_tokens", "greater than or equal to 1"),
+        ("mix.difficulties.easy.mean_tokens", 1e9, "mix.difficulties.easy.mean_tokens", "less than or equal to"),
+        ("mix.difficulties.easy.mean_tokens", "1e-99999999", "mix.difficulties.easy.mean_tokens", "plain number"),
+        ("mix.difficulties.EASY", {"token_share": 0, "mean_tokens": 1}, "mix.difficulties", "both fold to 'easy'"),
+        ("mix.mean_tokens.history", {"hard": 5}, "mix", "mean_tokens: 'history' is not a domain"),
+        ("mix.mean_tokens.math.extreme", 5, "mix", "mean_tokens.math: 'extreme' is not a difficulty"),
+        ("mix.minimum.extreme", 5, "mix", "minimum: 'extreme' is not a difficulty"),
+        ("mix.minimum.hard", -5, "mix.minimum.hard", "greater than or equal to 0"),
+        ("mix.measure", "words", "mix.measure", "'prompt', 'completion' or 'total'"),
+        ("surplus", "burn", "surplus", "'subsample' or 'keep'"),
+        ("models.generate.easy", "gpt-6-luna", "models.generate.easy", '"openai/MODEL"'),
+        ("models.generate.easy", "evil/../../x", "models.generate.easy", '"openai/MODEL"'),
+        ("models.generate.extreme", "openai/x", "", "models.generate: 'extreme' is not a difficulty"),
+        ("models.dream", {"easy": "openai/x"}, "models.dream", "'generate', 'validate' or 'answer'"),
+        ("questions_per_call.easy", 0, "questions_per_call.easy", "greater than or equal to 1"),
+        ("questions_per_call.easy", 51, "questions_per_call.easy", "less than or equal to 50"),
+        ("questions_per_call.extreme", 5, "", "questions_per_call: 'extreme' is not a difficulty"),
+        ("stages", ["generate", "answer"], "stages", "only"),
+        ("stages", [], "stages", "only"),
+        ("budget_usd", "-1", "budget_usd", "greater than or equal to 0"),
+        ("budget_usd", "1e9", "budget_usd", "plain number"),
+        ("budget_usd", "much", "budget_usd", "plain number"),
+        ("budget_usd", True, "budget_usd", "not true or false"),
+        ("seed", -1, "seed", "greater than or equal to 0"),
+        ("seed", 2**63, "seed", "less than"),
+    ],
+)
+def test_bad_input_is_refused_with_the_name_of_its_field(path: str, value: object, loc: str, message: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parse_spec(change(path, value))
+    assert [(each.loc, message in each.msg) for each in refused.value.errors] == [(loc, True)], refused.value.detail
+    assert message in refused.value.detail
+    assert len(refused.value.detail) < 1000
+
+
+def test_every_wrong_field_is_named_at_once() -> None:
+    with pytest.raises(InvalidInput, match="and 2 more") as refused:
+        parse_spec({**GOOD, "seed": -1, "colour": "red", "budget_usd": -3})
+    assert sorted(each.loc for each in refused.value.errors) == ["budget_usd", "colour", "seed"]
+
+
+@pytest.mark.parametrize("data", [None, [], "spec", 7, True])
+def test_what_is_no_object_is_refused(data: object) -> None:
+    with pytest.raises(InvalidInput):
+        parse_spec(data)
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from(["1e-99999999", "9" * 5000, "nan", "-inf", "0x10", "\ud800", 10**4000, 1e-300]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+PATHS = [
+    "dataset", "mix", "mix.domains", "mix.domains.math", "mix.difficulties", "mix.difficulties.easy",
+    "mix.difficulties.easy.token_share", "mix.difficulties.easy.mean_tokens", "mix.mean_tokens", "mix.mean_tokens.math",
+    "mix.mean_tokens.math.hard", "mix.minimum", "mix.minimum.hard", "mix.measure", "mix.means", "mix.scope", "surplus",
+    "models", "models.generate", "models.generate.easy", "questions_per_call", "questions_per_call.easy", "stages",
+    "budget_usd", "seed", "colour",
+]  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None)
+@given(path=st.sampled_from(PATHS), value=JSON)
+@example(path="mix.difficulties.easy.token_share", value="1e-99999999")
+@example(path="mix.domains.math", value=10**4000)
+def test_any_value_in_any_place_is_taken_or_refused_as_invalid(path: str, value: object) -> None:
+    try:
+        spec = parse_spec(change(path, value))
+    except InvalidInput:
+        return
+    assert JobSpec.model_validate(spec.model_dump(mode="json")) == spec
+    spec.mix.to_mix()
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=JSON)
+def test_any_json_is_taken_or_refused_as_invalid(data: object) -> None:
+    with pytest.raises(InvalidInput):
+        parse_spec(data)
+
+
+@given(name=st.text(max_size=70))
+def test_a_dataset_name_is_fit_for_a_path(name: str) -> None:
+    try:
+        checked = check_dataset_name(name)
+    except ValueError:
+        return
+    assert checked == name
+    assert not set(name) & set("/\\ \n\0%?#")
+    assert not name.startswith(".")
