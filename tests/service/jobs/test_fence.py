@@ -1,4 +1,5 @@
 import asyncio
+from contextlib import suppress
 from decimal import Decimal
 
 import pytest
@@ -131,35 +132,35 @@ async def test_a_stream_of_overlapping_writes_does_not_keep_a_cancel_out(engine:
     first, second = (await batches_of(engine, job_id))[:2]
     claims = [await claim_as(engine, first.id), await claim_as(engine, second.id)]
     holds = [batch.hold for batch in claims if batch is not None]
-    writes = 0
+    begun = [0, 0]
+    changed = asyncio.Condition()
     is_streaming = asyncio.Event()
 
-    async def write_on(hold: Hold, has_begun: asyncio.Event, other_has_begun: asyncio.Event) -> None:
-        """Commits only once the other is in, so that the job is never without a writer unless they are stopped."""
-        nonlocal writes
+    async def write_on(mine: int) -> None:
+        """Commits only once the other has begun again, so that the job is never without a writer by itself."""
+        other = 1 - mine
         while True:
             async with engine.begin() as conn:
-                await confirm_hold(conn, hold)
-                writes += 1
-                if writes == 20:
-                    is_streaming.set()
-                has_begun.set()
-                try:
-                    async with asyncio.timeout(0.2):
-                        await other_has_begun.wait()
-                except TimeoutError:
-                    pass
-                other_has_begun.clear()
+                await confirm_hold(conn, holds[mine])
+                seen = begun[other]
+                async with changed:
+                    begun[mine] += 1
+                    changed.notify_all()
+                    if sum(begun) >= 20:
+                        is_streaming.set()
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(0.2):
+                            await changed.wait_for(lambda: begun[other] > seen)  # noqa: B023 - asked for at once
 
-    one, two = asyncio.Event(), asyncio.Event()
-    writers = [
-        asyncio.create_task(write_on(holds[0], one, two)),
-        asyncio.create_task(write_on(holds[1], two, one)),
-    ]
-    async with asyncio.timeout(5):
-        await is_streaming.wait()
-        await cancel_job(engine, job_id)
-        ended = await asyncio.gather(*writers, return_exceptions=True)
+    writers = [asyncio.create_task(write_on(0)), asyncio.create_task(write_on(1))]
+    try:
+        async with asyncio.timeout(5):
+            await is_streaming.wait()
+            await cancel_job(engine, job_id)
+            ended = await asyncio.gather(*writers, return_exceptions=True)
+    finally:
+        for writer in writers:
+            writer.cancel()
     assert [type(error) for error in ended] == [JobNotRunning] * 2
 
 
