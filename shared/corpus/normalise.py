@@ -10,6 +10,7 @@ import hashlib
 import re
 import unicodedata
 
+from shared.corpus.canonical import compose
 from shared.corpus.number_words import NUMBER_WORDS
 
 _SHAPES = {
@@ -40,12 +41,11 @@ _OPENINGS = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 # A prompt for the answer belongs to the question only in the middle of a line ("write down the answer:").
-_CLOSING = re.compile(r"(?:(?<=[.?!])\s*|\s*\n\s*)(?:your\s+)?(?:answer|solution)\s*:\s*\Z", re.IGNORECASE)
-# Inside the pair there must be none of the same, or `"A" or "B"` would lose its outer quotes.
-_ENCLOSED = re.compile(r"""\*\*([^*]*\S)\*\*|\*([^*\s][^*]*\s[^*]*[^*\s])\*|"([^"]*)"|'([^']*)'""")
-_ENCLOSERS = frozenset("*\"'")
+_ANSWER = re.compile(r"(?:answer|solution)\Z", re.IGNORECASE)
+_YOUR = re.compile(r"your\Z", re.IGNORECASE)
+_LONGEST_CLOSING = len("? your solution :")
 # "!" falls only behind a word: 5! and n! are factorials.
-_EXCLAMATION = re.compile(r"[^\W\d_]{2}!+\Z")
+_TWO_LETTERS = re.compile(r"[^\W\d_]{2}")
 _SPACE_BEFORE = re.compile(r" +(?=[,.;?](?: |\Z))")
 
 _DIGITS = re.compile(
@@ -53,8 +53,7 @@ _DIGITS = re.compile(
     r"|[\u2070-\u2089\u00b2\u00b3\u00b9\u00bc-\u00be]+"  # superscripts, subscripts, halves and quarters
 )
 _SIGN = re.compile(r"(?<![\w#)\]}])-(?=#)")
-_WORDS = re.compile(r"[a-z]+")
-_NUMBER_WORDS = {word: re.compile(rf"\b{word}\b") for word in NUMBER_WORDS}
+_NUMBER_WORD = re.compile(rf"\b(?:{'|'.join(NUMBER_WORDS)})\b")
 
 
 def normalise(text: str) -> str:
@@ -81,8 +80,7 @@ def hash_of(normalised: str) -> bytes:
 def mask_numbers(normalised: str) -> str:
     """`template_of` a text that is normalised already."""
     masked = _SIGN.sub("", _DIGITS.sub("#", normalised))
-    for word in NUMBER_WORDS.keys() & _WORDS.findall(masked):
-        masked = _NUMBER_WORDS[word].sub("\0", masked)
+    masked = _NUMBER_WORD.sub("\0", masked)
     return masked.replace("\0-\0", "\0").replace("\0", "#")  # "twenty-five" is one number
 
 
@@ -90,31 +88,91 @@ def fold_characters(text: str) -> str:
     """Quotes, dashes and widths in one shape each, and canonical composition; case stays."""
     if text.isascii():
         return text
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).translate(_CHARACTERS))
+    return compose(text.translate(_CHARACTERS))
 
 
 def unwrap(text: str) -> str:
-    """One space where there was white space, and no wrapper around the question; a text of wrappers alone stays."""
+    """One space where there was white space, and no wrapper around the question; a text of wrappers alone stays.
+
+    A text may be a million layers: each round drops one of each kind, moves two indices, and copies nothing.
+    """
     text = _drop_closing(text.strip())
     text = " ".join(text.split())
     if " ," in text or " ." in text or " ;" in text or " ?" in text:
         text = _SPACE_BEFORE.sub("", text)
-    while (bare := _unwrap_once(text)) != text:
-        text = bare
-    return text
+    start, end, seen = 0, len(text), -1
+    while True:
+        inner_start, inner_end = _drop_front_and_pair(text, start, end)
+        bare = inner_end
+        while bare > inner_start and text[bare - 1] in " .?":
+            bare -= 1
+        bare = bare if bare > inner_start else inner_end
+        if bare != seen:  # else the round before has looked at this very end
+            bare = _drop_exclamation(text, inner_start, bare)
+        if (inner_start, bare) == (start, end):
+            break
+        start, end, seen = inner_start, bare, bare
+    text = text[start:end]
+    return text[:-2] + text[-1] if text.endswith((" ,", " .", " ;", " ?")) else text  # what stood behind is gone
 
 
-def _unwrap_once(text: str) -> str:
-    if opening := _OPENINGS.match(text):
-        text = text[opening.end() :]
-    text = _drop_closing(text)
-    if text[:1] in _ENCLOSERS and (enclosed := _ENCLOSED.fullmatch(text)):
-        text = (enclosed[enclosed.lastindex or 0]).strip() or text
-    bare = text.rstrip(" .?")
-    if bare.endswith("!") and (exclamation := _EXCLAMATION.search(bare)):
-        bare = bare[: exclamation.start() + 2]
-    return bare or text
+def _drop_front_and_pair(text: str, start: int, end: int) -> tuple[int, int]:
+    """Where the text begins and ends without its opening, its closing and the pair that encloses it."""
+    if opening := _OPENINGS.match(text, start, end):
+        start = opening.end()
+    if text.endswith(":", start, end):
+        tail = text[max(start, end - _LONGEST_CLOSING) : end]
+        end -= len(tail) - len(_drop_closing(tail))
+    width = _enclosing_width(text, start, end)
+    inner_start, inner_end = start + width, end - width
+    while inner_start < inner_end and text[inner_start] == " ":
+        inner_start += 1
+    while inner_start < inner_end and text[inner_end - 1] == " ":
+        inner_end -= 1
+    return (inner_start, inner_end) if inner_start < inner_end else (start, end)
+
+
+def _enclosing_width(text: str, start: int, end: int) -> int:
+    """The length of the mark at both ends that encloses all between; 0 when there is none.
+
+    Inside the pair there must be none of the same, or `"A" or "B"` would lose its outer quotes.
+    """
+    if end - start < 2 or text[start] not in "*\"'" or text[start] != text[end - 1]:
+        return 0
+    if text[start] != "*":
+        return int(text.find(text[start], start + 1, end - 1) < 0)
+    if text.startswith("**", start, end):
+        ends = end - start >= 5 and text[end - 2] == "*" and text[end - 3] != " "
+        return 2 if ends and text.find("*", start + 2, end - 3) < 0 else 0
+    # One star must touch what it enclosed, more than one word: else it multiplies.
+    touches = text[start + 1] != " " and text[end - 2] != " "
+    return int(touches and text.find("*", start + 1, end - 1) < 0 and text.find(" ", start + 1, end - 1) >= 0)
+
+
+def _drop_exclamation(text: str, start: int, end: int) -> int:
+    quiet = end
+    while quiet > start and text[quiet - 1] == "!":
+        quiet -= 1
+    return quiet if quiet - start >= 2 and _TWO_LETTERS.match(text, quiet - 2, quiet) else end
 
 
 def _drop_closing(text: str) -> str:
-    return _CLOSING.sub("", text) if text.endswith(":") else text
+    """The text without a last "Your answer:" that follows a sentence or has a line of its own."""
+    if not text.endswith(":"):
+        return text
+    asked = text[:-1].rstrip()
+    answer = _ANSWER.search(asked, max(0, len(asked) - len("solution")))
+    if answer is None:
+        return text
+    before = asked[: answer.start()]
+    spaced = before.rstrip()
+    your = _YOUR.search(spaced, max(0, len(spaced) - len("your"))) if spaced != before else None
+    if your and _is_complete(spaced[: your.start()]):
+        return spaced[: your.start()].rstrip()
+    return spaced if _is_complete(before) else text
+
+
+def _is_complete(text: str) -> bool:
+    """Whether a sentence or a line ends here."""
+    bare = text.rstrip()
+    return bare.endswith((".", "?", "!")) or "\n" in text[len(bare) :]
