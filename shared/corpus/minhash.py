@@ -58,12 +58,24 @@ def bands_of(texts: Sequence[str]) -> list[tuple[int, ...]]:
         return []
     minima = np.empty((BANDS * ROWS, len(texts)), dtype=np.uint64)
     for first, last, shingles, starts in _blocks(texts):
-        minima[:, first:last] = np.minimum.reduceat(shingles * _ROW, starts, axis=1)
+        if last - first > 1:
+            minima[:, first:last] = np.minimum.reduceat(shingles * _ROW, starts, axis=1)
+        else:
+            minima[:, first] = _minima_of_one(shingles)
     rows = minima.reshape(BANDS, ROWS, len(texts))
     band = np.broadcast_to(_BAND[:, np.newaxis], (BANDS, len(texts)))
     for row in range(ROWS):
         band = _mix((band ^ rows[:, row]) + _STEP)
     return [tuple(values) for values in band.T.astype(np.int64).tolist()]
+
+
+def _minima_of_one(shingles: Words) -> Words:
+    """The least value of each row over a text of any length, whose 60 rows at once would be 480 times its size."""
+    pieces = range(0, len(shingles), _SHINGLES_AT_ONCE)
+    least = np.full(BANDS * ROWS, _MASK, dtype=np.uint64)
+    for at in pieces:
+        np.minimum(least, (shingles[at : at + _SHINGLES_AT_ONCE] * _ROW).min(axis=1), out=least)
+    return least
 
 
 def _blocks(texts: Sequence[str]) -> Iterator[tuple[int, int, Words, NDArray[np.intp]]]:

@@ -1,6 +1,7 @@
 import random
 import subprocess
 import sys
+import tracemalloc
 from itertools import pairwise
 
 from hypothesis import given
@@ -60,6 +61,16 @@ def test_hashes_fit_into_postgres(text: str) -> None:
 def test_bands_do_not_read_into_the_next_text() -> None:
     texts = ["a", "", "ab", "abcd", "abcde", "the same", "the same"]
     assert bands_of(texts) == [bands_of([text])[0] for text in texts]
+
+
+def test_bands_of_a_long_text_take_little_memory() -> None:
+    text = "".join(random.Random(3).choices("abcdefgh ", k=200_000))
+    tracemalloc.start()
+    try:
+        bands_of([text])
+        assert tracemalloc.get_traced_memory()[1] < 120 * len(text)  # all rows at once would be 480 bytes a character
+    finally:
+        tracemalloc.stop()
 
 
 def test_bands_of_one_text_differ_among_themselves() -> None:
