@@ -1,3 +1,4 @@
+import time
 from collections.abc import Sequence
 
 from shared.corpus.duplicates import Known, Refusal, Verdict, judge
@@ -64,3 +65,22 @@ def test_cap_counts_known_and_new_but_not_refused() -> None:
     verdicts = judge_all(sums, known, template_cap=3)
     assert [each.verdict for each in verdicts] == ["new", "new", "exact", "template cap", "template cap"]
     assert [each.verdict for each in judge_all(sums)] == ["new", "new", "exact", "new", "new"]
+
+
+def test_list_of_one_template_costs_what_its_length_says() -> None:
+    trains = [
+        f"If a train leaves the town at {n} miles per hour, when does it come to the harbour?" for n in range(3000)
+    ]
+    started = time.process_time()
+    verdicts = judge_all([*trains, *(train.upper() for train in trains)])
+    assert time.process_time() - started < 10  # all pairs would take some 40 s
+    assert [each.verdict for each in verdicts] == ["new"] * 3000 + ["exact"] * 3000
+    assert [each.repeats for each in verdicts[3000:]] == [*range(3000)]
+    capped = judge_all(trains, template_cap=7)
+    assert [each.verdict for each in capped] == ["new"] * 7 + ["template cap"] * 2993
+
+
+def test_near_repeat_is_found_in_a_long_list_of_one_template() -> None:
+    fillers = [f"Why would a grey hen number {n} cross the narrow road behind the mill at noon?" for n in range(500)]
+    verdict = judge_all([HEN, *fillers, HEN_REWORDED])[-1]
+    assert (verdict.refusal, verdict.repeats) == (Refusal.NEAR, 0)
