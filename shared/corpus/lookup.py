@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.corpus.duplicates import Known, Verdict, judge
-from shared.corpus.fingerprint import Fingerprint, fingerprint_many
+from shared.corpus.duplicates import Known
+from shared.corpus.fingerprint import Fingerprint
 from shared.ids import DatasetId, QuestionId
 
 # How many questions of one band are looked at, newest first, and how many neighbours of one candidate are compared.
@@ -56,12 +56,6 @@ COUNT_TEMPLATES = text("""
     ) AS found
     WHERE found.questions > 0
 """)
-
-
-async def find_duplicates(conn: AsyncConnection, dataset_id: DatasetId, texts: Sequence[str]) -> list[Verdict]:
-    """Would these be admitted? One verdict per text, compared with the dataset and the texts before it; only reads."""
-    prints = fingerprint_many(texts)
-    return judge(texts, prints, await find_known(conn, dataset_id, prints))
 
 
 async def find_known(

@@ -12,7 +12,7 @@ from shared.corpus.admission import Admission, admit, record_refusals
 from shared.corpus.duplicates import NEAR_SIMILARITY, Known, Refusal
 from shared.corpus.fingerprint import fingerprint
 from shared.corpus.guards import guard_between
-from shared.corpus.lookup import QUESTIONS_PER_BAND, find_duplicates
+from shared.corpus.lookup import QUESTIONS_PER_BAND
 from shared.corpus.normalise import normalise, text_hash
 from shared.database.fence import Hold, confirm_hold
 from shared.database.states import QuestionState
@@ -142,19 +142,6 @@ async def test_repeat_is_found_in_a_band_that_boilerplate_fills(conn: AsyncConne
         (BOILED_TOO, Refusal.NEAR, oldest),
         (BOILED, Refusal.EXACT, oldest),
     ]
-
-
-async def test_asking_for_duplicates_answers_as_admission_would(conn: AsyncConnection, hold: Hold) -> None:
-    first = (await take(conn, hold, BOILED, "What is 12 + 5?")).admitted
-    asked = [BOILED + "??", BOILED_TOO, "What is 12 + 7?", NO_RIVER, NO_RIVER.lower()]
-    verdicts = await find_duplicates(conn, hold.dataset_id, asked)
-    assert [each.verdict for each in verdicts] == ["exact", "near", "new", "new", "exact"]
-    assert [each.question_id for each in verdicts] == [first[0], first[0], first[1], None, None]
-    assert [each.repeats for each in verdicts] == [None, None, None, None, 3]
-    assert verdicts[2].guard == "numbers"
-    assert [each.verdict for each in await find_duplicates(conn, hold.dataset_id, [])] == []
-    outcome = await take(conn, hold, *asked)
-    assert [each.candidate.text for each in outcome.refused] == [asked[0], asked[1], asked[4]]
 
 
 async def test_stale_holder_admits_nothing(conn: AsyncConnection, hold: Hold) -> None:

@@ -200,6 +200,24 @@ async def test_texts_are_judged_like_candidates(engine: AsyncEngine) -> None:
     assert await find_duplicates(engine, name, []) == []
 
 
+async def test_asking_answers_as_admission_would(engine: AsyncEngine) -> None:
+    name = next(names)
+    boiled = "Why does an egg harden when it is boiled in water for several minutes?"
+    hold = await admitted(engine, name, boiled, "What is 12 + 5?")
+    ids = await ids_by_text(engine, name)
+    asked = [boiled + "??", boiled.replace("?", " then?"), "What is 12 + 7?", "Name a planet.", "name a planet"]
+    found = await find_duplicates(engine, name, asked)
+    assert [each["verdict"] for each in found] == ["exact", "near", "new", "new", "exact"]
+    assert [each["question_id"] for each in found] == [ids[boiled], ids[boiled], ids["What is 12 + 5?"], None, None]
+    async with engine.begin() as conn:
+        await confirm_hold(conn, hold)
+        taken = make_candidates(*asked)
+        outcome = await admit(
+            conn, hold, cell=CELL, call_id=new_call_id(), model="openai/m", candidates=taken, template_cap=5
+        )
+    assert [each.candidate.text for each in outcome.refused] == [asked[0], asked[1], asked[4]]
+
+
 async def test_a_dataset_with_an_unfinished_job_is_not_deleted(engine: AsyncEngine) -> None:
     name = next(names)
     hold = await admitted(engine, name, "Still here?")
