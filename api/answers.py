@@ -1,17 +1,21 @@
 """Answers and parameters that several routes share."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Annotated
 from uuid import UUID
 
+import anyio
 import orjson
 from fastapi import Path
 from pydantic import AfterValidator
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from shared.errors import NotFound
 from shared.ids import JobId
 from shared.jobs.spec import check_dataset_name
+
+CLOSE_SECONDS = 10
 
 
 def answer(data: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -29,15 +33,40 @@ def read_job_id(job_id: Annotated[str, Path(json_schema_extra={"format": "uuid"}
 
 async def started(chunks: AsyncIterator[bytes], *, media_type: str, filename: str) -> Response:
     """A streamed file whose first chunk is there already, so that an error can still be a problem."""
-    first = await anext(chunks, b"")
+    first: bytes | None = await anext(chunks, b"")
 
     async def rest() -> AsyncIterator[bytes]:
-        yield first
-        async for chunk in chunks:
+        chunk = first
+        while chunk is not None:
             yield chunk
+            # A statement that is cancelled midway costs its connection; a client that left waits for nothing.
+            with anyio.CancelScope(shield=True):
+                chunk = await anext(chunks, None)
 
     headers = {"Content-Disposition": f'attachment; filename="{filename}"'}
-    return StreamingResponse(rest(), media_type=media_type, headers=headers)
+    return _ClosingStream(rest(), chunks, media_type=media_type, headers=headers)
+
+
+class _ClosingStream(StreamingResponse):
+    """Closes its source when the answer ends in any way; a client may be gone before the first chunk is sent.
+
+    Else a generator left in the middle would keep its transaction until it is garbage.
+    """
+
+    def __init__(
+        self, content: AsyncIterator[bytes], source: AsyncIterator[bytes], *, media_type: str, headers: dict[str, str]
+    ) -> None:
+        super().__init__(content, media_type=media_type, headers=headers)
+        self._source = source
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            # Of a client that went away the scope around this may be cancelled: every await would end at once.
+            with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+                if isinstance(self._source, AsyncGenerator):
+                    await self._source.aclose()
 
 
 def _no_nul(value: str) -> str:

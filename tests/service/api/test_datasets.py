@@ -1,3 +1,5 @@
+import asyncio
+import gc
 import gzip
 import io
 import json
@@ -9,6 +11,8 @@ from typing import Any
 import httpx2
 import pyarrow.parquet as pq
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.schemas import DatasetShape, DuplicateShape, ImportShape, QuestionPage
 
@@ -185,3 +189,29 @@ def test_an_unknown_dataset_is_not_found(http: httpx2.Client) -> None:
     for rest in ("", "/questions", "/export", "/export?format=parquet"):
         assert http.get(f"/v1/datasets/nowhere{rest}").status_code == 404
     assert http.post("/v1/datasets/nowhere/duplicates", json={"texts": []}).status_code == 404
+
+
+async def test_a_client_that_leaves_an_export_leaves_no_transaction(
+    http: httpx2.Client, api_url: str, name: str, engine: AsyncEngine
+) -> None:
+    # More than the sockets' buffers hold: the API is in the middle of it when the client leaves.
+    rows = [{**ROWS[0], "question": f"Who lives in house {n}?", "filler": "x" * 8_000} for n in range(2_100)]
+    upload(http, name, jsonl(rows)).raise_for_status()
+    left_open = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'"
+    )
+    host, port = api_url.removeprefix("http://").split(":")
+    gc.disable()  # or it could close by chance what was left
+    try:
+        async with engine.connect() as conn:
+            await conn.execution_options(isolation_level="AUTOCOMMIT")
+            with socket.create_connection((host, int(port))) as connection:
+                connection.sendall(f"GET /v1/datasets/{name}/export HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+                assert connection.recv(100).startswith(b"HTTP/1.1 200")
+                assert (await conn.execute(left_open)).scalar_one() == 1
+            async with asyncio.timeout(5):
+                # The backends are other processes: there is no event to wait for.
+                while (await conn.execute(left_open)).scalar_one():  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+    finally:
+        gc.enable()
