@@ -3,8 +3,9 @@
 from math import ceil
 
 import orjson
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.errors import Conflict
@@ -17,6 +18,9 @@ from shared.jobs.reconcile import limits_of, wake_reconciler
 from shared.jobs.spec import JobSpec
 from shared.settings import Settings
 
+# An import holds the dataset's row for as long as the upload takes: whoever submits meanwhile is told so soon.
+WAIT_BRIEFLY = text("SET LOCAL lock_timeout = '3s'")
+WAIT_AS_USUAL = text("SET LOCAL lock_timeout TO DEFAULT")
 # The row lock lets submissions and imports for one dataset come one after the other.
 LOCK_DATASET = text("""
 INSERT INTO dataset (name) VALUES (:name) ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id
@@ -55,14 +59,14 @@ async def submit_job(
 ) -> tuple[JobId, bool]:
     """Create the job, or find the one that this idempotency key created before: (id, created now).
 
-    Raises Conflict when the key was used for another request or the dataset has an unfinished job, and whatever
-    plan_job raises. Nothing is written then.
+    Raises Conflict when the key was used for another request or the dataset has an unfinished job or is being imported
+    into, and whatever plan_job raises. Nothing is written then.
     """
     try:
         async with engine.begin() as conn:
             if found := await _job_of_key(conn, idempotency_key, request_hash):
                 return found, False
-            dataset_id = (await conn.execute(LOCK_DATASET, {"name": spec.dataset})).scalar_one()
+            dataset_id = await _lock_dataset(conn, spec.dataset)
             # A twin request may have committed while this one waited for the lock (FAULTS 11).
             if found := await _job_of_key(conn, idempotency_key, request_hash):
                 return found, False
@@ -79,6 +83,21 @@ async def submit_job(
             if found := await _job_of_key(conn, idempotency_key, request_hash):
                 return found, False
         raise
+
+
+async def _lock_dataset(conn: AsyncConnection, dataset: str) -> DatasetId:
+    await conn.execute(WAIT_BRIEFLY)
+    try:
+        dataset_id = DatasetId((await conn.execute(LOCK_DATASET, {"name": dataset})).scalar_one())
+    except OperationalError as error:
+        if isinstance(error.orig, LockNotAvailable):
+            raise Conflict(
+                f"dataset {dataset} is being imported into, or another job for it is being submitted; "
+                "try again when that is done"
+            ) from error
+        raise
+    await conn.execute(WAIT_AS_USUAL)
+    return dataset_id
 
 
 async def _job_of_key(conn: AsyncConnection, key: str | None, request_hash: bytes) -> JobId | None:

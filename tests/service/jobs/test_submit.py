@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shared.corpus.baseline import LOCK_DATASET
 from shared.errors import Conflict, InfeasibleMix, UnusableModel
 from shared.ids import JobId
 from shared.jobs.plan import BUDGET_FACTOR, plan_job
@@ -176,3 +177,15 @@ async def test_a_second_job_of_a_dataset_draws_other_prompts(
     second = await submit(engine, settings, make_spec(dataset))
     assert [batch.first_ordinal for batch in await batches_of(engine, first)] == [0, 20]
     assert [(batch.first_ordinal, batch.number) for batch in await batches_of(engine, second)] == [(40, 1), (60, 2)]
+
+
+async def test_a_dataset_that_is_being_imported_into_is_a_conflict_soon(
+    engine: AsyncEngine, settings: Settings, dataset: str
+) -> None:
+    before = await rows_of(engine)
+    async with asyncio.timeout(10), engine.connect() as importing:
+        await importing.execute(LOCK_DATASET, {"name": dataset})  # as an import does first
+        with pytest.raises(Conflict, match=f"dataset {dataset} is being imported into"):
+            await submit(engine, settings, make_spec(dataset))
+    assert await rows_of(engine) == before
+    await submit(engine, settings, make_spec(dataset))
