@@ -46,6 +46,10 @@ def new_worker(redis_url: str, clients: list[Redis], model: str) -> NewWorker:
     return make
 
 
+# A burst of this length hides what a busy machine's pauses cost from a test that asks for the whole rate.
+LONGER_THAN_A_STALL = 0.6
+
+
 @pytest.fixture(autouse=True)
 def short_burst(monkeypatch: pytest.MonkeyPatch) -> float:
     """A burst of 0.2 s instead of 6 s lets a short test tell a rate from a burst."""
@@ -92,7 +96,7 @@ async def test_eight_racing_workers_share_one_rate(
     new_worker: NewWorker, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All grants since the state began, which had no credit, stay below the rate; none of it is wasted."""
-    monkeypatch.setattr(limiter_module, "BURST_SECONDS", 0.5)  # longer than a busy machine stalls
+    monkeypatch.setattr(limiter_module, "BURST_SECONDS", LONGER_THAN_A_STALL)
     per_second, seconds = 150, 2.0
     workers = [new_worker(per_second * 60) for _ in range(8)]
     began = now()
@@ -107,16 +111,18 @@ async def test_eight_racing_workers_share_one_rate(
 
 
 async def test_tokens_are_limited_and_settled_with_the_real_usage(
-    new_worker: NewWorker, model: str, short_burst: float
+    new_worker: NewWorker, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Calls estimated at 1,000 tokens that use 100 run at the rate of 100."""
-    per_second, seconds = 10_000, 1.5
+    monkeypatch.setattr(limiter_module, "BURST_SECONDS", LONGER_THAN_A_STALL)
+    per_second, seconds = 10_000, 2.0
     worker = new_worker(60_000, per_second * 60)
     start = now()
     granted = await grants_until(start + seconds, worker, model, tokens=1000, actual=100)
     used = 100 * within(granted, start, start + seconds)
-    assert used <= per_second * (seconds + short_burst) + 1000
-    assert used >= 0.8 * per_second * (seconds - short_burst)
+    assert used <= per_second * (seconds + LONGER_THAN_A_STALL) + 1000
+    # Unsettled, the estimates would allow a tenth of the rate.
+    assert used >= 0.5 * per_second * seconds
 
 
 async def test_new_state_has_no_burst_credit(new_worker: NewWorker, model: str, stop: Stop) -> None:
@@ -128,9 +134,10 @@ async def test_new_state_has_no_burst_credit(new_worker: NewWorker, model: str, 
 
 
 async def test_flush_grants_no_burst_and_drops_older_refunds(
-    new_worker: NewWorker, model: str, clients: list[Redis], short_burst: float
+    new_worker: NewWorker, model: str, clients: list[Redis], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Refunds that were booked before a flush would be credit that nobody paid in after it."""
+    monkeypatch.setattr(limiter_module, "BURST_SECONDS", LONGER_THAN_A_STALL)
     per_second = 10_000
     worker = new_worker(60_000, per_second * 60)
     stop = Stop()
@@ -150,11 +157,11 @@ async def test_flush_grants_no_burst_and_drops_older_refunds(
 
 async def test_refund_of_this_epoch_is_credited(new_worker: NewWorker, model: str, stop: Stop) -> None:
     worker = new_worker(60_000, 60_000)
-    booking = await worker.acquire(model, 2000, stop)  # two seconds' worth
+    booking = await worker.acquire(model, 10_000, stop)  # ten seconds' worth
     start = now()
     await worker.settle(booking, tokens=0, requests=0)
     await worker.acquire(model, 100, stop)
-    assert now() - start < 1.0
+    assert now() - start < 5
 
 
 async def test_pause_stops_all_workers_and_ends_without_a_herd(
@@ -214,8 +221,8 @@ async def test_pause_outlives_a_flush_on_the_worker_that_was_told(
     new_worker: NewWorker, model: str, clients: list[Redis], stop: Stop
 ) -> None:
     worker = new_worker(6000)
-    await worker.pause(model, 0.5)
     start = now()
+    await worker.pause(model, 0.5)
     await clients[0].flushdb()
     await worker.acquire(model, 1, stop)
     assert now() - start >= 0.49
@@ -257,7 +264,7 @@ async def test_server_without_limits_is_not_held_at_the_small_start(
     start = now()
     for _ in range(50):
         await worker.acquire(model, 100_000, stop)
-    assert now() - start < 1
+    assert now() - start < 5
 
 
 async def test_ceiling_of_the_user_holds_above_a_larger_learned_limit(
@@ -275,8 +282,8 @@ async def test_little_left_at_the_provider_takes_the_credit_away(new_worker: New
     limits = RateHeaders(600, None, 599, None)
     await worker.learn(model, limits)
     await asyncio.sleep(0.3)
-    await worker.learn(model, RateHeaders(600, None, 0, None))
     start = now()
+    await worker.learn(model, RateHeaders(600, None, 0, None))
     await worker.acquire(model, 0, stop)
     await worker.acquire(model, 0, stop)
     assert now() - start >= 0.19
@@ -299,7 +306,7 @@ async def test_frozen_redis_neither_blocks_the_loop_nor_lets_a_call_through(
     model: str, stop: Stop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that accepts and never answers: each command ends by its time-out, other work goes on."""
-    monkeypatch.setattr(limiter_module, "REDIS_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(limiter_module, "REDIS_TIMEOUT_SECONDS", 1.5)
     accepted = asyncio.Event()
 
     async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -317,7 +324,7 @@ async def test_frozen_redis_neither_blocks_the_loop_nor_lets_a_call_through(
         before = now()
         await asyncio.sleep(0.01)
         longest = max(longest, now() - before)
-    assert longest < 0.4
+    assert longest < 1.0
     assert not waiting.done()
     stop.set()
     with pytest.raises(Draining):
@@ -334,7 +341,7 @@ async def test_stop_wakes_everybody_who_waits(new_worker: NewWorker, model: str)
     stop.set()
     results = await asyncio.gather(*waiting, return_exceptions=True)
     assert all(isinstance(result, Draining) for result in results)
-    assert now() - start < 1.0
+    assert now() - start < 5
 
 
 async def test_real_burst_is_a_tenth_of_a_minute() -> None:
