@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -224,7 +225,7 @@ class TextsBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    texts: list[str] = Field(max_length=10_000)
+    texts: list[Annotated[str, Field(max_length=50_000)]] = Field(max_length=10_000)
 
 
 class ResumeBody(BaseModel):

@@ -19,6 +19,7 @@ from local.postgres import EmbeddedPostgres
 from local.process import Command, LocalProblem, is_port_free, remembered_port
 from local.supervisor import Child, Supervisor
 from local.valkey import EmbeddedValkey
+from shared.database.engine import libpq_url
 from shared.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -94,7 +95,7 @@ class Stack:
             services.append(self._rehearsal(base, port))
             for_workers = rehearsal_environment(port)
         self.supervisor.run_once(Child("migrate", _python(base, "-m", "alembic", "upgrade", "head")))
-        with psycopg.connect(database_url) as connection:
+        with psycopg.connect(libpq_url(database_url)) as connection:
             if not os.environ.get("DATABASE_URL"):
                 # Nobody else's workers are on our own server; what an earlier run announced may be other providers.
                 connection.execute("DELETE FROM provider")
@@ -231,7 +232,7 @@ def _listens(port: int) -> bool:
 def _have_workers_announced(database_url: str, since: datetime | None) -> bool:
     """Whether a worker has said which providers it can use; without that the API takes no job."""
     try:
-        with psycopg.connect(database_url, connect_timeout=2) as connection:
+        with psycopg.connect(libpq_url(database_url), connect_timeout=2) as connection:
             return connection.execute("SELECT 1 FROM provider WHERE seen_at > %s", [since]).fetchone() is not None
     except psycopg.OperationalError:
         return False

@@ -8,7 +8,7 @@ import psycopg
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.database.engine import engine_for
+from shared.database.engine import engine_for, libpq_url
 from shared.database.reconnect import is_unreachable
 from shared.jobs.reconcile import WAKE_CHANNEL, limits_of, reconcile_job, unfinished_jobs
 from shared.llm.ledger import book_unknown
@@ -68,7 +68,9 @@ class Reconciler:
         while True:
             try:
                 async with await psycopg.AsyncConnection.connect(
-                    self._settings.database_url, autocommit=True, application_name="questmill-reconciler-listen"
+                    libpq_url(self._settings.database_url),
+                    autocommit=True,
+                    application_name="questmill-reconciler-listen",
                 ) as connection:
                     await connection.execute(f"LISTEN {WAKE_CHANNEL}".encode())
                     async for _ in connection.notifies():

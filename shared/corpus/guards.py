@@ -80,4 +80,6 @@ def _roles_changed(a: Marks, b: Marks) -> bool:
 
 
 def _is_rotation(one: list[str], other: list[str]) -> bool:
-    return any(one[place:] + one[:place] == other for place in range(1, len(one)))
+    """Whether `other` is `one`, begun elsewhere: in time that their length bounds."""
+    twice, sought = ("\0" + "\0".join(words) + "\0" for words in (one + one, other))
+    return len(one) == len(other) and one != other and sought in twice

@@ -8,10 +8,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 def sqlalchemy_url(database_url: str) -> str:
     """`postgres://` and `postgresql://` URLs as people write them, with the psycopg driver named."""
+    return f"postgresql+psycopg://{_without_scheme(database_url)}"
+
+
+def libpq_url(database_url: str) -> str:
+    """The same for psycopg itself, which knows no driver in a URL."""
+    return f"postgresql://{_without_scheme(database_url)}"
+
+
+def _without_scheme(database_url: str) -> str:
     scheme, _, rest = database_url.partition("://")
     if scheme not in ("postgres", "postgresql", "postgresql+psycopg"):
         raise ValueError(f"DATABASE_URL must start with postgresql://, not {scheme}://")
-    return f"postgresql+psycopg://{rest}"
+    return rest
 
 
 def open_engine(database_url: str, *, application: str, pool_size: int = 10) -> AsyncEngine:

@@ -66,6 +66,8 @@ WITH ranked AS (
 UPDATE question SET state = CASE WHEN ranked.chosen THEN 'selected' ELSE 'reserve' END
 FROM ranked
 WHERE question.id = ranked.id AND question.state IN ('selected', 'reserve')
+  AND question.dataset_id = (SELECT dataset_id FROM job WHERE id = :job_id)
+  AND question.domain = :domain AND question.difficulty = :difficulty
   AND (question.state = 'selected') <> ranked.chosen
 """)
 

@@ -49,6 +49,10 @@ WHERE dataset_id = :dataset_id AND state = 'selected' AND NOT EXISTS (
 """)
 
 
+class _DatasetBusy(Conflict):
+    """An import or another submission holds the dataset."""
+
+
 async def submit_job(
     engine: AsyncEngine,
     settings: Settings,
@@ -77,8 +81,8 @@ async def submit_job(
             )
             await wake_reconciler(conn)
             return job_id, True
-    except IntegrityError:
-        # The same key for two datasets at once: the other request was first.
+    except (IntegrityError, _DatasetBusy):
+        # A twin of this request was first: with the same key for another dataset, or still at work on this one.
         async with engine.connect() as conn:
             if found := await _job_of_key(conn, idempotency_key, request_hash):
                 return found, False
@@ -91,7 +95,7 @@ async def _lock_dataset(conn: AsyncConnection, dataset: str) -> DatasetId:
         dataset_id = DatasetId((await conn.execute(LOCK_DATASET, {"name": dataset})).scalar_one())
     except OperationalError as error:
         if isinstance(error.orig, LockNotAvailable):
-            raise Conflict(
+            raise _DatasetBusy(
                 f"dataset {dataset} is being imported into, or another job for it is being submitted; "
                 "try again when that is done"
             ) from error
