@@ -18,11 +18,6 @@ class Budget:
     spent_usd: Decimal
     held_usd: Decimal
 
-    @property
-    def left_usd(self) -> Decimal:
-        """What new calls may still hold."""
-        return self.budget_usd - self.spent_usd - self.held_usd
-
 
 READ_BUDGET = text("SELECT budget_usd, spent_usd, held_usd FROM job_budget WHERE job_id = :job_id")
 

@@ -16,11 +16,6 @@ class Turnstile:
         self.inside = 0
         self._queue: deque[asyncio.Future[bool]] = deque()
 
-    @property
-    def waiting(self) -> int:
-        """How many wait for their turn."""
-        return sum(not turn.done() for turn in self._queue)
-
     async def enter(self, stop: Stop) -> None:
         """Come in, each time followed by `leave`. Raises Draining instead when the flag is or gets set."""
         stop.check()

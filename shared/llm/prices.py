@@ -46,18 +46,6 @@ def worst_case(model: str, input_bytes: int, max_output_tokens: int, prices: Set
     return max(price_of(model, plain, prices), price_of(model, written, prices))
 
 
-def has_price(model: str, prices: SettingsPrices) -> bool:
-    """Whether the settings or the price list know what the model's tokens cost."""
-    return model in prices or _is_listed(model)
-
-
-def check_prices(models: Iterable[str], prices: SettingsPrices) -> None:
-    """Raises UnusableModel, naming the setting, for the first model without a price."""
-    for model in models:
-        if not has_price(model, prices):
-            raise _no_price(model)
-
-
 def model_warnings(models: Iterable[str], prices: SettingsPrices, today: date) -> list[str]:
     """What a person should know about the models before a job: their end, and prices that are their own word."""
     models = sorted(set(models))

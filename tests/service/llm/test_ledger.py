@@ -180,7 +180,7 @@ async def _one_opener(engine: AsyncEngine, hold: Hold, seed: int) -> str:
         return "refused"
     async with engine.connect() as conn:
         budget = await read_budget(conn, hold.job_id)
-    assert budget.left_usd >= 0
+    assert budget.spent_usd + budget.held_usd <= budget.budget_usd
     if rng.random() < 0.7:
         await settled(engine, call_id, OK, worst * rng.randrange(0, 100) / 100)
     return "opened"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from shared.errors import UnusableModel
 from shared.llm.models import find_retirement, split_model
-from shared.llm.prices import check_prices, has_price, model_warnings, price_of, worst_case
+from shared.llm.prices import model_warnings, price_of, worst_case
 from shared.llm.provider import Usage
 from shared.settings import Price, Settings
 
@@ -38,9 +38,6 @@ def test_local_model_may_cost_nothing() -> None:
 
 @pytest.mark.parametrize("model", [LOCAL, "mistery/model", "openai/whisper-1", "openai/omni-moderation-latest"])
 def test_model_without_a_price_is_refused_naming_the_setting(model: str) -> None:
-    assert not has_price(model, {})
-    with pytest.raises(UnusableModel, match="QUESTMILL_PRICES"):
-        check_prices([LUNA, model], {})
     with pytest.raises(UnusableModel, match="QUESTMILL_PRICES"):
         price_of(model, Usage(1, 1), {})
 
@@ -48,7 +45,7 @@ def test_model_without_a_price_is_refused_naming_the_setting(model: str) -> None
 def test_default_models_have_prices_and_a_future() -> None:
     settings = Settings()
     models = {*settings.cheap_models, *settings.strong_models}
-    check_prices(models, {})
+    assert all(price_of(model, Usage(1000, 1000), {}) > 0 for model in models)
     assert model_warnings(models, {}, TODAY) == []
 
 
