@@ -84,11 +84,18 @@ def _last_quote(body: str, opener: str) -> int:
     return 0 if last > 0 and body[last - 1] == "\\" else last + 1
 
 
+def _within(opener: str) -> str:
+    """The pattern of a run without a closing quote, escaped characters included."""
+    plain = rf"[^\\{_CLOSING_QUOTES[opener]}]*+"
+    return rf"{plain}(?:\\.{plain})*"
+
+
 @cache
 def _value_pattern(opener: str, *, in_object: bool) -> re.Pattern[str]:
     """A string value behind its opening quote: its body, then the quote that ends it, if there is one.
 
-    All repetition is possessive: nothing is ever read twice.
+    No two parts of it can read the same text, so it never has to go back far. Groups are not repeated possessively:
+    Python before 3.11.5 matches those wrongly.
     """
     quote = f"[{_CLOSING_QUOTES[opener]}]"
     next_key = r"|[A-Za-z_]\w*+\s*+:" if in_object else ""
@@ -96,16 +103,16 @@ def _value_pattern(opener: str, *, in_object: bool) -> re.Pattern[str]:
     ends = rf"{quote}(?=\s*+(?:,\s*+(?:{value}|\Z)|[\]}}]|\Z)|[^\S\n]*+\n\s*+[{_OPENERS}])"
     # The end of a line that holds one item each is no inner quote, whatever stands before.
     ends_line = rf"{quote}[^\S\n]*+(?:,[^\S\n]*+\n|\n\s*+[\]}}])"
-    within = rf"(?:[^\\{_CLOSING_QUOTES[opener]}]++|\\.)*+"
+    within = _within(opener)
     pair = rf"{_opening(opener)}{within}(?!{ends_line}){quote}"
     empty_pair = rf"(?<=[\s(\[{{=:,])[{opener}{_CLOSING_QUOTES[opener]}]{quote}"
-    return re.compile(rf"(?s)({within}(?:(?:{pair}|{empty_pair}|(?!{ends}){quote}){within})*+)({quote})?")
+    return re.compile(rf"(?s)({within}(?:(?:{pair}|{empty_pair}|(?!{ends}){quote}){within})*)({quote})?")
 
 
 @cache
 def _inner_quote_pattern(opener: str) -> re.Pattern[str]:
     """The text up to and with the first quote that is not escaped."""
-    return re.compile(rf"(?s)(?:[^\\{_CLOSING_QUOTES[opener]}]++|\\.)*+[{_CLOSING_QUOTES[opener]}]")
+    return re.compile(rf"(?s){_within(opener)}[{_CLOSING_QUOTES[opener]}]")
 
 
 class Scanner:
