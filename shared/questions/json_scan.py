@@ -29,6 +29,8 @@ _CLOSING_QUOTES = {
     "\N{LEFT SINGLE QUOTATION MARK}": "\u2019'",
 }
 """What may end a string, by the quote that opened it."""
+# Inner quotes that one string may hold: each costs the matcher some 300 bytes until the string is read.
+MOST_INNER_QUOTES = 50_000
 _OPENERS = "".join(_CLOSING_QUOTES)
 _TOKEN = re.compile(rf"\s*+(?:([\[{{])|([\]}}])|(,)|(:)|([{_OPENERS}])|([^\s,:\[\]{{}}{_OPENERS}][^,:\[\]{{}}]*+))")
 _BRACKET = re.compile(r"[\[{]")
@@ -106,7 +108,8 @@ def _value_pattern(opener: str, *, in_object: bool) -> re.Pattern[str]:
     within = _within(opener)
     pair = rf"{_opening(opener)}{within}(?!{ends_line}){quote}"
     empty_pair = rf"(?<=[\s(\[{{=:,])[{opener}{_CLOSING_QUOTES[opener]}]{quote}"
-    return re.compile(rf"(?s)({within}(?:(?:{pair}|{empty_pair}|(?!{ends}){quote}){within})*)({quote})?")
+    inner = rf"(?:{pair}|{empty_pair}|(?!{ends}){quote}){within}"
+    return re.compile(rf"(?s)({within}(?:{inner}){{0,{MOST_INNER_QUOTES}}})({ends})?")
 
 
 @cache
