@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -20,9 +19,10 @@ from cli.resolve import BadArgument, find_job
 from cli.spec_file import BadSpecFile, read_spec
 from cli.tables import import_view, jobs_view, plan_view
 from cli.watching import watch
+from shared.errors import InvalidInput
 from shared.settings import load_settings
 
-PROGRAM = "questmill"
+PROGRAM = "./run questmill"
 INTERRUPTED = 130
 PIPE_WIDTH = 240
 
@@ -62,6 +62,8 @@ def submit(
     """Start a job."""
     body = read_spec(spec)
     with _client() as client:
+        for warning in client.plan(body)["warnings"]:
+            sys.stderr.write(f"warning: {warning}\n")
         job = client.submit(body, idempotency_key=idempotency_key)
         if not (follow and as_json):
             _print(job, _submitted_line(job, follow=follow), as_json=as_json)
@@ -181,9 +183,8 @@ def main() -> None:
         _fail(str(problem), *(f"  {each['loc']}: {each['msg']}" for each in errors if len(errors) > 1))
     except (BadArgument, BadSpecFile) as error:
         _fail(str(error))
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        _fail(f"A setting in the environment is wrong: {wrong}.")
+    except InvalidInput as error:
+        _fail(error.detail)
     except OSError as error:
         _fail(f"{error.filename or 'The operation'}: {error.strerror or error}.")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from local.home import Home
 from local.process import LocalProblem
+from shared.errors import InvalidInput
 from shared.settings import load_settings
 
 PROBLEM_EXIT_CODE = 2
@@ -18,8 +19,10 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start the whole system and stay")
     up.add_argument("--workers", type=_positive, default=2, help="worker processes (2)")
-    worker = commands.add_parser("worker", help="one more worker process")
-    worker.add_argument("--concurrency", type=_positive, help="calls in flight at once")
+    worker = commands.add_parser(
+        "worker", help="one more worker process, of DATABASE_URL and REDIS_URL or of the system that runs in this home"
+    )
+    worker.add_argument("--concurrency", type=_positive, help="calls in flight at once (64)")
     demo = commands.add_parser("demo", help="a whole job, start to finish")
     demo.add_argument("--questions", type=_positive, help="scale the mix to this many questions (60000)")
     demo.add_argument("--real", action="store_true", help="use the models of your own keys, after showing the forecast")
@@ -42,7 +45,7 @@ def main() -> int:
 
         options = DemoOptions(arguments.questions, arguments.real, arguments.yes, arguments.workers)
         return run_demo(load_settings(), options, Console())
-    except LocalProblem as problem:
+    except (LocalProblem, InvalidInput) as problem:
         print(problem.detail, file=sys.stderr)
         return PROBLEM_EXIT_CODE
 
@@ -51,15 +54,18 @@ def join(concurrency: int | None) -> None:
     """Become a worker of the system that DATABASE_URL and REDIS_URL name, or of the one that runs in this home."""
     if concurrency is not None:
         os.environ["QUESTMILL_CALLS_IN_FLIGHT"] = str(concurrency)
-    if not (os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL")):
+    named = [name for name in ("DATABASE_URL", "REDIS_URL") if os.environ.get(name)]
+    if len(named) == 1:
+        raise LocalProblem(f"Only {named[0]} is set: a worker needs both DATABASE_URL and REDIS_URL, of one system.")
+    if not named:
         home = Home(load_settings().home)
         addresses = home.read()
         if addresses is None:
             raise LocalProblem(
                 f"No system runs in {home.path}: start one with `./run up`, or set DATABASE_URL and REDIS_URL."
             )
-        os.environ.setdefault("DATABASE_URL", addresses.database_url)
-        os.environ.setdefault("REDIS_URL", addresses.redis_url)
+        os.environ["DATABASE_URL"] = addresses.database_url
+        os.environ["REDIS_URL"] = addresses.redis_url
         os.environ.update(addresses.worker)
     root = Path(__file__).parents[1]
     os.chdir(root)
@@ -67,10 +73,9 @@ def join(concurrency: int | None) -> None:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)
 
 
 def _say(line: str) -> None:

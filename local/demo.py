@@ -119,16 +119,28 @@ class Demo:
         # One key per dataset: an interrupted submission, repeated, is the same job.
         return client.submit(spec, idempotency_key=f"demo-{name}")
 
-    def _continue(self, client: Client, job: Json) -> Json:
+    def _continue(self, client: Client, job: Json) -> Json | None:
         progress = job["progress"]
         self.console.print(
             f"\nContinuing the interrupted demo [bold]{job['dataset']}[/]: "
             f"{progress['selected']:,} of {progress['target']:,} questions are there."
         )
-        return client.resume(job["id"]) if job["state"] == "paused" else job
+        if self.options.questions is not None:
+            self.console.print("Its mix stays as it was: --questions is for a new one.")
+        if job["state"] != "paused":
+            return job
+        if self.options.real and not self.options.yes and not self._agrees():
+            return None
+        return client.resume(job["id"])
 
     def _agrees(self) -> bool:
-        answer = self.console.input("\nThis calls real models and costs about what the forecast says. Go on? [y/N] ")
+        try:
+            answer = self.console.input(
+                "\nThis calls real models and costs about what the forecast says. Go on? \\[y/N] "
+            )
+        except EOFError:
+            self.console.print("\nNobody is there to answer; --yes goes on without asking.")
+            return False
         if answer.strip().lower() in {"y", "yes"}:
             return True
         self.console.print("Nothing was sent to a model.")

@@ -4,8 +4,10 @@ from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
-from pydantic import AliasChoices, BaseModel, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from shared.errors import FieldError, InvalidInput
 
 
 class RateLimit(BaseModel, frozen=True, extra="forbid"):
@@ -51,8 +53,8 @@ class Settings(BaseSettings):
 
     home: Path = Path(".questmill")
     api_host: str = "127.0.0.1"
-    api_port: int = 8000
-    flower_port: int = 5555
+    api_port: int = Field(default=8000, ge=0, le=65535)
+    flower_port: int = Field(default=5555, ge=0, le=65535)
     api_url: str | None = Field(default=None, description="where the client finds the API")
 
     lease_seconds: float = Field(default=30.0, gt=0)
@@ -79,5 +81,19 @@ class Settings(BaseSettings):
 
 @cache
 def load_settings() -> Settings:
-    """The process's settings."""
-    return Settings()
+    """The process's settings. Raises InvalidInput, in one sentence, when a variable is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = [FieldError(_variable(*map(str, each["loc"])), each["msg"]) for each in error.errors()]
+    except SettingsError as error:
+        field = str(error).partition('"')[2].partition('"')[0]
+        wrong = [FieldError(_variable(field), "not valid JSON")]
+    raise InvalidInput("; ".join(f"{each.loc}: {each.msg}" for each in wrong), wrong)
+
+
+def _variable(field: str, *within: str) -> str:
+    """How a person sets the field: "QUESTMILL_API_PORT"."""
+    name = field.upper()
+    conventional = name.startswith(("DATABASE", "REDIS", "OPENAI", "ANTHROPIC", "QUESTMILL_"))
+    return ".".join([name if conventional else f"QUESTMILL_{name}", *within])

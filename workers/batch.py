@@ -64,7 +64,7 @@ class Workshop:
     name: str
     # One admission per dataset at a time: the advisory lock would make the others wait with a connection each.
     admitting: defaultdict[DatasetId, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
-    admitted_lately: defaultdict[tuple[str, str], deque[str]] = field(
+    admitted_lately: defaultdict[tuple[DatasetId, str, str], deque[str]] = field(
         default_factory=lambda: defaultdict(lambda: deque(maxlen=AVOID_PER_TOPIC))
     )
 
@@ -197,7 +197,7 @@ class BatchRun:
     def _prompt(self, ordinal: int) -> tuple[Prompt, dict[str, object]]:
         """The prompt and what the ledger keeps of it: enough to write it again."""
         drawn = self._tuple(ordinal)
-        avoid = tuple(self._shop.admitted_lately[drawn.domain, drawn.topic])
+        avoid = tuple(self._shop.admitted_lately[self._hold.dataset_id, drawn.domain, drawn.topic])
         questions, mean_tokens = self._batch.questions_per_call, self._batch.mean_tokens
         prompt = write_prompt(drawn, questions=questions, mean_tokens=mean_tokens, avoid=avoid)
         asked = {"version": prompt.version, "questions": questions, "mean_tokens": mean_tokens, "avoid": list(avoid)}
@@ -249,7 +249,7 @@ class BatchRun:
 
         async with self._shop.admitting[self._hold.dataset_id]:
             admitted = await self._transaction(admit_once, what="admit")
-        self._shop.admitted_lately[drawn.domain, drawn.topic].extend(admitted[:NEW_TO_AVOID])
+        self._shop.admitted_lately[self._hold.dataset_id, drawn.domain, drawn.topic].extend(admitted[:NEW_TO_AVOID])
 
     async def _give_up(self, call_id: CallId, verdict: GiveUp) -> None:
         """Count a prompt that brought nothing; its deficit gets another one."""

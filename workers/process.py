@@ -110,5 +110,8 @@ class WorkerProcess:
                 await publish_providers(conn, list(self._providers), rehearsal=self._settings.rehearsal)
 
         while True:
-            await until_reachable(publish, what="publish providers")
+            try:
+                await until_reachable(publish, what="publish providers")
+            except Exception:
+                log.exception("providers not published")
             await asyncio.sleep(PUBLISH_SECONDS)

@@ -23,6 +23,8 @@ LEAST_YIELD = 0.05
 # A cell is stopped on the evidence of its newest batches: so many parked in a row, or so many calls without gain.
 EVIDENCE_BATCHES = 3
 EVIDENCE_CALLS = 40
+# So many of its newest batches are read; if they bring less than the evidence asked for, that is evidence too.
+EVIDENCE_BATCHES_READ = 120
 EVIDENCE_CANDIDATES = 200
 # With so few batches left open, one slow call must not hold the top-up of a whole cell back.
 TAIL_BATCHES = 2
@@ -112,8 +114,9 @@ def decide(observed: Observed, limits: Limits) -> list[Action]:
     actions: list[Action] = [*_select(observed), *_park(observed, limits)]
     if observed.state is JobState.PAUSED:
         return actions
+    free = {batch.cell for batch in observed.open_batches if _free(batch)}
     for status in observed.cells:
-        actions += _work_on(status)
+        actions += _work_on(status, has_free=status.cell in free)
     actions += _hint(observed, limits)
     return actions or _end(observed)
 
@@ -136,7 +139,8 @@ def why_dry(status: CellStatus) -> str | None:
         if calls >= EVIDENCE_CALLS and (generated == 0 or generated >= EVIDENCE_CANDIDATES):
             break
     else:
-        return None
+        if len(status.ended) < EVIDENCE_BATCHES_READ:
+            return None
     if generated == 0:
         return f"the last {calls} calls brought no usable reply"
     if admitted < LEAST_YIELD * generated:
@@ -162,23 +166,17 @@ def _park(observed: Observed, limits: Limits) -> Iterator[Action]:
             yield Park(batch.id, f"claimed {batch.attempts} times without one finished call")
 
 
-def _work_on(status: CellStatus) -> Iterator[Action]:
+def _work_on(status: CellStatus, *, has_free: bool) -> Iterator[Action]:
     missing = missing_of(status)
-    if missing == 0:
-        yield from _drop(status, "the cell is full")
-        return
-    if status.stopped is not None:
-        yield from _drop(status, f"the cell is stopped: {status.stopped}")
+    if missing == 0 or status.stopped is not None:
+        if has_free:
+            why = "the cell is full" if missing == 0 else f"the cell is stopped: {status.stopped}"
+            yield DropFree(status.cell, why)
         return
     if reason := why_dry(status):
         yield StopCell(status.cell, reason)
         return
     yield from _create_batches(status, missing)
-
-
-def _drop(status: CellStatus, reason: str) -> Iterator[Action]:
-    if status.open_batches > 0:
-        yield DropFree(status.cell, reason)
 
 
 def _create_batches(status: CellStatus, missing: int) -> Iterator[Action]:

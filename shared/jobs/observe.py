@@ -8,11 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.states import BatchState, JobState
 from shared.ids import BatchId, JobId
+from shared.jobs.decide import EVIDENCE_BATCHES_READ
 from shared.jobs.observed import CellStatus, EndedBatch, Observed, OpenBatch
 from shared.planning.mix import Cell
-
-# The newest ended batches of a cell that are looked at; a batch has one call or more, so these are evidence enough.
-EVIDENCE_ROWS = 120
 
 JOB = text("SELECT state, clock_timestamp() AS now FROM job WHERE id = :job_id")
 
@@ -89,7 +87,7 @@ async def observe(conn: AsyncConnection, job_id: JobId) -> Observed:
             coming=row.coming,
         )
     ended: dict[Cell, list[EndedBatch]] = defaultdict(list)
-    for row in await conn.execute(ENDED, values | {"evidence": EVIDENCE_ROWS}):
+    for row in await conn.execute(ENDED, values | {"evidence": EVIDENCE_BATCHES_READ}):
         result = EndedBatch(BatchState(row.state), row.calls, row.generated, row.admitted)
         ended[Cell(row.domain, row.difficulty)].append(result)
     open_batches = tuple(

@@ -148,7 +148,7 @@ async def open_call(
         raise FencedOff(f"batch {hold.batch_id} is no longer held with fence {hold.fence}")
     budget = await read_budget(conn, hold.job_id)
     raise BudgetExhausted(
-        f"the next call may cost ${worst_usd:.6f}, but of ${budget.budget_usd:.2f} ${budget.spent_usd:.6f} is spent "
+        f"the next call may cost ${worst_usd:.6f}, but of ${budget.budget_usd:.6f} ${budget.spent_usd:.6f} is spent "
         f"and ${budget.held_usd:.6f} held for calls under way; resume with a higher budget_usd to go on",
         fits_later=budget.spent_usd + worst_usd <= budget.budget_usd,
     )
