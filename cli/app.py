@@ -62,7 +62,7 @@ def submit(
     """Start a job."""
     body = read_spec(spec)
     with _client() as client:
-        for warning in client.plan(body)["warnings"]:
+        for warning in [] if as_json else client.plan(body)["warnings"]:
             sys.stderr.write(f"warning: {warning}\n")
         job = client.submit(body, idempotency_key=idempotency_key)
         if not (follow and as_json):

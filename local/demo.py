@@ -135,8 +135,8 @@ class Demo:
 
     def _agrees(self) -> bool:
         try:
-            answer = self.console.input(
-                "\nThis calls real models and costs about what the forecast says. Go on? \\[y/N] "
+            self.console.print("\nThis calls real models and costs about what the forecast says.")
+            answer = self.console.input("Go on? \\[y/N] ")
             )
         except EOFError:
             self.console.print("\nNobody is there to answer; --yes goes on without asking.")
