@@ -134,10 +134,9 @@ class Demo:
         return client.resume(job["id"])
 
     def _agrees(self) -> bool:
+        self.console.print("\nThis calls real models and costs about what the forecast says.")
         try:
-            self.console.print("\nThis calls real models and costs about what the forecast says.")
             answer = self.console.input("Go on? \\[y/N] ")
-            )
         except EOFError:
             self.console.print("\nNobody is there to answer; --yes goes on without asking.")
             return False
