@@ -87,7 +87,7 @@ def _require_plain(value: object) -> object:
 
 
 JsonNumber = Annotated[Decimal, BeforeValidator(_require_plain), PlainSerializer(float, when_used="json")]
-Money = Annotated[Decimal, BeforeValidator(_require_plain), PlainSerializer(str, when_used="json")]
+Money = Annotated[Decimal, BeforeValidator(_require_plain), PlainSerializer("{:f}".format, when_used="json")]
 Count = Annotated[int, BeforeValidator(_refuse_bool)]
 MeanTokens = Annotated[JsonNumber, Field(ge=1, le=MAX_MEAN_TOKENS, allow_inf_nan=False)]
 FoldedKeys = BeforeValidator(_fold_keys)
@@ -182,7 +182,8 @@ class JobSpec(_Strict):
         Field(default_factory=dict)
     )
     stages: tuple[Stage, ...] = (Stage.GENERATE,)
-    budget_usd: Annotated[Money, Field(ge=0, le=10_000_000, allow_inf_nan=False)] | None = None
+    # As many decimals as the ledger keeps.
+    budget_usd: Annotated[Money, Field(ge=0, le=10_000_000, allow_inf_nan=False, decimal_places=12)] | None = None
     seed: Annotated[Count, Field(ge=0, lt=2**63)] = 2025
 
     @field_validator("stages")

@@ -178,6 +178,8 @@ PATHS = [
 @given(path=st.sampled_from(PATHS), value=JSON)
 @example(path="mix.difficulties.easy.token_share", value="1e-99999999")
 @example(path="mix.domains.math", value=10**4000)
+@example(path="budget_usd", value=4.1341134193499314e-181)
+@example(path="budget_usd", value=1e-12)
 def test_any_value_in_any_place_is_taken_or_refused_as_invalid(path: str, value: object) -> None:
     try:
         spec = parse_spec(change(path, value))
