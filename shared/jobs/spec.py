@@ -86,8 +86,13 @@ def _require_plain(value: object) -> object:
     return _refuse_bool(value)
 
 
+def _write_plain(value: Decimal) -> str:
+    """Without an exponent, which is refused when the spec is read again."""
+    return f"{value:f}"
+
+
 JsonNumber = Annotated[Decimal, BeforeValidator(_require_plain), PlainSerializer(float, when_used="json")]
-Money = Annotated[Decimal, BeforeValidator(_require_plain), PlainSerializer("{:f}".format, when_used="json")]
+Money = Annotated[Decimal, BeforeValidator(_require_plain), PlainSerializer(_write_plain, when_used="json")]
 Count = Annotated[int, BeforeValidator(_refuse_bool)]
 MeanTokens = Annotated[JsonNumber, Field(ge=1, le=MAX_MEAN_TOKENS, allow_inf_nan=False)]
 FoldedKeys = BeforeValidator(_fold_keys)
