@@ -95,6 +95,7 @@ class ProgressShape(_Shape):
     rejected: dict[str, int]
     cells: list[dict[str, object]]
     calls: CallCountsShape
+    incidents: dict[str, int] = Field(description="how often a lease ran out, and a stale holder was fenced off")
     tokens: TokensShape
     token_shares: TokenSharesShape
     cost_usd: Number

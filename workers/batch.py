@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
@@ -19,6 +19,7 @@ from shared.errors import BudgetExhausted, FencedOff, JobNotRunning
 from shared.ids import BatchId, CallId, DatasetId
 from shared.jobs.claim import ClaimedBatch, Judged, claim, finish, record_judged, release
 from shared.jobs.control import pause_if_running
+from shared.jobs.incidents import note_fenced_off
 from shared.jobs.reconcile import wake_reconciler
 from shared.llm.caller import Caller, FinishedCall
 from shared.llm.ledger import StoredReply, book_unknown, mark_parsed, parsed_ordinals, unparsed_replies
@@ -112,9 +113,11 @@ class BatchRun:
                 # Not released: the lease runs out and the attempt counts, so a batch that always fails is parked.
                 raise error
             if self._ended_early is None:
-                await self._transaction(self._finish, what="finish")
-        except (FencedOff, JobNotRunning) as error:
-            self._end_early(Ending.LOST, str(error))
+                await self._finish()
+        except JobNotRunning as error:
+            self._end_early(Ending.LOST, error.detail)
+        except FencedOff as error:
+            await self._fenced_off(error)
         if self._ended_early is not None:
             # What is held no longer is not given back: the fence sees to that.
             await self._transaction(lambda conn: release(conn, self._hold), what="release")
@@ -128,11 +131,14 @@ class BatchRun:
             return await unparsed_replies(conn, self._hold), await parsed_ordinals(conn, self._hold)
 
         stored, done = await self._transaction(take_over, what="take over")
-        for reply in stored:
-            await self._judge(reply.call_id, reply.ordinal, reply.text, cut=reply.cut)
-            done.add(reply.ordinal)
+        await self._judge_stored(stored)
+        done |= {reply.ordinal for reply in stored}
         first = self._batch.first_ordinal
         return [ordinal for ordinal in range(first, first + self._batch.calls) if ordinal not in done]
+
+    async def _judge_stored(self, stored: Sequence[StoredReply]) -> None:
+        for reply in stored:
+            await self._judge(reply.call_id, reply.ordinal, reply.text, cut=reply.cut)
 
     async def _work_on(self, ordinal: int) -> None:
         """One prompt, from its tuple to its admitted questions."""
@@ -157,7 +163,7 @@ class BatchRun:
             # Paused: the batch goes back. Cancelled or failed: it is no longer ours.
             self._end_early(Ending.RELEASED if error.state == JobState.PAUSED else Ending.LOST, error.detail)
         except FencedOff as error:
-            self._end_early(Ending.LOST, error.detail)
+            await self._fenced_off(error)
         except BudgetExhausted as error:
             await self._pause_job(error.detail)
 
@@ -181,8 +187,19 @@ class BatchRun:
 
     async def _pause_job(self, reason: str) -> None:
         """What no other prompt would fare better with: a person must act before anything more is spent."""
-        await pause_if_running(self._shop.engine, self._hold.job_id, reason)
+
+        async def pause() -> bool:
+            return await pause_if_running(self._shop.engine, self._hold.job_id, reason)
+
+        await until_reachable(pause, what="pause job")
         self._end_early(Ending.RELEASED, reason)
+
+    async def _fenced_off(self, error: FencedOff) -> None:
+        """FAULTS 5: another worker has the batch; say so, and write nothing more for it."""
+        self._end_early(Ending.LOST, error.detail)
+        await self._transaction(
+            lambda conn: note_fenced_off(conn, self._hold, worker=self._shop.name), what="note fenced off"
+        )
 
     def _end_early(self, ending: Ending, why: str) -> None:
         """Start nothing more; the first reason counts."""
@@ -262,9 +279,18 @@ class BatchRun:
 
         await self._transaction(record, what="give up")
 
-    async def _finish(self, conn: AsyncConnection) -> None:
-        await finish(conn, self._hold)
-        await wake_reconciler(conn)
+    async def _finish(self) -> None:
+        """End the batch; a reply that the holder before recorded meanwhile is paid for and read first. Promise 4."""
+
+        async def finish_unless_late(conn: AsyncConnection) -> list[StoredReply]:
+            late = await unparsed_replies(conn, self._hold)
+            if not late:
+                await finish(conn, self._hold)
+                await wake_reconciler(conn)
+            return late
+
+        while late := await self._transaction(finish_unless_late, what="finish"):
+            await self._judge_stored(late)
 
     async def _transaction(self, work: Callable[[AsyncConnection], Awaitable[T]], *, what: str) -> T:
         return await _in_transaction(self._shop.engine, work, what=what)

@@ -43,6 +43,13 @@ class QuestionState(StrEnum):
     DISCARDED = "discarded"  # taken out by hand; still blocks its repeats
 
 
+class IncidentKind(StrEnum):
+    """What a lease or a fence was needed for."""
+
+    LEASE_EXPIRED = "lease_expired"  # a holder fell silent and its batch was claimed by another
+    FENCED_OFF = "fenced_off"  # a stale holder tried to write; nothing was written
+
+
 class Stage(StrEnum):
     """What a batch does."""
 

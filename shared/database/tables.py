@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from shared.database.states import BatchState, CallState, JobState, QuestionState, Stage
+from shared.database.states import BatchState, CallState, IncidentKind, JobState, QuestionState, Stage
 
 metadata = MetaData(
     naming_convention={
@@ -281,3 +281,18 @@ rejection = Table(
     _created_at(),
 )
 Index("ix_rejection_job_id_id", rejection.c.job_id, rejection.c.id)
+
+incident = Table(
+    # Promise 7: what the fences and leases prevented, one row each; never read by what decides.
+    "incident",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("job_id", ForeignKey("job.id", ondelete="CASCADE"), nullable=False),
+    Column("batch_id", Uuid, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("fence", Integer, nullable=False, comment="the hold that was stale or had run out"),
+    Column("worker", Text, comment="who had that hold"),
+    _created_at(),
+    _one_of("kind", IncidentKind),
+)
+Index("ix_incident_job_id", incident.c.job_id)

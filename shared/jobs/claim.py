@@ -39,16 +39,22 @@ class ClaimedBatch:
 # The inner SELECT skips a row that another claim holds, so five copies of one hint cost nothing (FAULTS 6).
 # `attempts` counts before the work: a batch that kills its process every time runs out of them (FAULTS 7).
 CLAIM = text("""
-UPDATE batch SET
-    state = 'leased', fence = fence + 1, attempts = attempts + 1, worker = :worker,
-    lease_until = clock_timestamp() + make_interval(secs => :lease_seconds)
-WHERE id = (
-    SELECT batch.id FROM batch JOIN job ON job.id = batch.job_id
+WITH free AS (
+    SELECT batch.id, batch.job_id, batch.state, batch.fence, batch.worker
+    FROM batch JOIN job ON job.id = batch.job_id
     WHERE batch.id = :batch_id AND job.state = 'running' AND batch.attempts < :max_attempts
       AND (batch.state = 'pending' OR batch.state = 'leased' AND batch.lease_until < clock_timestamp())
-    FOR NO KEY UPDATE OF batch SKIP LOCKED)
-RETURNING id, job_id, stage, domain, difficulty, number, questions, questions_per_call, first_ordinal, calls, fence,
-    attempts
+    FOR NO KEY UPDATE OF batch SKIP LOCKED
+), expired AS (
+    INSERT INTO incident (job_id, batch_id, kind, fence, worker)
+    SELECT job_id, id, 'lease_expired', fence, worker FROM free WHERE state = 'leased'
+)
+UPDATE batch SET
+    state = 'leased', fence = batch.fence + 1, attempts = attempts + 1, worker = :worker,
+    lease_until = clock_timestamp() + make_interval(secs => :lease_seconds)
+FROM free WHERE batch.id = free.id
+RETURNING batch.id, batch.job_id, stage, domain, difficulty, number, questions, questions_per_call, first_ordinal,
+    calls, batch.fence, attempts
 """)
 
 DESCRIBE = text("""

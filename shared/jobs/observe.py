@@ -36,7 +36,7 @@ GROUP BY domain, difficulty
 BATCHES = text("""
 SELECT domain, difficulty, MAX(number) AS batches, SUM(generated) AS generated, SUM(admitted) AS admitted,
     COUNT(*) FILTER (WHERE state IN ('pending', 'leased')) AS open_batches,
-    COALESCE(SUM((calls - calls_parsed - calls_given_up) * questions_per_call)
+    COALESCE(SUM(GREATEST(0, calls - calls_parsed - calls_given_up) * questions_per_call)
         FILTER (WHERE state IN ('pending', 'leased')), 0) AS coming
 FROM batch WHERE job_id = :job_id AND stage = 'generate'
 GROUP BY domain, difficulty

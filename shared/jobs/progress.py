@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.errors import NotFound
 from shared.ids import JobId
+from shared.jobs.incidents import count_incidents
 
 # Questions a minute are measured over this long.
 RATE_WINDOW = timedelta(seconds=60)
@@ -180,6 +181,7 @@ async def _progress(
         "cells": sorted(cells, key=lambda cell: (cell["domain"], cell["difficulty"])),
         "batches": dict(batch_states),
         "calls": await _calls(conn, job_id),
+        "incidents": await count_incidents(conn, job_id),
         "tokens": {"prompt": tokens, "completion": 0},
         "token_shares": {
             "planned": planned_shares,

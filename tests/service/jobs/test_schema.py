@@ -42,6 +42,8 @@ BROKEN = {
     "ck_question_state_known": "UPDATE question SET state = 'asleep'",
     "ck_question_text_hash_16": r"UPDATE question SET text_hash = '\x00'",
     "ck_question_provenance_whole": "UPDATE question SET model = 'openai/x'",
+    "ck_incident_kind_known": """INSERT INTO incident (job_id, batch_id, kind, fence)
+        SELECT job_id, id, 'yawned', 1 FROM batch""",
     # Not CHECKs, but promises that an index keeps.
     "uq_job_unfinished": """INSERT INTO job (id, dataset_id, spec, seed, request_hash)
         SELECT gen_random_uuid(), dataset_id, '{}', 1, '' FROM job""",
