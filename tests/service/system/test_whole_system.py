@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import redis
 
-from tests.service.system.invariant import check_invariant
-from tests.service.system.running import ROOT, RunningSystem, find_processes, running_system
+from tests.faults.invariant import check_invariant
+from tests.faults.system import ROOT, RunningSystem, find_processes, running_system
 
 SPEC = {
     "dataset": "system",

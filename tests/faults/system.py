@@ -15,7 +15,7 @@ from cli.client import Client
 from local.home import Addresses, Home
 from local.process import Command, start_tethered
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 START_SECONDS = 90
 QUICK = {
     "QUESTMILL_LEASE_SECONDS": "4",
