@@ -19,7 +19,7 @@ _GREETING = (
     "\n"
     "POST /v1/chat/completions, /v1/messages     GET /v1/models\n"
     "GET  /rehearsal/record?since=N, /rehearsal/summary\n"
-    "POST /rehearsal/faults, /rehearsal/quotas, /rehearsal/pools\n"
+    "POST /rehearsal/faults, /rehearsal/quotas, /rehearsal/pools, /rehearsal/latency\n"
 )
 
 

@@ -1,4 +1,4 @@
-"""The endpoints by which tests and people read the record and steer faults, quotas and pools while the server runs."""
+"""The endpoints by which tests and people read the record and steer the server while it runs."""
 
 import orjson
 from aiohttp import web
@@ -39,6 +39,12 @@ class PoolChange(BaseModel, extra="forbid"):
     size: int = Field(ge=1)
 
 
+class LatencyChange(BaseModel, extra="forbid"):
+    """The mean latency of the answers to requests from now on."""
+
+    seconds: float = Field(ge=0, le=3600)
+
+
 def control_routes() -> list[web.RouteDef]:
     """All of them, below `/rehearsal`."""
     return [
@@ -48,6 +54,7 @@ def control_routes() -> list[web.RouteDef]:
         web.post("/rehearsal/faults", _change_faults),
         web.post("/rehearsal/quotas", _change_quotas),
         web.post("/rehearsal/pools", _change_pools),
+        web.post("/rehearsal/latency", _change_latency),
     ]
 
 
@@ -112,6 +119,15 @@ async def _change_pools(request: web.Request) -> web.Response:
         return _refuse(error)
     request.app[REHEARSAL].pools = Pools(change.size)
     return _answer({"size": change.size})
+
+
+async def _change_latency(request: web.Request) -> web.Response:
+    try:
+        change = LatencyChange.model_validate_json(await request.read())
+    except ValidationError as error:
+        return _refuse(error)
+    request.app[REHEARSAL].latency_seconds = change.seconds
+    return _answer({"seconds": change.seconds})
 
 
 def _answer(content: object, status: int = 200) -> web.Response:

@@ -52,6 +52,7 @@ class Rehearsal:
         self.faults = FaultPlan(parse_faults(config.faults), config.retry_after)
         self.quotas = Quotas(config.quota)
         self.rate_headers = config.rate_headers
+        self.latency_seconds = config.latency
         self.pools = Pools(config.pool_size)
         self.record = Record(config.record)
         self.in_flight = 0
@@ -65,7 +66,7 @@ class Rehearsal:
     def latency(self, random: Random, output_tokens: int) -> float:
         """Seconds until an answer of so many tokens is ready: lognormal around the set mean."""
         spread = random.lognormvariate(-(LATENCY_SPREAD**2) / 2, LATENCY_SPREAD)
-        return self.config.latency * (spread + output_tokens * LATENCY_PER_OUTPUT_TOKEN)
+        return self.latency_seconds * (spread + output_tokens * LATENCY_PER_OUTPUT_TOKEN)
 
 
 @dataclass(slots=True)

@@ -1,6 +1,7 @@
-"""What must hold after every run, whatever was killed meanwhile, read from Postgres and the model server's own record.
+"""What must hold after every run, whatever was done to it meanwhile: the one invariant of the fault suite.
 
-Our own counters are not asked. `check_invariant` raises AssertionError with what it found.
+Read from Postgres and the model server's own record of what it served; our own counters are not asked.
+`check_invariant` raises AssertionError with what it found.
 """
 
 import json
@@ -15,31 +16,52 @@ from psycopg.rows import namedtuple_row
 
 from shared.corpus.guards import guard_between
 from shared.corpus.normalise import normalise
+from tests.faults.witness import breaches
 
 Connection = psycopg.Connection[Any]
 # From here on 12 bands of 5 find practically every pair (0.9 ** 5 = 0.59 each); between 0.75 and 0.9 they miss a few.
 SURELY_NEAR = 0.9
+# What the ledger may call an answer that the record calls so. A worker that dies may leave any of them as lost.
+OUTCOMES = {
+    "ok": {"ok"}, "slow": {"ok", "timeout"}, "cut": {"cut"}, "broken": {"ok"}, "latex": {"ok"},
+    "refusal": {"refused"}, "filter": {"refused"}, "empty": {"empty", "malformed"}, "reset": {"connection"},
+    "429": {"rate_limited"}, "500": {"server_error"}, "529": {"overloaded"}, "quota": {"quota"},
+    "timeout": {"timeout"},
+}  # fmt: skip
+READABLE = {"ok", "slow", "cut", "broken", "latex"}
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What the check counted: calls that were paid for, and those of them whose reply was never used."""
+    """What the check counted: paid calls, those whose reply nobody read, and prompts paid for more than once."""
 
-    paid_calls: int
-    wasted_calls: int
+    paid: int
+    wasted: int
+    paid_twice: int
 
 
-def check_invariant(database_url: str, record: Path, job_id: str, *, killed_in_flight: int) -> Findings:
-    """Exact counts, no repeats, every paid call accounted for, the budget kept, every lease free."""
+def check_invariant(
+    database_url: str, record: Path, job_id: str, *, in_flight: int = 0, state: str = "succeeded"
+) -> Findings:
+    """The whole law for a job that has come to rest in `state`.
+
+    `in_flight`: how many calls were under way in workers at the moments when those were struck.
+    """
     with psycopg.Connection[Any].connect(database_url, row_factory=namedtuple_row) as conn:
-        _check_counts(conn, job_id)
+        _check_state(conn, job_id, state)
         _check_repeats(conn, job_id)
         _check_money(conn, job_id)
-        _check_leases(conn, job_id)
-        return _check_calls(conn, record, job_id, killed_in_flight)
+        _check_holds(conn, job_id)
+        _check_counts(conn, job_id)
+        findings = _check_calls(conn, record, job_id, in_flight)
+    with psycopg.Connection[Any].connect(database_url) as conn:
+        assert breaches(conn) == []
+    return findings
 
 
-def _check_counts(conn: Connection, job_id: str) -> None:
+def _check_state(conn: Connection, job_id: str, state: str) -> None:
+    [job] = conn.execute("SELECT state, reason FROM job WHERE id = %s", [job_id]).fetchall()
+    assert job.state == state, f"the job is {job.state}: {job.reason}"
     cells = conn.execute(
         """SELECT job_cell.domain, job_cell.difficulty, target, (
                SELECT count(*) FROM question WHERE question.dataset_id = job.dataset_id AND state = 'selected'
@@ -48,9 +70,11 @@ def _check_counts(conn: Connection, job_id: str) -> None:
         [job_id],
     ).fetchall()
     assert cells
-    assert [cell for cell in cells if cell.target != cell.selected] == []
-    (state,) = conn.execute("SELECT state FROM job WHERE id = %s", [job_id]).fetchone() or ("gone",)
-    assert state == "succeeded"
+    if state == "succeeded":
+        assert [cell for cell in cells if cell.target != cell.selected] == []
+    else:
+        assert job.reason, f"{state} without a reason"
+        assert [cell for cell in cells if cell.selected > cell.target] == []
 
 
 def _check_repeats(conn: Connection, job_id: str) -> None:
@@ -79,43 +103,89 @@ def _check_repeats(conn: Connection, job_id: str) -> None:
 
 
 def _check_money(conn: Connection, job_id: str) -> None:
-    row = conn.execute(
+    [row] = conn.execute(
         """SELECT budget_usd, spent_usd, held_usd,
                (SELECT COALESCE(sum(cost_usd), 0) FROM call WHERE job_id = %(job)s) AS ledger_usd,
                (SELECT COALESCE(sum(worst_usd), 0) FROM call WHERE job_id = %(job)s AND state = 'sent') AS sent_usd
            FROM job_budget WHERE job_id = %(job)s""",
         {"job": job_id},
-    ).fetchone()
-    assert row is not None
+    ).fetchall()
     assert row.spent_usd == row.ledger_usd
     assert row.held_usd == row.sent_usd
     assert row.spent_usd + row.held_usd <= row.budget_usd
 
 
-def _check_leases(conn: Connection, job_id: str) -> None:
-    assert (
-        conn.execute("SELECT id FROM batch WHERE job_id = %s AND state IN ('leased', 'pending')", [job_id]).fetchall()
-        == []
-    )
-    assert (
-        conn.execute(
-            """SELECT question.id FROM question JOIN batch ON batch.id = question.batch_id
-               WHERE question.job_id = %s AND question.fence > batch.fence""",
-            [job_id],
-        ).fetchall()
-        == []
-    )
+def _check_holds(conn: Connection, job_id: str) -> None:
+    """Every lease is free, nothing is left to do, and whoever wrote a question had the batch by a claim."""
+    held = conn.execute("SELECT id FROM batch WHERE job_id = %s AND state = 'leased'", [job_id]).fetchall()
+    assert held == []
+    if conn.execute("SELECT 1 FROM job WHERE id = %s AND state <> 'paused'", [job_id]).fetchone():
+        free = conn.execute("SELECT id FROM batch WHERE job_id = %s AND state = 'pending'", [job_id]).fetchall()
+        assert free == []
+    illegal = conn.execute(
+        """SELECT id FROM question WHERE job_id = %s AND NOT EXISTS (
+               SELECT FROM witness.claim WHERE claim.batch_id = question.batch_id AND claim.fence = question.fence)""",
+        [job_id],
+    ).fetchall()
+    assert illegal == []
 
 
-def _check_calls(conn: Connection, record: Path, job_id: str, killed_in_flight: int) -> Findings:
-    served = [entry for line in record.read_text().splitlines() if (entry := json.loads(line))["billed"]]
+def _check_counts(conn: Connection, job_id: str) -> None:
+    """What a batch says of itself is what its calls, questions and refusals say: nothing took effect twice."""
+    wrong = conn.execute(
+        """SELECT batch.id, generated, admitted, calls_parsed + calls_given_up AS judged, rows.* FROM batch
+           CROSS JOIN LATERAL (
+               SELECT COALESCE(sum(call.generated), 0) AS of_calls,
+                   COALESCE(sum(call.admitted), 0) AS admitted_of_calls,
+                   count(*) FILTER (WHERE parsed_at IS NOT NULL) AS parsed,
+                   (SELECT count(*) FROM question WHERE question.batch_id = batch.id) AS written,
+                   (SELECT count(*) FROM rejection JOIN call ON call.id = rejection.call_id
+                    WHERE call.batch_id = batch.id) AS refused
+               FROM call WHERE call.batch_id = batch.id) AS rows
+           WHERE batch.job_id = %s AND NOT (
+               generated = of_calls AND admitted = admitted_of_calls AND admitted = written
+               AND generated = written + refused AND calls_parsed + calls_given_up = parsed)""",
+        [job_id],
+    ).fetchall()
+    assert wrong == []
+
+
+def _check_calls(conn: Connection, record: Path, job_id: str, in_flight: int) -> Findings:
+    entries = [json.loads(line) for line in record.read_text().splitlines()]
+    assert [each for each, count in Counter(entry["id"] for entry in entries).items() if count > 1] == []
     ledger = {str(row.id): row for row in conn.execute("SELECT * FROM call WHERE job_id = %s", [job_id])}
-    mine = [entry for entry in served if entry["id"] in ledger]
-    assert len({entry["id"] for entry in mine}) == len(mine), "one call id was served twice"
-    # A billed reply is parsed, or its row says why not: cut off by a fault, or by the death of its worker.
-    wasted = [entry for entry in mine if ledger[entry["id"]].parsed_at is None]
-    unexplained = [entry for entry in wasted if ledger[entry["id"]].state not in {"unknown", "failed", "sent"}]
-    assert unexplained == []
-    died = [entry for entry in wasted if ledger[entry["id"]].outcome in {None, "lost"}]
-    assert len(died) <= killed_in_flight
-    return Findings(paid_calls=len(mine), wasted_calls=len(wasted))
+    others = {str(row.id) for row in conn.execute("SELECT id FROM call WHERE job_id <> %s", [job_id])}
+    assert [entry for entry in entries if entry["id"] not in ledger and entry["id"] not in others] == []
+
+    served = {entry["id"]: entry for entry in entries if entry["id"] in ledger}
+    unserved = [row for row in ledger.values() if row.state == "ok" and str(row.id) not in served]
+    assert unserved == [], "the ledger holds replies that nobody gave"
+    wasted = lost = 0
+    readable: Counter[tuple[Any, int]] = Counter()
+    for entry in served.values():
+        row = ledger[entry["id"]]
+        # A row that is not settled, or booked without an answer, was cut off with its worker.
+        was_lost = row.outcome in {None, "lost"}
+        assert was_lost or row.outcome in OUTCOMES[entry["outcome"]], (entry, row.outcome, row.detail)
+        lost += was_lost
+        if entry["billed"]:
+            wasted += row.parsed_at is None and entry["outcome"] in READABLE
+            readable[row.batch_id, row.ordinal] += entry["outcome"] in READABLE
+            if not was_lost and row.state == "ok":
+                assert (row.input_tokens, row.output_tokens) == (entry["input_tokens"], entry["output_tokens"])
+    paid_twice = sum(count - 1 for count in readable.values() if count > 1)
+    assert lost <= in_flight, f"{lost} calls lost, {in_flight} were in flight"
+    assert wasted <= in_flight, f"{wasted} paid replies wasted, {in_flight} calls were in flight"
+    assert paid_twice <= in_flight, f"{paid_twice} prompts paid twice, {in_flight} calls were in flight"
+    _check_waits(served, ledger)
+    return Findings(sum(entry["billed"] for entry in served.values()), wasted, paid_twice)
+
+
+def _check_waits(served: dict[str, dict[str, Any]], ledger: dict[str, Any]) -> None:
+    """No prompt was sent again before the Retry-After that it was told."""
+    attempts = {(row.batch_id, row.ordinal, row.attempt): call_id for call_id, row in ledger.items()}
+    for call_id, entry in served.items():
+        row = ledger[call_id]
+        again = served.get(attempts.get((row.batch_id, row.ordinal, row.attempt + 1), ""))
+        if entry["retry_after"] is not None and again is not None:
+            assert again["started"] >= entry["time"] + entry["retry_after"] - 0.01, (entry, again)

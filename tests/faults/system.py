@@ -1,4 +1,4 @@
-"""The whole system as a person starts it, in a process group of its own on free ports."""
+"""The whole system as a person starts it, on free ports, with a witness in its database."""
 
 import os
 import signal
@@ -6,22 +6,44 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx2
+import psycopg
+from psycopg.rows import namedtuple_row
 
 from cli.client import Client
 from local.home import Addresses, Home
 from local.process import Command, start_tethered
+from tests.faults.witness import install_witness
 
+T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 90
+AWAY_SECONDS = 60.0
+LEASE_SECONDS = 4.0
+TICK_SECONDS = 1.0
 QUICK = {
-    "QUESTMILL_LEASE_SECONDS": "4",
-    "QUESTMILL_TICK_SECONDS": "1",
+    "QUESTMILL_LEASE_SECONDS": f"{LEASE_SECONDS:g}",
+    "QUESTMILL_TICK_SECONDS": f"{TICK_SECONDS:g}",
     "QUESTMILL_HINT_REPEAT_SECONDS": "4",
+    "QUESTMILL_REHEARSAL_FAULTS": "none",
 }
+
+
+class Role(Enum):
+    """The processes of a system; ours by the module that they run."""
+
+    WORKER = "workers"
+    RECONCILER = "workers.reconciler"
+    API = "api"
+    POSTGRES = "postgres"
+    VALKEY = "valkey"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,45 +60,119 @@ class RunningSystem:
         """What the rehearsal server served."""
         return self.home / "rehearsal.jsonl"
 
-    def processes(self, *words: str) -> list[int]:
-        """The ids of this system's processes whose command line holds all the words."""
-        return [pid for pid, line in find_processes(self.home) if all(word in line for word in words)]
+    @property
+    def log(self) -> str:
+        """What the supervisor has said so far."""
+        return (self.home / "up.log").read_text()
+
+    def log_of(self, name: str) -> str:
+        """What one process ("worker-1", "reconciler", "api") has said so far."""
+        return (self.home / "logs" / f"{name}.log").read_text()
+
+    def processes(self, role: Role) -> list[int]:
+        """The ids of this system's live processes of a role."""
+        return [pid for pid, words in find_processes(self.home) if plays(role, words)]
+
+    def wait_for_processes(self, role: Role, count: int) -> list[int]:
+        """The ids, once there are so many."""
+        return wait_until(lambda: found if len(found := self.processes(role)) >= count else None, f"{count} of {role}")
+
+    @contextmanager
+    def database(self) -> Iterator[psycopg.Connection[Any]]:
+        """A connection in autocommit, once Postgres takes one."""
+        url = self.addresses.database_url
+        deadline = time.monotonic() + AWAY_SECONDS
+        while True:
+            try:
+                conn = psycopg.Connection[Any].connect(url, autocommit=True, connect_timeout=5)
+                break
+            except psycopg.OperationalError:
+                assert time.monotonic() < deadline, "Postgres stayed away"
+            time.sleep(0.1)
+        with conn:
+            yield conn
+
+    def query(self, statement: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
+        """Rows with names, read through any absence of Postgres."""
+        deadline = time.monotonic() + AWAY_SECONDS
+        while True:
+            try:
+                with self.database() as conn, conn.cursor(row_factory=namedtuple_row) as cursor:
+                    return cursor.execute(statement, values).fetchall()
+            except psycopg.OperationalError:
+                assert time.monotonic() < deadline, "Postgres stayed away"
+            time.sleep(0.1)
+
+    def value(self, statement: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Any:
+        """The first column of the only row."""
+        [row] = self.query(statement, values)
+        return row[0]
+
+    def rehearse(self, what: str, **change: object) -> None:
+        """Steer the rehearsal server: `rehearse("faults", shares={"429": 0.1})`."""
+        answer = httpx2.post(f"{self.addresses.worker['ANTHROPIC_BASE_URL']}/rehearsal/{what}", json=change)
+        assert answer.status_code == 200, answer.text
 
 
-def find_processes(home: Path) -> list[tuple[int, str]]:
+def plays(role: Role, words: Sequence[str]) -> bool:
+    """Whether this command line is of that role."""
+    match role:
+        case Role.POSTGRES:
+            return words[0].endswith("bin/postgres")
+        case Role.VALKEY:
+            return words[-1].endswith("valkey.conf")
+        case _:
+            return words[1:3] == ["-m", role.value]
+
+
+def find_processes(home: Path) -> list[tuple[int, list[str]]]:
     """Every live process that was told this home, with its command line."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             environment = (folder / "environ").read_bytes()
-            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            words = (folder / "cmdline").read_bytes().decode(errors="replace").rstrip("\0").split("\0")
             state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
         except OSError:
             continue
-        told = f"QUESTMILL_HOME={home}".encode() in environment.split(b"\0") or str(home) in line
+        told = f"QUESTMILL_HOME={home}".encode() in environment.split(b"\0") or str(home) in " ".join(words)
         if told and state != "Z" and int(folder.name) != os.getpid():
-            found.append((int(folder.name), line))
+            found.append((int(folder.name), words))
+    return found
+
+
+def wait_until(look: Callable[[], T | None], what: str, *, seconds: float = 60.0) -> T:
+    """What `look` finds, as soon as it finds something."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain for {what}"
+        time.sleep(0.05)
     return found
 
 
 @contextmanager
-def running_system(home: Path, *, settings: Mapping[str, str], workers: int = 2) -> Iterator[RunningSystem]:
-    """`./run up` until the end of the block; then Ctrl-C, and nothing may be left."""
+def running_system(
+    home: Path, *, settings: Mapping[str, str], workers: int = 2, source: Path = ROOT
+) -> Iterator[RunningSystem]:
+    """`./run up` of the code in `source` until the end of the block; then Ctrl-C, and nothing may be left."""
+    home.mkdir(parents=True, exist_ok=True)
     given = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
-    environment = given | QUICK | dict(settings) | {
+    environment = given | QUICK | {
+        "PYTHONPATH": str(source),
         "QUESTMILL_HOME": str(home),
         "QUESTMILL_API_PORT": str(_free_port()),
         "QUESTMILL_FLOWER_PORT": str(_free_port()),
         "OPENAI_API_KEY": "",
         "ANTHROPIC_API_KEY": "",
-    }  # fmt: skip
+    } | dict(settings)  # fmt: skip
     log = home / "up.log"
     command = [sys.executable, "-m", "local", "up", "--workers", str(workers)]
     supervisor = start_tethered(
-        Command(command, environment=environment, folder=ROOT, death_signal=signal.SIGTERM), log
+        Command(command, environment=environment, folder=source, death_signal=signal.SIGTERM), log
     )
     try:
         addresses = _wait_until_up(supervisor, home, log)
+        install_witness(addresses.database_url)
         with Client(addresses.api_url) as client:
             yield RunningSystem(supervisor, home, addresses, client)
     finally:
@@ -86,13 +182,11 @@ def running_system(home: Path, *, settings: Mapping[str, str], workers: int = 2)
 
 
 def _wait_until_up(supervisor: subprocess.Popen[bytes], home: Path, log: Path) -> Addresses:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
+    def look() -> Addresses | None:
         assert supervisor.poll() is None, log.read_text()
-        if addresses := Home(home).read():
-            return addresses
-        time.sleep(0.1)
-    raise AssertionError(f"not up after {START_SECONDS} s:\n{log.read_text()}")
+        return Home(home).read()
+
+    return wait_until(look, f"the system (see {log})", seconds=START_SECONDS)
 
 
 def _free_port() -> int:

@@ -16,7 +16,7 @@ import pytest
 import redis
 
 from tests.faults.invariant import check_invariant
-from tests.faults.system import ROOT, RunningSystem, find_processes, running_system
+from tests.faults.system import ROOT, Role, RunningSystem, find_processes, running_system
 
 SPEC = {
     "dataset": "system",
@@ -61,12 +61,12 @@ def test_a_job_ends_exact_although_a_worker_is_killed_and_the_broker_wiped(
     job = system.client.submit(SPEC)
     seen = wait_for_admitted(system, job["id"], 100)
     assert seen["state"] == "running"
-    victim = system.processes("-m workers")[0]
+    victim = system.processes(Role.WORKER)[0]
     os.kill(victim, signal.SIGKILL)
     redis.Redis.from_url(system.addresses.redis_url).flushall()
     ended = wait_for_end(system, job["id"])
     assert ended["state"] == "succeeded", ended["reason"]
-    check_invariant(system.addresses.database_url, system.record, job["id"], killed_in_flight=64)
+    check_invariant(system.addresses.database_url, system.record, job["id"], in_flight=64)
     models = {call["model"] for call in system.client.calls(job["id"])}
     assert models == {"openai/gpt-6-luna", "anthropic/claude-sonnet-5-5"}
 
@@ -108,8 +108,8 @@ def test_a_worker_joins_in_mid_job_and_leaves_without_losing_a_reply(system: Run
         assert guest.wait(60) == 0
     ended = wait_for_end(system, job["id"])
     assert ended["state"] == "succeeded", ended["reason"]
-    findings = check_invariant(system.addresses.database_url, system.record, job["id"], killed_in_flight=0)
-    assert findings.paid_calls > 0
+    findings = check_invariant(system.addresses.database_url, system.record, job["id"], in_flight=0)
+    assert findings.paid > 0
 
 
 def test_cancel_stops_questions_and_spending_at_once(system: RunningSystem) -> None:
@@ -138,4 +138,4 @@ def test_a_small_budget_pauses_the_job_and_a_higher_one_resumes_it(system: Runni
     system.client.resume(job["id"], budget_usd="20")
     ended = wait_for_end(system, job["id"])
     assert ended["state"] == "succeeded", ended["reason"]
-    check_invariant(system.addresses.database_url, system.record, job["id"], killed_in_flight=0)
+    check_invariant(system.addresses.database_url, system.record, job["id"], in_flight=0)

@@ -1,0 +1,83 @@
+"""Jobs for the fault tests: small ones of many calls, so that there is a long middle of a run to strike in."""
+
+import time
+from collections.abc import Mapping
+from itertools import count
+from typing import Any
+
+from tests.faults.system import RunningSystem
+
+_numbers = count(1)
+PROGRESS = """
+SELECT job.state, job.reason, job.finished_at,
+    (SELECT count(*) FROM question WHERE question.job_id = job.id) AS admitted,
+    (SELECT count(*) FROM call WHERE call.job_id = job.id) AS calls
+FROM job WHERE id = %(job_id)s
+"""
+# Nothing of a job moves for so long: longer than a lease, a tick and two repeats of a hint.
+QUIET_SECONDS = 25.0
+
+
+class Stuck(AssertionError):
+    """A job neither ends nor gets on."""
+
+
+def make_spec(name: str, *, questions: int = 360, **changes: object) -> dict[str, Any]:
+    """A spec of four cells and about `questions` / 3 calls, on both providers, for a dataset of its own."""
+    return {
+        "dataset": f"{name}-{next(_numbers)}",
+        "mix": {
+            "domains": {"coding": questions // 2, "math": questions // 2},
+            "difficulties": {
+                "easy": {"token_share": 0.4, "mean_tokens": 15},
+                "hard": {"token_share": 0.6, "mean_tokens": 120},
+            },
+        },
+        "models": {"generate": {"easy": "openai/gpt-6-luna", "hard": "anthropic/claude-sonnet-5-5"}},
+        "questions_per_call": {"easy": 4, "hard": 2},
+        "budget_usd": "50",
+        "seed": 2025,
+        **changes,
+    }
+
+
+def submit(system: RunningSystem, name: str, **changes: Any) -> str:
+    """Start a job; returns its id."""
+    return str(system.client.submit(make_spec(name, **changes))["id"])
+
+
+def progress_of(system: RunningSystem, job_id: str) -> Any:
+    """The job's state and counts, straight from the rows."""
+    [row] = system.query(PROGRESS, {"job_id": job_id})
+    return row
+
+
+def wait_for_admitted(system: RunningSystem, job_id: str, admitted: int) -> None:
+    """Until so many questions are admitted; the job must still run then."""
+    _wait(system, job_id, lambda row: row.admitted >= admitted or row.state not in {"running", "paused"})
+    row = progress_of(system, job_id)
+    assert row.state == "running", f"{row.state} at {row.admitted} admitted: too early for a strike"
+
+
+def wait_for_state(system: RunningSystem, job_id: str, *states: str) -> Any:
+    """Until the job is in one of the states; raises Stuck when nothing of it moves any more."""
+    return _wait(system, job_id, lambda row: row.state in states)
+
+
+def wait_for_end(system: RunningSystem, job_id: str) -> Any:
+    """Until the job has ended."""
+    return wait_for_state(system, job_id, "succeeded", "failed", "cancelled")
+
+
+def _wait(system: RunningSystem, job_id: str, is_there: Any) -> Any:
+    before: Mapping[str, object] | None = None
+    moved = time.monotonic()
+    while True:
+        row = progress_of(system, job_id)
+        if is_there(row):
+            return row
+        if row != before:
+            before, moved = row, time.monotonic()
+        if time.monotonic() - moved > QUIET_SECONDS:
+            raise Stuck(f"nothing has moved for {QUIET_SECONDS:g} s: {row}")
+        time.sleep(0.1)

@@ -1,0 +1,54 @@
+"""FAULTS 1: SIGKILL of workers, many times over a run."""
+
+import time
+
+import pytest
+
+from tests.faults.invariant import check_invariant
+from tests.faults.jobs import submit, wait_for_admitted, wait_for_end
+from tests.faults.strikes import Strikes, Struck
+from tests.faults.system import LEASE_SECONDS, TICK_SECONDS, RunningSystem
+
+# Time for the message, the claim and a busy machine, on top of a lease and a tick.
+GRACE_SECONDS = 3.0
+KILLS = 4
+RESUMED = """
+SELECT count(*) FROM batch JOIN job ON job.id = batch.job_id
+WHERE batch.id = %(id)s AND batch.fence = %(fence)s AND batch.state = 'leased' AND job.state = 'running'
+"""
+
+
+def assert_resumed(system: RunningSystem, struck: Struck, seconds: float) -> float:
+    """Every batch of a dead worker is claimed again, ended or dropped in time; returns how long it took."""
+    began = time.monotonic()
+    for batch_id, fence in struck.holds.items():
+        while system.value(RESUMED, {"id": batch_id, "fence": fence}):
+            waited = time.monotonic() - began
+            assert waited < seconds, f"batch {batch_id} still waits after {waited:.1f} s"
+            time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def kill_workers(strikes: Strikes, kills: int = KILLS) -> None:
+    """The scenario: a job, workers killed at random moments, then the law."""
+    system = strikes.system
+    job_id = submit(system, "killed", questions=60 * (kills + 2))
+    slowest = 0.0
+    for number in range(kills):
+        wait_for_admitted(system, job_id, 20 + 40 * number)
+        time.sleep(strikes.random.uniform(0, 0.5))
+        struck = strikes.kill_worker()
+        slowest = max(slowest, assert_resumed(system, struck, LEASE_SECONDS + TICK_SECONDS + GRACE_SECONDS))
+    wait_for_end(system, job_id)
+    strikes.tally.notes.append(
+        f"killed workers' batches ran again after {slowest:.1f} s at most "
+        f"(lease {LEASE_SECONDS:g} s, tick {TICK_SECONDS:g} s)"
+    )
+    findings = check_invariant(system.addresses.database_url, system.record, job_id, in_flight=strikes.in_flight)
+    strikes.tally.effects["paid calls"] += findings.paid
+    strikes.tally.effects["wasted calls"] += findings.wasted
+
+
+@pytest.mark.fault(1)
+def test_a_job_ends_exact_although_workers_are_killed(strikes: Strikes) -> None:
+    kill_workers(strikes)
