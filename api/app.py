@@ -1,5 +1,6 @@
 """The FastAPI app."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -18,6 +19,7 @@ from api.services import Services
 from shared.database.engine import open_engine
 from shared.jobs.progress import read_job
 from shared.settings import Settings
+from shared.watchdog import Watchdog
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -30,12 +32,13 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            await hub.close()
-            await readiness.close()
-            await engine.dispose()
+        with Watchdog("api", asyncio.get_running_loop(), patience_seconds=settings.stall_seconds):
+            try:
+                yield
+            finally:
+                await hub.close()
+                await readiness.close()
+                await engine.dispose()
 
     app = FastAPI(
         title="Questmill",

@@ -58,6 +58,7 @@ class Settings(BaseSettings):
     api_url: str | None = Field(default=None, description="where the client finds the API")
 
     lease_seconds: float = Field(default=30.0, gt=0)
+    stall_seconds: float = Field(default=30.0, gt=0, description="how long an event loop may be blocked")
     tick_seconds: float = Field(default=5.0, gt=0, description="pause between reconciler ticks")
     hint_repeat_seconds: float = Field(default=30.0, gt=0)
     max_attempts: int = Field(default=5, ge=1, description="claims without any committed call before a batch is parked")

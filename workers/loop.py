@@ -5,15 +5,18 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from shared.watchdog import Watchdog
+
 T = TypeVar("T")
 
 
 class LoopThread:
     """Runs coroutines for the pool's threads. Celery runs no asyncio itself: an `async def` task never runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, stall_seconds: float) -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="questmill-loop", daemon=True)
+        self._watchdog = Watchdog("worker", self._loop, patience_seconds=stall_seconds)
+        self._thread = threading.Thread(target=self._turn, name="questmill-loop", daemon=True)
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -25,3 +28,7 @@ class LoopThread:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    def _turn(self) -> None:
+        with self._watchdog:
+            self._loop.run_forever()

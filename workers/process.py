@@ -37,7 +37,7 @@ class WorkerProcess:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._loop = LoopThread()
+        self._loop = LoopThread(stall_seconds=settings.stall_seconds)
         self._stops: set[Stop] = set()
         self._engine: AsyncEngine
         self._redis: Redis

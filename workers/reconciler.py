@@ -13,6 +13,7 @@ from shared.database.reconnect import is_unreachable
 from shared.jobs.reconcile import WAKE_CHANNEL, limits_of, reconcile_job, unfinished_jobs
 from shared.llm.ledger import book_unknown
 from shared.settings import Settings, load_settings
+from shared.watchdog import Watchdog
 from workers.logs import configure_logs
 from workers.publish import publish_hints
 
@@ -84,13 +85,15 @@ async def main() -> None:
     """Run until SIGINT or SIGTERM."""
     settings = load_settings()
     configure_logs(settings)
-    async with engine_for(settings.database_url, application="questmill-reconciler", pool_size=3) as engine:
-        running = asyncio.create_task(Reconciler(settings, engine).run())
-        for each in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(each, running.cancel)
-        log.info("reconciler started", tick_seconds=settings.tick_seconds)
-        with suppress(asyncio.CancelledError):
-            await running
+    loop = asyncio.get_running_loop()
+    with Watchdog("reconciler", loop, patience_seconds=settings.stall_seconds):
+        async with engine_for(settings.database_url, application="questmill-reconciler", pool_size=3) as engine:
+            running = asyncio.create_task(Reconciler(settings, engine).run())
+            for each in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(each, running.cancel)
+            log.info("reconciler started", tick_seconds=settings.tick_seconds)
+            with suppress(asyncio.CancelledError):
+                await running
     log.info("reconciler stopped")
 
 

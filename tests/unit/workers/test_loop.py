@@ -10,7 +10,7 @@ from workers.loop import LoopThread
 
 @pytest.fixture
 def loop() -> Iterator[LoopThread]:
-    started = LoopThread()
+    started = LoopThread(stall_seconds=30)
     yield started
     started.stop()
 
