@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api.problems import Problem
-from api.schemas import ResumeBody, TextsBody
+from api.schemas import PruneBody, ResumeBody, TextsBody
 from shared.jobs.spec import JobSpec
 
 REF = "#/components/schemas/{model}"
@@ -36,6 +36,7 @@ def install_openapi(app: FastAPI) -> None:
                     (JobSpec, "validation"),
                     (TextsBody, "validation"),
                     (ResumeBody, "validation"),
+                    (PruneBody, "validation"),
                     (Problem, "validation"),
                 ],
                 ref_template=REF,

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.database.states import BatchState, CallState, JobState, QuestionState, Stage
+from shared.settings import MOST_DAYS
 
 Number = float | Decimal
 
@@ -115,6 +116,7 @@ class JobShape(_Shape):
     plan: PlanShape
     created_at: datetime
     finished_at: datetime | None
+    archived_at: datetime | None = Field(description="since when `progress` is a record and its ledger is deleted")
     progress: ProgressShape
 
 
@@ -235,6 +237,56 @@ class ResumeBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     budget_usd: Decimal | None = Field(default=None, ge=0, le=10_000_000, allow_inf_nan=False)
+
+
+class PruneBody(BaseModel):
+    """What to prune of jobs that have ended. Ages are days since the job's end."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    raw_days: int | None = Field(
+        default=None, ge=0, le=MOST_DAYS, description="clear raw replies beyond this age; null: QUESTMILL_RAW_DAYS"
+    )
+    ledger_days: int | None = Field(
+        default=None,
+        ge=0,
+        le=MOST_DAYS,
+        description="archive beyond this age, at least raw_days; null: QUESTMILL_LEDGER_DAYS",
+    )
+    dry_run: bool = Field(default=False, description="count only")
+
+
+class RawPrunedShape(_Shape):
+    """Raw replies that were cleared, with the texts refused of them."""
+
+    jobs: int
+    calls: int
+    bytes: int
+    unparsed: int = Field(description="how many of the replies were paid for and never read")
+
+
+class ArchivedShape(_Shape):
+    """Jobs whose ledger was deleted; their progress stays."""
+
+    jobs: int
+    calls: int
+    batches: int
+
+
+class SkippedShape(_Shape):
+    """A job that is old enough to be archived and was not."""
+
+    job_id: UUID
+    reason: str
+
+
+class PrunedShape(_Shape):
+    """What was pruned, or would be."""
+
+    dry_run: bool
+    raw: RawPrunedShape
+    archived: ArchivedShape
+    skipped: list[SkippedShape]
 
 
 class HealthShape(_Shape):

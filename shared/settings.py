@@ -9,6 +9,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from shared.errors import FieldError, InvalidInput
 
+# A century: no age that a person means is above it.
+MOST_DAYS = 36_500
+
 
 class RateLimit(BaseModel, frozen=True, extra="forbid"):
     """A ceiling set by the user for one model; what is left out is learned from the provider."""
@@ -75,6 +78,9 @@ class Settings(BaseSettings):
     cheap_models: tuple[str, ...] = ("openai/gpt-6-luna", "anthropic/claude-haiku-5-5")
     strong_models: tuple[str, ...] = ("anthropic/claude-sonnet-5-5", "openai/gpt-6.1-sol")
     strong_from_mean_tokens: int = Field(default=200, description="difficulties this rich get a strong model")
+
+    raw_days: int = Field(default=30, ge=0, le=MOST_DAYS, description="prune: how long raw replies stay")
+    ledger_days: int = Field(default=365, ge=0, le=MOST_DAYS, description="prune: how long ledger and batches stay")
 
     log_json: bool = False
     log_level: str = "INFO"

@@ -210,11 +210,12 @@ call = Table(
     Column("parsed_at", DateTime(timezone=True)),
     Column("generated", SmallInteger, comment="candidates found in the reply"),
     Column("admitted", SmallInteger, comment="how many of them became questions"),
+    Column("raw_pruned_at", DateTime(timezone=True), comment="when its raw reply was cleared, long after the job ended"),
     UniqueConstraint("batch_id", "ordinal", "attempt"),
     _one_of("state", CallState),
     CheckConstraint("(settled_at IS NULL) = (state = 'sent')", name="settled_at_iff_settled"),
     CheckConstraint("(cost_usd IS NULL) = (state = 'sent')", name="cost_iff_settled"),
-    CheckConstraint("state <> 'ok' OR raw IS NOT NULL", name="raw_before_parse"),
+    CheckConstraint("state <> 'ok' OR raw IS NOT NULL OR raw_pruned_at IS NOT NULL", name="raw_before_parse"),
 )
 Index("ix_call_job_id_id", call.c.job_id, call.c.id)
 Index("ix_call_sent", call.c.sent_at, postgresql_where=text("state = 'sent'"))
@@ -275,7 +276,7 @@ rejection = Table(
     Column("job_id", ForeignKey("job.id", ondelete="CASCADE"), nullable=False),
     Column("call_id", Uuid, nullable=False),
     Column("reason", Text, nullable=False),
-    Column("text", Text, nullable=False),
+    Column("text", Text, comment="NULL once the raw reply that it stood in was pruned"),
     Column("question_id", BigInteger, comment="the question that it repeats"),
     Column("similarity", Numeric(4, 3)),
     _created_at(),
@@ -296,3 +297,15 @@ incident = Table(
     _one_of("kind", IncidentKind),
 )
 Index("ix_incident_job_id", incident.c.job_id)
+
+job_archive = Table(
+    # What people see of a job whose ledger was deleted; written before the first row of it goes.
+    "job_archive",
+    metadata,
+    Column("job_id", ForeignKey("job.id", ondelete="CASCADE"), primary_key=True),
+    Column("progress", JSONB, nullable=False, comment="the last progress, as GET /v1/jobs/{id} showed it"),
+    Column("calls", Integer, nullable=False, comment="rows that the ledger had"),
+    Column("spent_usd", Usd, nullable=False, comment="the sum over the ledger; equals job_budget.spent_usd"),
+    Column("archived_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    CheckConstraint("calls >= 0 AND spent_usd >= 0", name="not_negative"),
+)

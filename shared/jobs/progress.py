@@ -18,8 +18,9 @@ RATE_WINDOW = timedelta(seconds=60)
 JOB = text("""
 SELECT job.id, dataset.name AS dataset, job.state, job.reason, job.spec, job.rehearsal, job.created_at,
     job.finished_at, job_plan.plan, job_plan.version AS plan_version, job_budget.budget_usd, job_budget.spent_usd,
-    job_budget.held_usd, clock_timestamp() AS now
+    job_budget.held_usd, job_archive.progress AS archived_progress, job_archive.archived_at, clock_timestamp() AS now
 FROM job JOIN dataset ON dataset.id = job.dataset_id JOIN job_budget ON job_budget.job_id = job.id
+LEFT JOIN job_archive ON job_archive.job_id = job.id
 JOIN LATERAL (
     SELECT plan, version FROM job_plan WHERE job_plan.job_id = job.id ORDER BY version DESC LIMIT 1) AS job_plan ON true
 WHERE job.id = :job_id
@@ -82,18 +83,34 @@ WHERE job_id = :job_id AND (CAST(:state AS text) IS NULL OR state = :state)
   AND (CAST(:after AS uuid) IS NULL OR id > :after)
 ORDER BY id LIMIT :limit
 """)
-EXISTS = text("SELECT EXISTS (SELECT FROM job WHERE id = :job_id)")
+IS_ARCHIVED = text("""
+SELECT job_archive.job_id IS NOT NULL FROM job LEFT JOIN job_archive ON job_archive.job_id = job.id
+WHERE job.id = :job_id
+""")
 
 
 async def read_job(engine: AsyncEngine, job_id: JobId) -> dict[str, Any]:
     """The whole job, as GET /v1/jobs/{id} shows it. Raises NotFound."""
     async with engine.connect() as conn:
-        row = (await conn.execute(JOB, {"job_id": job_id})).mappings().one_or_none()
-        if row is None:
-            raise NotFound(f"there is no job {job_id}")
+        # All counts are of one moment: a job that is archived meanwhile is seen before or after, never in between.
+        await conn.execution_options(isolation_level="REPEATABLE READ")
+        return await read_job_within(conn, job_id)
+
+
+async def read_job_within(conn: AsyncConnection, job_id: JobId) -> dict[str, Any]:
+    """The same inside the caller's transaction. Of an archived job, the progress is the last that was counted."""
+    row = (await conn.execute(JOB, {"job_id": job_id})).mappings().one_or_none()
+    if row is None:
+        raise NotFound(f"there is no job {job_id}")
+    progress = row["archived_progress"]
+    if progress is None:
         shares = row["plan"]["totals"]["token_shares"]
         rate = await _per_minute(conn, job_id, row["now"], row["created_at"]) if row["state"] == "running" else 0.0
-        progress = await _progress(conn, job_id, shares, per_minute=rate)
+        progress = {
+            **await _progress(conn, job_id, shares, per_minute=rate),
+            "cost_usd": float(row["spent_usd"]),
+            "held_usd": float(row["held_usd"]),
+        }
     return {
         "id": str(row["id"]),
         "dataset": row["dataset"],
@@ -105,12 +122,9 @@ async def read_job(engine: AsyncEngine, job_id: JobId) -> dict[str, Any]:
         "plan_version": row["plan_version"],
         "created_at": row["created_at"],
         "finished_at": row["finished_at"],
+        "archived_at": row["archived_at"],
         "budget_usd": float(row["budget_usd"]),
-        "progress": {
-            **progress,
-            "cost_usd": float(row["spent_usd"]),
-            "held_usd": float(row["held_usd"]),
-        },
+        "progress": progress,
     }
 
 
@@ -124,14 +138,17 @@ async def list_jobs(engine: AsyncEngine, *, before: UUID | None, limit: int) -> 
 async def list_batches(
     engine: AsyncEngine, job_id: JobId, *, state: str | None, after: UUID | None, limit: int
 ) -> list[dict[str, Any]]:
-    """A job's batches in the order of their creation. Raises NotFound."""
+    """A job's batches in the order of their creation; none of an archived job. Raises NotFound."""
     return await _list(engine, LIST_BATCHES, job_id, state=state, after=after, limit=limit)
 
 
 async def list_calls(
     engine: AsyncEngine, job_id: JobId, *, state: str | None, after: UUID | None, limit: int
 ) -> list[dict[str, Any]]:
-    """A job's ledger rows in the order of their creation, without the raw replies. Raises NotFound."""
+    """A job's ledger rows in the order of their creation, without the raw replies; none of an archived job.
+
+    Raises NotFound.
+    """
     return await _list(engine, LIST_CALLS, job_id, state=state, after=after, limit=limit)
 
 
@@ -139,8 +156,11 @@ async def _list(
     engine: AsyncEngine, statement: Any, job_id: JobId, *, state: str | None, after: UUID | None, limit: int
 ) -> list[dict[str, Any]]:
     async with engine.connect() as conn:
-        if not (await conn.execute(EXISTS, {"job_id": job_id})).scalar_one():
+        archived = (await conn.execute(IS_ARCHIVED, {"job_id": job_id})).scalar_one_or_none()
+        if archived is None:
             raise NotFound(f"there is no job {job_id}")
+        if archived:
+            return []  # also while its rows are being deleted: none rather than some
         values = {"job_id": job_id, "state": state, "after": after, "limit": limit}
         return [dict(row) for row in (await conn.execute(statement, values)).mappings()]
 

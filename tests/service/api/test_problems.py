@@ -88,6 +88,7 @@ def test_the_document_describes_what_is_served(http: httpx2.Client) -> None:
         ("GET", "/v1/jobs"),
         *(("GET", f"/v1/jobs/{{job_id}}{rest}") for rest in ("", "/events", "/batches", "/calls")),
         *(("POST", f"/v1/jobs/{{job_id}}/{verb}") for verb in ("pause", "resume", "cancel")),
+        ("POST", "/v1/prune"),
         ("GET", "/v1/datasets"),
         ("GET", "/v1/datasets/{name}"),
         ("DELETE", "/v1/datasets/{name}"),
