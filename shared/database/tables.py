@@ -210,7 +210,9 @@ call = Table(
     Column("parsed_at", DateTime(timezone=True)),
     Column("generated", SmallInteger, comment="candidates found in the reply"),
     Column("admitted", SmallInteger, comment="how many of them became questions"),
-    Column("raw_pruned_at", DateTime(timezone=True), comment="when its raw reply was cleared, long after the job ended"),
+    Column(
+        "raw_pruned_at", DateTime(timezone=True), comment="when its raw reply was cleared, long after the job ended"
+    ),
     UniqueConstraint("batch_id", "ordinal", "attempt"),
     _one_of("state", CallState),
     CheckConstraint("(settled_at IS NULL) = (state = 'sent')", name="settled_at_iff_settled"),
