@@ -14,13 +14,32 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from shared.database.reconnect import is_unreachable
+from shared.database.trouble import Trouble, find_trouble, first_line
 from shared.errors import BadUpload, FieldError, InvalidInput, QuestmillError, Unavailable
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
-# A read-only database (a standby, or a disk that filled up) recovers as a lost connection does. FAULTS 16.
-READ_ONLY_SQLSTATE = "25006"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+# FAULTS 2 and 16: what happened and what to do.
+WHAT_HAPPENED = {
+    Trouble.AWAY: "The database cannot be reached. Look whether Postgres runs and DATABASE_URL names it.",
+    Trouble.STARTING: "The database is starting or stopping. It is usually back within seconds.",
+    Trouble.SILENT: "The database does not answer: it is frozen, overloaded, or cut off. Look at its host.",
+    Trouble.CROWDED: "The database takes no more connections. Close some of them, or raise its max_connections.",
+    Trouble.READ_ONLY: (
+        "The database is read-only: a standby, or set so by a person. Make it writable; jobs then go on by themselves."
+    ),
+    Trouble.DISK_FULL: "The database's disk is full. Make room on it; jobs then go on by themselves.",
+    Trouble.BUSY: "The database is busy: another transaction was in the way for too long.",
+}
+# A write was refused, so the transaction had no effect. Otherwise the answer may have been lost after its commit.
+REFUSED = frozenset({Trouble.READ_ONLY, Trouble.DISK_FULL})
+UNCHANGED = "Nothing was changed; repeat the request then."
+UNCERTAIN = (
+    "Whether this request still took effect is not known: look before you repeat it. "
+    "With an Idempotency-Key, repeating is always safe."
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -70,11 +89,12 @@ def plain_message(kind: str, msg: str) -> str:
     return msg.removeprefix("Value error, ")
 
 
-def is_unavailable(error: BaseException) -> bool:
-    """Whether the database is away (or read-only), so that the same request works later."""
-    if is_unreachable(error):
-        return True
-    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == READ_ONLY_SQLSTATE
+def explain_trouble(trouble: Trouble, method: str) -> Unavailable:
+    """What keeps the database from serving a request of this method now, for the person who sent it."""
+    advice = UNCHANGED if trouble in REFUSED else UNCERTAIN
+    if method in SAFE_METHODS:
+        advice = "Try again then."
+    return Unavailable(f"{WHAT_HAPPENED[trouble]} {advice}")
 
 
 def install_problem_handlers(app: FastAPI) -> None:
@@ -118,12 +138,12 @@ async def _gone(*_: object) -> Response:
 
 
 async def _of_the_database(request: Request, error: Exception) -> Response:
-    if not is_unavailable(error):
+    trouble = find_trouble(error)
+    if trouble is None:
         # Not ours to retry: let the outermost handler log it and answer 500.
         raise error
-    _log.warning("database unavailable", path=request.url.path, error=str(error).partition("\n")[0])
-    away = Unavailable("The database cannot be reached or written right now. Nothing was changed; try again soon.")
-    return problem_response(away, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+    _log.warning(trouble.value, path=request.url.path, error=first_line(error))
+    return problem_response(explain_trouble(trouble, request.method), {"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
 async def _unexpected(*_: object) -> Response:

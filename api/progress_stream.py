@@ -8,8 +8,8 @@ import orjson
 import structlog
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
-from api.problems import is_unavailable
 from shared.database.states import UNFINISHED_JOB_STATES
+from shared.database.trouble import Trouble, find_trouble, first_line
 from shared.errors import NotFound, Unavailable
 from shared.ids import JobId
 
@@ -31,6 +31,7 @@ class _Feed:
     data: str | None = None
     ended: bool = False
     failure: Exception | None = None
+    trouble: Trouble | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     poller: asyncio.Task[None] | None = None
 
@@ -143,17 +144,28 @@ class ProgressHub:
             return
         except Exception as error:  # noqa: BLE001 - logged and tried again, or raised for every waiting subscriber
             if feed.version:
-                _log.warning("progress not read, trying again", job=str(job_id), exc_info=not is_unavailable(error))
+                self._note_trouble(job_id, feed, error)
                 return
             feed.failure = error
             feed.wake()
             return
+        feed.trouble = None
         data = progress_data(job)
         if data != feed.data:
             feed.data = data
             feed.version += 1
         feed.ended = job["state"] not in UNFINISHED_JOB_STATES
         feed.wake()
+
+    @staticmethod
+    def _note_trouble(job_id: JobId, feed: _Feed, error: Exception) -> None:
+        trouble = find_trouble(error)
+        if trouble is None:
+            _log.error("progress not read, trying again", job=str(job_id), exc_info=error)
+        elif trouble is not feed.trouble:
+            # Once for each trouble: it may last for hours, and we look every second.
+            _log.warning(trouble.value, what="progress", job=str(job_id), error=first_line(error))
+        feed.trouble = trouble
 
     async def _pause(self) -> None:
         try:

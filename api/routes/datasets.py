@@ -13,7 +13,7 @@ from api.openapi import model_body
 from api.pages import PageQuery
 from api.problems import declared_problems
 from api.schemas import DatasetShape, DatasetsShape, DuplicateShape, ImportShape, QuestionPage, TextsBody
-from api.services import Wired
+from api.services import Wired, WiredForBulk
 from shared.corpus.baseline import import_baseline
 from shared.corpus.datasets import browse_questions, delete_dataset, describe_dataset, find_duplicates, list_datasets
 from shared.corpus.export import export_jsonl, export_parquet
@@ -60,7 +60,7 @@ async def show_dataset(wired: Wired, name: DatasetName) -> Response:
 
 
 @router.delete("/{name}", status_code=204, responses=declared_problems(403, 404, 409, 422, 503))
-async def remove_dataset(wired: Wired, name: DatasetName, confirm: Annotated[str, Query()]) -> Response:
+async def remove_dataset(wired: WiredForBulk, name: DatasetName, confirm: Annotated[str, Query()]) -> Response:
     """Delete a dataset with its questions and jobs; refused while a job is unfinished."""
     if confirm != name:
         raise InvalidInput(
@@ -75,7 +75,7 @@ async def remove_dataset(wired: Wired, name: DatasetName, confirm: Annotated[str
     responses={200: {"model": ImportShape}, **declared_problems(400, 403, 409, 422, 503)},
     openapi_extra=_UPLOAD_BODY,
 )
-async def upload_baseline(wired: Wired, name: DatasetName, request: Request) -> Response:
+async def upload_baseline(wired: WiredForBulk, name: DatasetName, request: Request) -> Response:
     """Import JSONL, plain or gzip, as it streams in."""
     report = await import_baseline(wired.engine, name, read_upload(request))
     return answer(report.to_json())
@@ -102,7 +102,7 @@ async def browse(wired: Wired, name: DatasetName, query: Annotated[QuestionQuery
     responses={200: {"model": list[DuplicateShape]}, **declared_problems(403, 404, 413, 422, 503)},
     openapi_extra=model_body(TextsBody),
 )
-async def check_duplicates(wired: Wired, name: DatasetName, data: TextsJson) -> Response:
+async def check_duplicates(wired: WiredForBulk, name: DatasetName, data: TextsJson) -> Response:
     """Would these be admitted? Compared with the dataset and with the texts before them."""
     body = parse_model(TextsBody, data)
     return answer(await find_duplicates(wired.engine, name, body.texts))
@@ -113,7 +113,7 @@ async def check_duplicates(wired: Wired, name: DatasetName, data: TextsJson) -> 
     response_class=Response,
     responses={200: {"content": _FILE_TYPES}, **declared_problems(403, 404, 422, 503)},
 )
-async def export(wired: Wired, name: DatasetName, query: Annotated[ExportQuery, Query()]) -> Response:
+async def export(wired: WiredForBulk, name: DatasetName, query: Annotated[ExportQuery, Query()]) -> Response:
     """The selected questions in shuffled order, as a stream."""
     if query.format == "parquet":
         chunks = export_parquet(wired.engine, name, query.seed)

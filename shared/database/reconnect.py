@@ -5,9 +5,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import structlog
-from psycopg.errors import ReadOnlySqlTransaction
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from shared.database.trouble import find_trouble, first_line
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -17,13 +16,8 @@ LONGEST_PAUSE_SECONDS = 3.0
 
 
 def is_unreachable(error: BaseException) -> bool:
-    """Whether the error says "no database now", rather than "the statement is wrong"."""
-    if isinstance(error, (OperationalError, InterfaceError, PoolTimeoutError, OSError)):
-        return True
-    if not isinstance(error, DBAPIError):
-        return False
-    # FAULTS 16: a database that takes no writes for now.
-    return error.connection_invalidated or isinstance(error.orig, ReadOnlySqlTransaction)
+    """Whether the same transaction may succeed later: "not now", rather than "the statement is wrong"."""
+    return find_trouble(error) is not None
 
 
 async def until_reachable(
@@ -37,8 +31,9 @@ async def until_reachable(
         try:
             return await operation()
         except Exception as error:
-            if not is_unreachable(error):
+            trouble = find_trouble(error)
+            if trouble is None:
                 raise
-            log.warning("database away", what=what, error=str(error).splitlines()[0], retry_in_seconds=pause)
+            log.warning(trouble.value, what=what, error=first_line(error), retry_in_seconds=pause)
         await sleep(pause)
         pause = min(pause * 2, LONGEST_PAUSE_SECONDS)

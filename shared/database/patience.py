@@ -1,0 +1,47 @@
+"""How long to wait for the database's answer. Its own time limits mean nothing while it is frozen (FAULTS 2)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+from psycopg import AsyncConnection
+from psycopg.abc import PQGen
+from psycopg.errors import _WaitTimeout  # what `AsyncConnection.wait` documents to raise
+
+from shared.database.trouble import DatabaseSilent
+
+T = TypeVar("T")
+
+# A little longer than the server's own limit for a statement: whoever can still answer, does.
+LONGEST_SECONDS = 70.0
+
+_patience_seconds: ContextVar[float] = ContextVar("patience_seconds", default=LONGEST_SECONDS)
+
+
+def be_patient(seconds: float) -> None:
+    """From here on in this task, wait so long for the answer to a statement, then raise DatabaseSilent."""
+    _patience_seconds.set(seconds)
+
+
+@contextmanager
+def patience(seconds: float) -> Iterator[None]:
+    """The same for a block."""
+    token = _patience_seconds.set(seconds)
+    try:
+        yield
+    finally:
+        _patience_seconds.reset(token)
+
+
+class PatientConnection(AsyncConnection[Any]):
+    """A connection that gives the server up when an answer takes longer than the task's patience."""
+
+    async def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:  # noqa: ASYNC109 - the driver's signature
+        """Run one exchange with the server. A silent one is not asked to cancel: it would not hear that either."""
+        seconds = _patience_seconds.get() if timeout is None else timeout
+        try:
+            return await super().wait(gen, interval, seconds)
+        except _WaitTimeout:
+            self.pgconn.finish()
+            raise DatabaseSilent(f"no answer from the database within {seconds:g} s") from None
