@@ -11,6 +11,7 @@ from shared.errors import InvalidInput
 from shared.settings import load_settings
 
 PROBLEM_EXIT_CODE = 2
+INTERRUPTED_EXIT_CODE = 130
 
 
 def main() -> int:
@@ -28,6 +29,14 @@ def main() -> int:
     demo.add_argument("--real", action="store_true", help="use the models of your own keys, after showing the forecast")
     demo.add_argument("--yes", action="store_true", help="with --real: do not ask")
     demo.add_argument("--workers", type=_positive, default=2, help="worker processes (2)")
+    backup = commands.add_parser("backup", help="write the whole database to one file, also while the system runs")
+    backup.add_argument("file", type=Path)
+    backup.add_argument("--force", action="store_true", help="replace a file that is there")
+    restore = commands.add_parser("restore", help="put a backup in the place of the database")
+    what = restore.add_mutually_exclusive_group(required=True)
+    what.add_argument("file", type=Path, nargs="?")
+    what.add_argument("--undo", metavar="DATABASE", help="put back a database that a restore kept")
+    restore.add_argument("--yes", action="store_true", help="do not ask")
     arguments = parser.parse_args()
     try:
         if sys.platform != "linux":
@@ -39,6 +48,13 @@ def main() -> int:
 
             bring_up(load_settings(), arguments.workers, _say)
             return 0
+        if arguments.command == "backup":
+            from local.backup import back_up
+
+            back_up(load_settings(), arguments.file, _say, force=arguments.force)
+            return 0
+        if arguments.command == "restore":
+            return _restore(arguments)
         from rich.console import Console
 
         from local.demo import DemoOptions, run_demo
@@ -48,6 +64,29 @@ def main() -> int:
     except (LocalProblem, InvalidInput) as problem:
         print(problem.detail, file=sys.stderr)
         return PROBLEM_EXIT_CODE
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED_EXIT_CODE
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    from local.restore import restore, undo
+
+    def ask(what: str) -> bool:
+        if arguments.yes:
+            return True
+        if not sys.stdin.isatty():
+            raise LocalProblem(f"{what} Nobody is there to answer; --yes goes on without asking.")
+        answer = input(f"{what} The present one is kept under another name.\nGo on? [y/N] ")
+        return answer.strip().lower() in {"y", "yes"}
+
+    if arguments.undo:
+        done = undo(load_settings(), arguments.undo, ask, _say)
+    else:
+        done = restore(load_settings(), arguments.file, ask, _say)
+    if not done:
+        _say("Nothing was replaced.")
+    return 0 if done else 1
 
 
 def join(concurrency: int | None) -> None:

@@ -133,16 +133,7 @@ class Stack:
         if not os.environ.get("DATABASE_URL"):
             postgres = EmbeddedPostgres(self.home.path / "postgres")
             postgres.prepare()
-            servers.append(
-                Child(
-                    "postgres",
-                    postgres.command(),
-                    is_ready=postgres.is_ready,
-                    may_start=postgres.is_unused,
-                    stop_signal=signal.SIGINT,  # clean and at once; SIGTERM would wait for clients
-                    grace_seconds=30,
-                )
-            )
+            servers.append(postgres_child(postgres))
         if not os.environ.get("REDIS_URL"):
             valkey = EmbeddedValkey(self.home.path / "valkey")
             servers.append(Child("valkey", valkey.command(), is_ready=valkey.is_ready))
@@ -179,6 +170,18 @@ class Stack:
             *("--address=127.0.0.1", f"--port={self.plan.flower_port}", f"--tasks_columns={FLOWER_COLUMNS}"),
         )
         return Child("flower", command, is_ready=lambda: _answers(self.flower_url, "/healthcheck"), grace_seconds=5)
+
+
+def postgres_child(postgres: EmbeddedPostgres) -> Child:
+    """The embedded Postgres as a supervisor keeps it."""
+    return Child(
+        "postgres",
+        postgres.command(),
+        is_ready=postgres.is_ready,
+        may_start=postgres.is_unused,
+        stop_signal=signal.SIGINT,  # clean and at once; SIGTERM would wait for clients
+        grace_seconds=30,
+    )
 
 
 def has_key(settings: Settings) -> bool:

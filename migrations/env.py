@@ -1,7 +1,7 @@
 """Alembic's entry: the URL comes from DATABASE_URL, the target from shared/database/tables.py."""
 
 from alembic import context
-from sqlalchemy import create_engine, text
+from sqlalchemy import NullPool, create_engine, text
 
 from shared.database.engine import sqlalchemy_url
 from shared.database.tables import metadata
@@ -10,11 +10,12 @@ from shared.settings import Settings
 # Two starting processes must not migrate at once; the number is this lock's name.
 MIGRATION_LOCK = 7_346_001
 
-engine = create_engine(sqlalchemy_url(context.config.get_main_option("database_url") or Settings().database_url))
+url = context.config.get_main_option("database_url") or Settings().database_url
+# No connection is left behind, also when there is an error: a restore renames the database right after.
+engine = create_engine(sqlalchemy_url(url), poolclass=NullPool)
 with engine.connect() as connection:
     connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": MIGRATION_LOCK})
     connection.commit()
     context.configure(connection=connection, target_metadata=metadata)
     with context.begin_transaction():
         context.run_migrations()
-engine.dispose()

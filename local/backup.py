@@ -1,0 +1,65 @@
+"""`./run backup`: one file with the whole database, while the system goes on."""
+
+import os
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psycopg
+
+from local.home import Home
+from local.pg_client import check_server_version, connected, count_contents, own_server, run_client
+from local.process import LocalProblem
+from shared.settings import Settings
+
+APPLICATION = "questmill-backup"
+
+
+def back_up(settings: Settings, file: Path, say: Callable[[str], None], *, force: bool) -> None:
+    """Dump DATABASE_URL, else what runs in this home, else the home's own database, started for it.
+
+    Raises LocalProblem when there is no database or the file exists (`force` replaces it, once the new one is whole).
+    """
+    if not file.parent.is_dir():
+        raise LocalProblem(f"There is no folder {file.parent}.")
+    if file.exists() and not force:
+        raise LocalProblem(f"{file} exists; --force replaces it.")
+    draft = file.with_name(f"{file.name}.new")
+    with _open_database(settings) as url, connected(url, APPLICATION) as connection:
+        check_server_version(connection)
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        try:
+            os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+            # The dump is of the moment at which it was counted, whatever is written meanwhile.
+            with connection.transaction():
+                connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+                contents = count_contents(connection)
+                ((snapshot,),) = connection.execute("SELECT pg_export_snapshot()").fetchall()
+                run_client("pg_dump", ["--format=custom", f"--snapshot={snapshot}", f"--file={draft}"], url)
+            draft.replace(file)
+        except OSError as error:
+            raise LocalProblem(f"{file} cannot be written: {error.strerror}.") from error
+        finally:
+            draft.unlink(missing_ok=True)
+    say(f"Backup written: {file} ({file.stat().st_size / 1e6:,.1f} MB): {contents}.")
+    say(f"To restore it, stop the system; then: ./run restore {shlex.quote(str(file))}")
+
+
+@contextmanager
+def _open_database(settings: Settings) -> Iterator[str]:
+    """The URL of a server that answers for the whole block."""
+    home = Home(settings.home)
+    with ExitStack() as stack:
+        if not os.environ.get("DATABASE_URL"):
+            if not (home.path / "postgres").is_dir():
+                raise LocalProblem(f"There is no database in {home.path}: set QUESTMILL_HOME or DATABASE_URL.")
+            try:
+                stack.enter_context(home.held("./run backup"))
+            except LocalProblem:
+                addresses = home.read()
+                if addresses is None:
+                    raise
+                yield addresses.database_url
+                return
+        yield stack.enter_context(own_server(settings, home))
