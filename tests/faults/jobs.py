@@ -4,8 +4,10 @@ import time
 from collections.abc import Mapping
 from itertools import count
 from typing import Any
+from uuid import uuid4
 
-from tests.faults.system import RunningSystem
+from cli.client import ApiProblem
+from tests.faults.system import RunningSystem, wait_until
 
 _numbers = count(1)
 PROGRESS = """
@@ -44,6 +46,21 @@ def make_spec(name: str, *, questions: int = 360, **changes: object) -> dict[str
 def submit(system: RunningSystem, name: str, **changes: Any) -> str:
     """Start a job; returns its id."""
     return str(system.client.submit(make_spec(name, **changes))["id"])
+
+
+def submit_patiently(system: RunningSystem, name: str, **changes: Any) -> str:
+    """Start a job although the API or Postgres may be away: the same key until there is an answer."""
+    spec, key = make_spec(name, **changes), str(uuid4())
+
+    def ask() -> str | None:
+        try:
+            return str(system.client.submit(spec, idempotency_key=key)["id"])
+        except ApiProblem as problem:
+            if problem.status is not None and problem.status < 500:
+                raise
+            return None
+
+    return wait_until(ask, "the API to take a job")
 
 
 def progress_of(system: RunningSystem, job_id: str) -> Any:

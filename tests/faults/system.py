@@ -120,23 +120,24 @@ def plays(role: Role, words: Sequence[str]) -> bool:
         case Role.POSTGRES:
             return words[0].endswith("bin/postgres")
         case Role.VALKEY:
-            return words[-1].endswith("valkey.conf")
+            return words[0].partition(" ")[0].endswith("valkey-server")  # it writes its own command line
         case _:
             return words[1:3] == ["-m", role.value]
 
 
 def find_processes(home: Path) -> list[tuple[int, list[str]]]:
-    """Every live process that was told this home, with its command line."""
+    """Every live process that was told this home or works in it, with its command line."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             environment = (folder / "environ").read_bytes()
             words = (folder / "cmdline").read_bytes().decode(errors="replace").rstrip("\0").split("\0")
+            works_in = (folder / "cwd").readlink()
             state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
         except OSError:
             continue
         told = f"QUESTMILL_HOME={home}".encode() in environment.split(b"\0") or str(home) in " ".join(words)
-        if told and state != "Z" and int(folder.name) != os.getpid():
+        if (told or works_in.is_relative_to(home)) and state != "Z" and int(folder.name) != os.getpid():
             found.append((int(folder.name), words))
     return found
 
