@@ -15,6 +15,7 @@ from cli.address import api_url
 from cli.checking import check_file
 from cli.client import ApiProblem, Client
 from cli.doctor import Check, Verdict, examine
+from cli.pruning import prune_carefully, prune_view
 from cli.resolve import BadArgument, find_job
 from cli.spec_file import BadSpecFile, read_spec
 from cli.tables import import_view, jobs_view, plan_view
@@ -154,6 +155,30 @@ def check(dataset: Dataset, file: SourceFile, as_json: AsJson = False) -> None:
     counts = [f"{sum(each['verdict'] == name for each in found):,} {name}" for name in ("new", "exact", "near")]
     table.caption = f"{len(found):,} texts: {', '.join(counts)}"
     _print(found, table, as_json=as_json)
+
+
+@app.command()
+def prune(
+    raw_days: Annotated[
+        int | None, typer.Option(metavar="N", help="Clear raw replies N days after a job's end (QUESTMILL_RAW_DAYS).")
+    ] = None,
+    ledger_days: Annotated[
+        int | None, typer.Option(metavar="N", help="Archive jobs N days after their end (QUESTMILL_LEDGER_DAYS).")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let go of the raw replies, then the ledger, of jobs that ended long ago. Questions, counts and costs stay."""
+    with _client() as client:
+        if dry_run:
+            pruned: dict[str, Any] | None = client.prune(raw_days=raw_days, ledger_days=ledger_days, dry_run=True)
+        else:
+            pruned = prune_carefully(client, raw_days, ledger_days, yes=yes)
+    if pruned is None:
+        sys.stderr.write("Nothing was pruned.\n")
+        raise typer.Exit(1)
+    _print(pruned, prune_view(pruned), as_json=as_json)
 
 
 @app.command()

@@ -162,6 +162,13 @@ class Client:
                     on_lost(problem)
             time.sleep(RECONNECT_SECONDS)
 
+    def prune(self, *, raw_days: int | None = None, ledger_days: int | None = None, dry_run: bool = False) -> Json:
+        """Let go of what old jobs left behind, by the server's ages where none is given."""
+        body = {"raw_days": raw_days, "ledger_days": ledger_days, "dry_run": dry_run}
+        # Years of rows are deleted in many short transactions; a prune that was broken off goes on at the next.
+        timeout = httpx2.Timeout(600, connect=CONNECT_SECONDS)
+        return self._json("POST", "/v1/prune", json=body, timeout=timeout)
+
     def readiness(self) -> Json:
         """What the API says of its database and broker, also when it is not ready."""
         with self._speaking_plainly():
