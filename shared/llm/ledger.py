@@ -95,7 +95,7 @@ BOOK_UNKNOWN = text("""
 
 UNPARSED_REPLIES = text("""
     SELECT id, ordinal, attempt, model, prompt, outcome, raw FROM call
-    WHERE batch_id = :batch_id AND state = 'ok' AND parsed_at IS NULL
+    WHERE batch_id = :batch_id AND state = 'ok' AND parsed_at IS NULL AND raw IS NOT NULL
     ORDER BY ordinal, attempt
 """)
 

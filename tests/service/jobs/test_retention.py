@@ -63,7 +63,7 @@ BOTH = {**RAW_ONLY, "archived": (1, 5, 2)}
 async def test_after_a_month_the_replies_go_and_the_ledger_stays(
     engine: AsyncEngine, job_id: JobId, dataset: str
 ) -> None:
-    await live(engine, job_id)
+    hold = await live(engine, job_id)
     await end(engine, job_id, days_ago=31)
     kept, rows = await everything_kept(engine, job_id, dataset), await rows_of(engine, job_id)
     shown, calls = await read_job(engine, job_id), await list_calls(engine, job_id, state=None, after=None, limit=9)
@@ -77,6 +77,8 @@ async def test_after_a_month_the_replies_go_and_the_ledger_stays(
     assert await read_job(engine, job_id) == shown
     assert await list_calls(engine, job_id, state=None, after=None, limit=9) == calls
     assert counted(await prune(engine, MONTH_YEAR)) == NOTHING
+    async with engine.connect() as conn:
+        assert await unparsed_replies(conn, hold) == []  # for a holder that has not heard of the end yet
 
 
 async def test_after_a_year_what_people_see_of_a_job_is_what_they_saw(
