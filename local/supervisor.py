@@ -189,7 +189,8 @@ class Supervisor:
         assert kept.process is not None
         code = kept.process.returncode
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
-        if now - kept.started_at > STEADY_SECONDS:
+        # One that ends in order, as a rolling deploy asks it to, is not in a crash loop (FAULTS 9).
+        if (code == 0 and kept.ready) or now - kept.started_at > STEADY_SECONDS:
             kept.backoff_seconds = FIRST_BACKOFF_SECONDS
         # One that was never ready is `start`'s to judge.
         again = f"; it starts again in {kept.backoff_seconds:g} s" if kept.was_ready else ""

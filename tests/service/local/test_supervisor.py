@@ -71,6 +71,22 @@ def test_dead_child_is_started_again_after_growing_pauses(supervisor: Watched, m
     ]
 
 
+def test_child_that_ends_in_order_is_started_again_without_growing_pauses(supervisor: Watched, tmp_path: Path) -> None:
+    """FAULTS 9: however often a deploy asks it to end."""
+    supervisor.start(that_notes_its_end("worker", tmp_path / "ends"))
+    kept = supervisor.find("worker")
+    for _ in range(3):
+        assert kept.process is not None
+        kept.process.terminate()
+        kept.process.wait()
+        (tmp_path / "worker.ready").unlink()
+        supervisor.tick()
+        supervisor.watch(lambda: kept.ready)
+    assert [event for event in supervisor.events if "again" in event] == 3 * [
+        "worker ended with 0; it starts again in 0.5 s"
+    ]
+
+
 def test_child_that_ends_before_it_is_ready_is_a_problem_with_its_last_words(supervisor: Watched) -> None:
     with pytest.raises(LocalProblem, match=r"broken ended before it was ready(?s:.*)no such mill"):
         supervisor.start(Child("broken", Command(["sh", "-c", "echo no such mill; exit 3"]), is_ready=lambda: False))
