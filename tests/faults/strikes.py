@@ -72,7 +72,7 @@ class Strikes:
         pid = pid or self.pick_busy_worker()
         struck = self._freeze(pid)
         os.kill(pid, signal.SIGKILL)
-        self._count(fault, "workers killed")
+        self.count(fault, "workers killed")
         self.tally.effects["calls in flight at kills"] += struck.in_flight
         return struck
 
@@ -81,9 +81,19 @@ class Strikes:
         """SIGSTOP a worker for the time of the block, then SIGCONT."""
         pid = pid or self.pick_busy_worker()
         struck = self._freeze(pid)
-        self._count(5, "workers stalled")
+        self.count(5, "workers stalled")
         try:
             yield struck
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    @contextmanager
+    def stopped(self, pid: int) -> Iterator[None]:
+        """SIGSTOP any process for the time of the block, then SIGCONT."""
+        os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: _state_of(pid) in {"T", ""}, f"process {pid} to stop")
+        try:
+            yield
         finally:
             os.kill(pid, signal.SIGCONT)
 
@@ -91,21 +101,21 @@ class Strikes:
         """SIGTERM a worker, as a deploy does; returns its id."""
         pid = pid or self.pick_busy_worker()
         os.kill(pid, signal.SIGTERM)
-        self._count(9, "workers told to drain")
+        self.count(9, "workers told to drain")
         return pid
 
     def strike_postgres(self, number: signal.Signals) -> None:
         """Signal the postmaster: SIGQUIT is its immediate shutdown, SIGKILL a crash. The supervisor starts it again."""
         [postmaster] = self.system.wait_for_processes(Role.POSTGRES, 1)
         os.kill(postmaster, number)
-        self._count(2, f"Postgres {number.name}")
+        self.count(2, f"Postgres {number.name}")
         wait_until(lambda: not _is_alive(postmaster), "the postmaster's end")
 
     def kill_redis(self) -> None:
         """SIGKILL Valkey, which keeps nothing on disk."""
         victim = self.pick(Role.VALKEY)
         os.kill(victim, signal.SIGKILL)
-        self._count(3, "Redis killed")
+        self.count(3, "Redis killed")
         wait_until(lambda: not _is_alive(victim), "Valkey's end")
 
     def flush_redis(self) -> None:
@@ -119,28 +129,28 @@ class Strikes:
                 return False
 
         wait_until(flush, "Valkey")
-        self._count(3, "Redis flushed")
+        self.count(3, "Redis flushed")
 
     @contextmanager
     def frozen_redis(self) -> Iterator[None]:
         """SIGSTOP Valkey for the time of the block."""
         victim = self.pick(Role.VALKEY)
         os.kill(victim, signal.SIGSTOP)
-        self._count(4, "Redis frozen")
+        self.count(4, "Redis frozen")
         try:
             yield
         finally:
             os.kill(victim, signal.SIGCONT)
 
-    def kill_api(self) -> None:
+    def kill_api(self, *, fault: int = 10) -> None:
         """SIGKILL the API."""
         os.kill(self.pick(Role.API), signal.SIGKILL)
-        self._count(10, "API killed")
+        self.count(fault, "API killed")
 
     def kill_reconciler(self) -> None:
         """SIGKILL the reconciler."""
         os.kill(self.pick(Role.RECONCILER), signal.SIGKILL)
-        self._count(17, "reconcilers killed")
+        self.count(17, "reconcilers killed")
 
     def cut_at_commit(self, *, seconds: float) -> int:
         """Cut each connection of ours whose transaction has just committed, before it hears so; returns how many."""
@@ -155,17 +165,18 @@ class Strikes:
                     time.sleep(0.05)
             finally:
                 _reset(conn, EVERYBODY)
-        self._count(18, "connections cut at COMMIT", cut)
+        self.count(18, "connections cut at COMMIT", cut)
         return cut
 
     def cut_anywhere(self) -> int:
         """Cut every connection of ours that is at work, wherever it is; returns how many."""
         with self.system.database() as conn:
             cut = conn.execute(CUT_ANYWHERE).rowcount
-        self._count(18, "connections cut", cut)
+        self.count(18, "connections cut", cut)
         return cut
 
-    def _count(self, fault: int, effect: str, times: int = 1) -> None:
+    def count(self, fault: int, effect: str, times: int = 1) -> None:
+        """Note so many injections of a fault, and what they are called among the effects."""
         self.tally.injected[fault] += times
         self.tally.effects[effect] += times
 
