@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -16,14 +17,38 @@ TALLY = pytest.StashKey[Tally]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults")
-    group.addoption("--seed", type=int, help="of the random choices; the one of a run is printed at its end")
-    group.addoption("--minutes", type=float, default=0, help="how long the random mode draws faults")
+    group.addoption("--seed", type=int, help="of all random choices; each run prints its own")
+    group.addoption("--fault", type=int, action="append", help="only the tests of this fault; may be repeated")
+    group.addoption("--minutes", type=float, default=0, help="only the random mode, for so long")
     group.addoption("--counts", type=Path, help="file to which the counts of the run are written, as JSON")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    seed = config.getoption("--seed")
+    given = config.getoption("--seed")
+    seed = getattr(config, "workerinput", {}).get("seed", given)
     config.stash[TALLY] = Tally(secrets.randbelow(10**6) if seed is None else seed)
+
+
+# Before the markers of tests/conftest.py: those that share the system share a process.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted, others = [], []
+    for item in items:
+        if "system" in getattr(item, "fixturenames", ()) and "faults" in item.path.parts:
+            item.add_marker(pytest.mark.xdist_group("shared system"))
+        (wanted if _is_wanted(config, item) else others).append(item)
+    items[:] = wanted
+    if others:
+        config.hook.pytest_deselected(items=others)
+
+
+def _is_wanted(config: pytest.Config, item: pytest.Item) -> bool:
+    is_random = item.name == "test_jobs_survive_whatever_is_drawn"
+    if config.getoption("--minutes"):
+        return is_random
+    marker = item.get_closest_marker("fault")
+    only = config.getoption("--fault")
+    return not is_random and (not only or (marker is not None and marker.args[0] in only))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -36,6 +61,22 @@ def pytest_runtest_makereport(
         tally = item.config.stash[TALLY]
         (tally.failed if report.failed else tally.passed).update(marker.args)
     return report
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["seed"] = node.config.stash[TALLY].seed
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["tally"] = session.config.stash[TALLY].to_json()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    if "tally" in getattr(node, "workeroutput", {}):
+        node.config.stash[TALLY].add(node.workeroutput["tally"])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -63,7 +63,7 @@ class Strikes:
         def look() -> int | None:
             workers = sorted(self.system.processes(Role.WORKER))
             self.random.shuffle(workers)
-            return next((pid for pid in workers if self._under_way(pid)), None)
+            return next((pid for pid in workers if self.under_way(pid)), None)
 
         return wait_until(look, "a worker with calls under way")
 
@@ -185,11 +185,12 @@ class Strikes:
         wait_until(lambda: _state_of(pid) in {"T", ""}, f"process {pid} to stop")
         worker = {"worker": f"%:{pid}"}
         holds = {str(row.id): row.fence for row in self.system.query(HELD, worker)}
-        struck = Struck(pid, holds, self._under_way(pid))
+        struck = Struck(pid, holds, self.under_way(pid))
         self.in_flight += struck.in_flight
         return struck
 
-    def _under_way(self, pid: int) -> int:
+    def under_way(self, pid: int) -> int:
+        """How many calls of a worker have no read reply yet."""
         return int(self.system.value(UNDER_WAY, {"worker": f"%:{pid}"}))
 
 

@@ -2,9 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 PROMISES = {
     1: ("worker SIGKILL", "the job ends exact; work resumes within a lease and a tick"),
@@ -51,13 +52,28 @@ class Tally:
         yield ", ".join(f"{name} {count}" for name, count in sorted(self.effects.items()))
         yield from self.notes
 
-    def write(self, path: Path) -> None:
-        """Keep the counts as JSON."""
-        content = {
+    def to_json(self) -> dict[str, Any]:
+        """The counts as plain values; numbers of faults become text."""
+        return {
             "seed": self.seed,
-            "injected": dict(sorted(self.injected.items())),
-            "effects": dict(sorted(self.effects.items())),
-            "broken": dict(sorted(self.failed.items())),
+            **{name: _by_text(getattr(self, name)) for name in COUNTERS},
             "notes": self.notes,
         }
-        path.write_text(json.dumps(content, indent=2) + "\n")
+
+    def add(self, other: Mapping[str, Any]) -> None:
+        """Take the counts of another process over, as `to_json` gave them."""
+        for name, number in COUNTERS.items():
+            getattr(self, name).update({number(key): count for key, count in other[name].items()})
+        self.notes += other["notes"]
+
+    def write(self, path: Path) -> None:
+        """Keep the counts as JSON."""
+        path.write_text(json.dumps(self.to_json(), indent=2) + "\n")
+
+
+# Each counter of a tally, and what its keys are made of.
+COUNTERS: dict[str, Callable[[str], int | str]] = {"injected": int, "passed": int, "failed": int, "effects": str}
+
+
+def _by_text(counter: Counter[Any]) -> dict[str, int]:
+    return {str(key): count for key, count in sorted(counter.items())}

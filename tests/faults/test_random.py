@@ -129,5 +129,8 @@ def test_jobs_survive_whatever_is_drawn(system: RunningSystem, tally: Tally, pyt
     while time.monotonic() < until:
         number += 1
         run_one_job(system, random, tally, number)
+        with capsys.disabled():
+            left = max(0.0, until - time.monotonic())
+            print(f"job {number} kept the law; {sum(tally.injected.values())} faults so far, {left / 60:.1f} min to go")
     tally.effects["fenced-off writes"] += system.value("SELECT count(*) FROM incident WHERE kind = 'fenced_off'")
     tally.effects["leases expired"] += system.value("SELECT count(*) FROM incident WHERE kind = 'lease_expired'")

@@ -1,13 +1,16 @@
 """FAULTS 1: SIGKILL of workers, many times over a run."""
 
 import time
+from pathlib import Path
+from random import Random
 
 import pytest
 
 from tests.faults.invariant import check_invariant
 from tests.faults.jobs import submit, wait_for_admitted, wait_for_end
 from tests.faults.strikes import Strikes, Struck
-from tests.faults.system import LEASE_SECONDS, TICK_SECONDS, RunningSystem
+from tests.faults.system import LEASE_SECONDS, TICK_SECONDS, Role, RunningSystem, running_system, wait_until
+from tests.faults.tally import Tally
 
 # Time for the message, the claim and a busy machine, on top of a lease and a tick.
 GRACE_SECONDS = 3.0
@@ -47,6 +50,34 @@ def kill_workers(strikes: Strikes, kills: int = KILLS) -> None:
     findings = check_invariant(system.addresses.database_url, system.record, job_id, in_flight=strikes.in_flight)
     strikes.tally.effects["paid calls"] += findings.paid
     strikes.tally.effects["wasted calls"] += findings.wasted
+
+
+def kill_worker_at_full_speed(strikes: Strikes, *, calls: int) -> None:
+    """The scenario: one SIGKILL when a worker has `calls` calls in flight, and what it wasted."""
+    system = strikes.system
+    job_id = submit(system, "full", questions=600)
+
+    def look() -> int | None:
+        workers = system.processes(Role.WORKER)
+        return next((pid for pid in workers if strikes.under_way(pid) >= calls), None)
+
+    strikes.kill_worker(wait_until(look, f"a worker with {calls} calls under way"))
+    wait_for_end(system, job_id)
+    findings = check_invariant(system.addresses.database_url, system.record, job_id, in_flight=strikes.in_flight)
+    assert findings.wasted <= calls
+    assert findings.paid_twice <= calls
+    strikes.tally.notes.append(
+        f"one SIGKILL at {strikes.in_flight} calls in flight: {findings.wasted} of {findings.paid} paid calls wasted, "
+        f"{findings.paid_twice} prompts paid twice"
+    )
+
+
+@pytest.mark.fault(1)
+@pytest.mark.long
+def test_a_kill_wastes_no_more_than_the_calls_in_flight(tmp_path: Path, tally: Tally) -> None:
+    settings = {"QUESTMILL_CALLS_IN_FLIGHT": "50", "QUESTMILL_REHEARSAL_LATENCY": "2"}
+    with running_system(tmp_path / "home", settings=settings) as system:
+        kill_worker_at_full_speed(Strikes(system, Random(tally.seed), tally), calls=50)
 
 
 @pytest.mark.fault(1)
