@@ -1,0 +1,9 @@
+"""How tests are spread over processes: a file stays in one, since its tests share servers and databases."""
+
+import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
