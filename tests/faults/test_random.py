@@ -122,7 +122,9 @@ def run_one_job(system: RunningSystem, random: Random, tally: Tally, number: int
     tally.effects["prompts paid twice"] += findings.paid_twice
 
 
-def test_jobs_survive_whatever_is_drawn(system: RunningSystem, tally: Tally, pytestconfig: pytest.Config) -> None:
+def test_jobs_survive_whatever_is_drawn(
+    system: RunningSystem, tally: Tally, pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]
+) -> None:
     random = Random(f"{tally.seed}/random")
     until = time.monotonic() + 60 * pytestconfig.getoption("--minutes")
     number = 0
