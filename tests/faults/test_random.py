@@ -12,7 +12,7 @@ from cli.client import ApiProblem
 from tests.faults.invariant import check_invariant
 from tests.faults.jobs import progress_of, submit_patiently, wait_for_end
 from tests.faults.strikes import Strikes
-from tests.faults.system import LEASE_SECONDS, RunningSystem
+from tests.faults.system import LEASE_SECONDS, Role, RunningSystem
 from tests.faults.tally import Tally
 
 pytestmark = pytest.mark.long
@@ -34,10 +34,10 @@ class Chaos:
         self.random = strikes.random
         self.job_id = ""
         self.faults: list[Callable[[], object]] = [
-            strikes.kill_worker,
-            strikes.kill_worker,
+            lambda: strikes.kill_worker(strikes.pick(Role.WORKER)),
+            lambda: strikes.kill_worker(strikes.pick(Role.WORKER)),
             self.stall_worker,
-            strikes.terminate_worker,
+            lambda: strikes.terminate_worker(strikes.pick(Role.WORKER)),
             lambda: strikes.strike_postgres(signal.SIGQUIT),
             lambda: strikes.strike_postgres(signal.SIGKILL),
             strikes.kill_redis,
@@ -61,7 +61,7 @@ class Chaos:
             fault()
 
     def stall_worker(self) -> None:
-        with self.strikes.stalled_worker():
+        with self.strikes.stalled_worker(self.strikes.pick(Role.WORKER)):
             time.sleep(self.random.uniform(0.5, 2.5) * LEASE_SECONDS)
 
     def freeze_redis(self) -> None:
