@@ -15,14 +15,12 @@ from shared.jobs.progress import read_job_within
 
 ROWS_PER_TRANSACTION = 5_000
 
-# What was begun is finished whatever its age.
+# What was begun is finished whatever its age: batches go last, and a stale holder may still have noted an incident.
 DUE = text("""
 SELECT job.id FROM job LEFT JOIN job_archive ON job_archive.job_id = job.id
 WHERE job.finished_at IS NOT NULL AND CASE
     WHEN job_archive.job_id IS NULL THEN job.finished_at < clock_timestamp() - make_interval(days => :days)
-    ELSE EXISTS (SELECT FROM call WHERE call.job_id = job.id)
-        OR EXISTS (SELECT FROM batch WHERE batch.job_id = job.id)
-        OR EXISTS (SELECT FROM rejection WHERE rejection.job_id = job.id)
+    ELSE EXISTS (SELECT FROM batch WHERE batch.job_id = job.id)
         OR EXISTS (SELECT FROM incident WHERE incident.job_id = job.id)
     END
 ORDER BY job.id
@@ -31,7 +29,8 @@ ORDER BY job.id
 # else prunes this job waits.
 LOCK_ENDED = text("SELECT 1 FROM job WHERE id = :job_id AND finished_at IS NOT NULL FOR NO KEY UPDATE")
 IS_ARCHIVED = text("SELECT EXISTS (SELECT FROM job_archive WHERE job_id = :job_id)")
-# The only ledger rows of an ended job that somebody may still settle; then its budget, as settling locks them.
+# The only ledger rows of an ended job that somebody may still settle, and then its budget: the order in which settling
+# locks them, so that the two never wait for each other in a circle.
 LOCK_OPEN_CALLS = text("""
 SELECT id FROM call WHERE job_id = :job_id AND state IN ('sent', 'unknown') ORDER BY id FOR UPDATE
 """)

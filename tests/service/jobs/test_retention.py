@@ -13,6 +13,7 @@ from shared.errors import InvalidInput
 from shared.ids import JobId, new_job_id
 from shared.jobs.archive import Archived, Ledger, archive_chunk, archive_job, why_kept
 from shared.jobs.control import pause_job
+from shared.jobs.incidents import note_fenced_off
 from shared.jobs.progress import list_batches, list_calls, read_job
 from shared.jobs.raw_replies import Cleared, clear_replies
 from shared.jobs.retention import Ages, Pruned, choose_ages, prune
@@ -276,6 +277,61 @@ async def test_a_reply_that_comes_while_its_job_is_archived_counts_or_comes_too_
     async with engine.begin() as conn:
         assert not await settle_call(conn, lost, PAID, COST)
     assert await fetch(engine, "SELECT spent_usd FROM job_budget") == [(4 * COST,)]
+
+
+async def test_a_reply_that_comes_in_the_middle_of_archiving_waits_and_comes_too_late(
+    engine: AsyncEngine, job_id: JobId
+) -> None:
+    await live(engine, job_id)
+    await end(engine, job_id, days_ago=366)
+    [(lost,)] = await fetch(engine, "SELECT id FROM call WHERE state = 'unknown'")
+
+    async def settle() -> bool:
+        async with engine.begin() as conn:
+            return await settle_call(conn, lost, PAID, COST)
+
+    async with engine.begin() as conn:
+        await conn.execute(text("LOCK TABLE job_cell"))  # archiving waits here, between the sums and the record
+        archiving = asyncio.create_task(archive_job(engine, job_id))
+        await until_waiting(engine, 1)
+        settling = asyncio.create_task(settle())
+        await until_waiting(engine, 2)
+    assert await archiving == Archived(calls=5, batches=2)
+    assert not await settling
+    budget = await fetch(engine, "SELECT spent_usd FROM job_budget")
+    assert budget == await fetch(engine, "SELECT spent_usd FROM job_archive") == [(3 * COST + WORST,)]
+
+
+async def test_two_who_archive_one_job_wait_for_each_other(engine: AsyncEngine, job_id: JobId) -> None:
+    await live(engine, job_id)
+    await end(engine, job_id, days_ago=366)
+    async with engine.begin() as conn:
+        await conn.execute(text("LOCK TABLE job_cell"))
+        both = [asyncio.create_task(archive_job(engine, job_id)) for _ in range(2)]
+        await until_waiting(engine, 2)
+    assert sorted(each.calls for each in await asyncio.gather(*both)) == [0, 5]
+    assert [each.result().kept_because for each in both] == [None, None]
+
+
+async def until_waiting(engine: AsyncEngine, backends: int) -> None:
+    """Return once this many wait for locks."""
+    waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with asyncio.timeout(10):
+        while (await fetch(engine, waiting)) != [(backends,)]:  # noqa: ASYNC110 - a waiting backend sends no event
+            await asyncio.sleep(0.005)
+
+
+async def test_what_a_stale_holder_notes_afterwards_goes_with_the_next_prune(
+    engine: AsyncEngine, job_id: JobId
+) -> None:
+    hold = await live(engine, job_id)
+    await end(engine, job_id, days_ago=366)
+    await prune(engine, MONTH_YEAR)
+    async with engine.begin() as conn:
+        await note_fenced_off(conn, hold, worker="woken")
+    assert counted(await prune(engine, MONTH_YEAR))["archived"] == (1, 0, 0)
+    assert (await rows_of(engine, job_id))["incident"] == 0
+    assert counted(await prune(engine, MONTH_YEAR)) == NOTHING
 
 
 async def test_what_can_still_be_settled_goes_with_the_record(engine: AsyncEngine, job_id: JobId) -> None:
