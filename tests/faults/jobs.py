@@ -1,7 +1,7 @@
 """Jobs for the fault tests: small ones of many calls, so that there is a long middle of a run to strike in."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any
 from uuid import uuid4
@@ -76,17 +76,19 @@ def wait_for_admitted(system: RunningSystem, job_id: str, admitted: int) -> None
     assert row.state == "running", f"{row.state} at {row.admitted} admitted: too early for a strike"
 
 
-def wait_for_state(system: RunningSystem, job_id: str, *states: str) -> Any:
-    """Until the job is in one of the states; raises Stuck when nothing of it moves any more."""
-    return _wait(system, job_id, lambda row: row.state in states)
+def wait_for_state(system: RunningSystem, job_id: str, *states: str, quiet_seconds: float = QUIET_SECONDS) -> Any:
+    """Until the job is in one of the states; raises Stuck when nothing of it has moved for `quiet_seconds`."""
+    return _wait(system, job_id, lambda row: row.state in states, quiet_seconds)
 
 
-def wait_for_end(system: RunningSystem, job_id: str) -> Any:
+def wait_for_end(system: RunningSystem, job_id: str, *, quiet_seconds: float = QUIET_SECONDS) -> Any:
     """Until the job has ended."""
-    return wait_for_state(system, job_id, "succeeded", "failed", "cancelled")
+    return wait_for_state(system, job_id, "succeeded", "failed", "cancelled", quiet_seconds=quiet_seconds)
 
 
-def _wait(system: RunningSystem, job_id: str, is_there: Any) -> Any:
+def _wait(
+    system: RunningSystem, job_id: str, is_there: Callable[[Any], bool], quiet_seconds: float = QUIET_SECONDS
+) -> Any:
     before: Mapping[str, object] | None = None
     moved = time.monotonic()
     while True:
@@ -95,6 +97,6 @@ def _wait(system: RunningSystem, job_id: str, is_there: Any) -> Any:
             return row
         if row != before:
             before, moved = row, time.monotonic()
-        if time.monotonic() - moved > QUIET_SECONDS:
-            raise Stuck(f"nothing has moved for {QUIET_SECONDS:g} s: {row}")
+        if time.monotonic() - moved > quiet_seconds:
+            raise Stuck(f"nothing has moved for {quiet_seconds:g} s: {row}")
         time.sleep(0.1)
