@@ -77,6 +77,7 @@ def check_end(client: Client, job_id: str, victim: str) -> None:
     progress = job["progress"]
     say(f"{job['state']}; calls {progress['calls']}, rejected {progress['rejected']}")
     assert job["state"] == "succeeded", job["reason"]
+    assert "lost" not in progress["calls"]["outcomes"], "a paid reply was lost by stopping in order"
 
     path = Path("/tmp/smoke.jsonl")
     client.export(job["dataset"], "jsonl", path)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# 500 questions, exact in every cell, by four workers of which one is stopped midway. Needs the stack of docker-compose.yml up:
+# 500 questions, exact in every cell, by four workers of which one, then all are stopped midway. Needs the stack of docker-compose.yml up:
 #   docker compose up --wait && sh tests/containers/smoke.sh
 # It leaves the stack up, with four slow workers; `docker compose up --wait` makes it quick again.
 set -eu
@@ -35,6 +35,16 @@ started=$(date +%s)
 docker stop "$victim" > /dev/null
 echo "smoke: it took $(($(date +%s) - started)) s to finish its calls and exited $(docker inspect --format '{{.State.ExitCode}}' "$victim")"
 [ "$(docker inspect --format '{{.State.ExitCode}}' "$victim")" -eq 0 ] || fail "the stopped worker did not end cleanly"
+
+echo "smoke: stopping everything in mid-run, and starting it again"
+started=$(date +%s)
+docker compose stop > /dev/null 2>&1 || fail "it did not stop"
+for container in $(docker compose ps --all --quiet worker); do
+    [ "$(docker inspect --format '{{.State.ExitCode}}' "$container")" -eq 0 ] || fail "a worker did not end cleanly"
+done
+echo "smoke: it took $(($(date +%s) - started)) s, and every worker exited 0"
+docker compose up --detach --wait --wait-timeout 180 --scale worker=4 > /dev/null 2>&1 ||
+    fail "the stack did not come up again"
 
 job end "$id" "$victim" || fail "the job did not end exact"
 echo "smoke: passed"
