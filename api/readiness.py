@@ -45,10 +45,7 @@ class Readiness:
 
 
 class _Probe:
-    """A check that is never run twice at once and never waited for longer than PROBE_SECONDS.
-
-    A late check, which may still be connecting, is left to end by itself.
-    """
+    """A check that is never run twice at once and never waited for longer than PROBE_SECONDS."""
 
     def __init__(self, check: Callable[[], Awaitable[str | None]]) -> None:
         self._check = check

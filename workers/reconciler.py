@@ -8,8 +8,9 @@ import psycopg
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.database.engine import engine_for, libpq_url
+from shared.database.engine import KEEP_ALIVE, engine_for, libpq_url
 from shared.database.reconnect import is_unreachable
+from shared.database.trouble import find_trouble, first_line
 from shared.jobs.reconcile import WAKE_CHANNEL, limits_of, reconcile_job, unfinished_jobs
 from shared.llm.ledger import book_unknown
 from shared.settings import Settings, load_settings
@@ -39,9 +40,10 @@ class Reconciler:
                 try:
                     await self.run_once()
                 except Exception as error:
-                    if not is_unreachable(error):
+                    trouble = find_trouble(error)
+                    if trouble is None:
                         raise
-                    log.warning("database away", error=str(error).splitlines()[0])
+                    log.warning(trouble.value, error=first_line(error))
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), self._settings.tick_seconds)
                     await asyncio.sleep(GATHER_SECONDS)
@@ -72,12 +74,14 @@ class Reconciler:
                     libpq_url(self._settings.database_url),
                     autocommit=True,
                     application_name="questmill-reconciler-listen",
+                    connect_timeout=5,
+                    **KEEP_ALIVE,
                 ) as connection:
                     await connection.execute(f"LISTEN {WAKE_CHANNEL}".encode())
                     async for _ in connection.notifies():
                         self._wake.set()
             except (psycopg.OperationalError, OSError) as error:
-                log.warning("not listening", error=str(error).splitlines()[0])
+                log.warning("not listening", error=first_line(error))
             await asyncio.sleep(self._settings.tick_seconds)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from select import POLLIN, poll
+from typing import Any
 
 import psycopg
 from psycopg.pq.abc import PGconn
@@ -11,10 +12,12 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from shared.database.patience import PatientConnection
+from shared.database.patience import connect_patiently
 
+# What waits longer for a free connection is told that the database is busy, and tries again.
+POOL_SECONDS = 10
 # A host that vanished without a word is noticed after some 20 s, not after the system's two hours.
-KEEP_ALIVE = {
+KEEP_ALIVE: dict[str, Any] = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 2,
@@ -56,10 +59,10 @@ def open_engine(database_url: str, *, application: str, pool_size: int = 10) -> 
         sqlalchemy_url(database_url),
         pool_size=pool_size,
         max_overflow=0,
-        pool_timeout=30,
+        pool_timeout=POOL_SECONDS,
         pool_pre_ping=False,
         connect_args={
-            "async_creator_fn": PatientConnection.connect,
+            "async_creator_fn": connect_patiently,
             "application_name": application,
             "connect_timeout": 5,
             "options": " ".join(f"-c {name}={value}" for name, value in SERVER_LIMITS.items()),

@@ -1,5 +1,6 @@
 """How long to wait for the database's answer. Its own time limits mean nothing while it is frozen (FAULTS 2)."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,7 +21,7 @@ _patience_seconds: ContextVar[float] = ContextVar("patience_seconds", default=LO
 
 
 def be_patient(seconds: float) -> None:
-    """From here on in this task, wait so long for the answer to a statement, then raise DatabaseSilent."""
+    """From here on in this task, wait so long for a connection or an answer, then raise DatabaseSilent."""
     _patience_seconds.set(seconds)
 
 
@@ -45,3 +46,13 @@ class PatientConnection(AsyncConnection[Any]):
         except _WaitTimeout:
             self.pgconn.finish()
             raise DatabaseSilent(f"no answer from the database within {seconds:g} s") from None
+
+
+async def connect_patiently(conninfo: str = "", **options: Any) -> PatientConnection:
+    """Connect within the task's patience (or, sooner, within the connect_timeout of the options)."""
+    seconds = _patience_seconds.get()
+    try:
+        async with asyncio.timeout(seconds):
+            return await PatientConnection.connect(conninfo, **options)
+    except TimeoutError:
+        raise DatabaseSilent(f"no connection to the database within {seconds:g} s") from None

@@ -7,6 +7,7 @@ import httpx2
 import psycopg
 from psycopg import sql
 
+from api.readiness import SPILL_AT_ONCE, USE_DISK
 from tests.service.api.serving import api_settings, free_port, serving, silent_server
 
 
@@ -67,3 +68,15 @@ def test_a_read_only_database_is_503(database_url: str, redis_url: str) -> None:
         finally:
             connection.execute(sql.SQL("ALTER DATABASE {} RESET default_transaction_read_only").format(name))
     assert (status, body["database"]) == (503, "away: it is read-only")
+
+
+def test_the_check_writes_to_the_disk_of_the_tables_even_when_it_may_write_nothing(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("SET TRANSACTION READ ONLY")
+        connection.execute(str(SPILL_AT_ONCE))
+        explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {USE_DISK}"
+        [[[report]]] = connection.execute(explain).fetchall()
+        [[other_disks]] = connection.execute("SELECT current_setting('temp_tablespaces')").fetchall()
+    assert report["Plan"]["Temp Written Blocks"] * 8192 > 500_000
+    assert report["Execution Time"] < 200
+    assert other_disks == ""
