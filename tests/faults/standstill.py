@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,23 +23,26 @@ CALM_LINES_A_SECOND = 25
 UNSETTLED = "SELECT count(*) FROM call WHERE job_id = %(job_id)s AND state = 'sent'"
 
 
-@contextmanager
-def standstill(system: RunningSystem, job_id: str, *, database: str, detail: str) -> Iterator[int]:
-    """Enter it just after the database began to refuse writes; the block must end the refusal.
+def stand_still(system: RunningSystem, job_id: str, *, database: str, detail: str, end: Callable[[], None]) -> int:
+    """Call it just after the database began to refuse writes; `end` ends the refusal, also when a check fails.
 
-    `database` is what /readyz must say of it, `detail` a part of what a refused request must be told. Yields how many
-    calls are in flight or answered and waiting to be written down: no lease can be renewed meanwhile, so the next
+    `database` is what /readyz must say of it, `detail` a part of what a refused request must be told. Returns how many
+    calls were in flight or answered and waiting to be written down: no lease can be renewed meanwhile, so the next
     holder may repeat them.
     """
     before = {role: system.processes(role) for role in OURS}
-    _wait_for_readyz(system, 503, f"away: {database}")
-    _check_refusal(system, detail)
-    wait_for_standstill(system, job_id)
-    _check_calm(system)
-    yield system.value(UNSETTLED, {"job_id": job_id})
+    try:
+        _wait_for_readyz(system, 503, f"away: {database}")
+        _check_refusal(system, detail)
+        wait_for_standstill(system, job_id)
+        _check_calm(system)
+        unsettled = int(system.value(UNSETTLED, {"job_id": job_id}))
+    finally:
+        end()
     _wait_for_readyz(system, 200, "ok")
     wait_for_end(system, job_id)
     assert {role: system.processes(role) for role in OURS} == before, "a process has ended"
+    return unsettled
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.invariant import check_invariant
 from tests.faults.small_disk import small_disk
-from tests.faults.standstill import standstill, start_job, watching
+from tests.faults.standstill import stand_still, start_job, watching
 from tests.faults.system import running_system
 from tests.faults.tally import Tally
 
@@ -23,9 +23,6 @@ def test_a_job_stands_still_while_the_disk_is_full_and_ends_exact(tmp_path: Path
             with watching(system, job_id):
                 disk.fill()
                 tally.injected[16] += 1
-                with standstill(
-                    system, job_id, database="its disk is full", detail="disk is full. Make room"
-                ) as in_flight:
-                    disk.free()
+                in_flight = stand_still(system, job_id, database="its disk is full", detail="Make room", end=disk.free)
             check_invariant(system.addresses.database_url, system.record, job_id, in_flight=in_flight)
             assert "no room on the database's disk" in system.log_of("worker-1") + system.log_of("worker-2")

@@ -1,11 +1,12 @@
 """FAULTS 16: Postgres takes no writes for a while, in mid-run."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.faults.invariant import check_invariant
-from tests.faults.standstill import standstill, start_job, watching
+from tests.faults.standstill import stand_still, start_job, watching
 from tests.faults.system import RunningSystem, running_system
 from tests.faults.tally import Tally
 
@@ -33,8 +34,9 @@ def test_a_job_stands_still_while_postgres_is_read_only_and_ends_exact(tmp_path:
         with watching(system, job_id):
             make_read_only(system)
             tally.injected[16] += 1
-            with standstill(system, job_id, database="it is read-only", detail="read-only") as in_flight:
-                make_writable(system)
+            in_flight = stand_still(
+                system, job_id, database="it is read-only", detail="read-only", end=partial(make_writable, system)
+            )
         check_invariant(system.addresses.database_url, system.record, job_id, in_flight=in_flight)
         for process in ("worker-1", "worker-2", "reconciler"):
             assert "database away" not in system.log_of(process)
