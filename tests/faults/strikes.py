@@ -67,10 +67,6 @@ class Strikes:
 
         return wait_until(look, "a worker with calls under way")
 
-    def is_busy(self, pid: int) -> bool:
-        """Whether a worker has calls under way."""
-        return self._under_way(pid) > 0
-
     def kill_worker(self, pid: int | None = None, *, fault: int = 1) -> Struck:
         """SIGKILL a worker. It is stopped first, so that what it had under way can be counted exactly."""
         pid = pid or self.pick_busy_worker()
