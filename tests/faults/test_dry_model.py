@@ -54,6 +54,7 @@ def run_dry(strikes: Strikes) -> None:
         job_id = str(system.client.submit(spec)["id"])
         strikes.count(14, "models run dry")
         row = wait_for_end(system, job_id)
+        assert row.state == "failed", f"the job is {row.state}"
         check_stopped(strikes, job_id, row.reason)
     finally:
         system.rehearse("pools", size=2000)
