@@ -75,15 +75,19 @@ async def run_batch(shop: Workshop, batch_id: BatchId, stop: Stop) -> Ending:
     if stop.is_set:
         return Ending.DRAINED
     settings = shop.settings
+    batch: ClaimedBatch | None = None
 
     async def claim_it(conn: AsyncConnection) -> ClaimedBatch | None:
-        return await claim(
+        nonlocal batch
+        batch = await claim(
             conn,
             batch_id,
             worker=shop.name,
             lease_seconds=settings.lease_seconds,
             max_attempts=settings.max_attempts,
+            earlier=batch,
         )
+        return batch
 
     batch = await _in_transaction(shop.engine, claim_it, what="claim")
     if batch is None:

@@ -11,7 +11,7 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database.fence import Hold, confirm_hold
+from shared.database.fence import EXPIRED, Hold, confirm_hold
 from shared.database.states import Stage
 from shared.ids import BatchId, CallId, DatasetId, JobId
 from shared.planning.mix import Cell
@@ -19,9 +19,13 @@ from shared.planning.mix import Cell
 
 @dataclass(frozen=True, slots=True)
 class ClaimedBatch:
-    """A batch and the hold on it. Its prompt tuples are `first_ordinal` .. `first_ordinal + calls - 1`."""
+    """A batch and the hold on it. Its prompt tuples are `first_ordinal` .. `first_ordinal + calls - 1`.
+
+    `transaction` is the claim's, by which the database knows whether it was committed.
+    """
 
     hold: Hold
+    transaction: str
     dataset: str
     stage: Stage
     cell: Cell
@@ -38,12 +42,12 @@ class ClaimedBatch:
 
 # The inner SELECT skips a row that another claim holds, so five copies of one hint cost nothing (FAULTS 6).
 # `attempts` counts before the work: a batch that kills its process every time runs out of them (FAULTS 7).
-CLAIM = text("""
+CLAIM = text(f"""
 WITH free AS (
     SELECT batch.id, batch.job_id, batch.state, batch.fence, batch.worker
     FROM batch JOIN job ON job.id = batch.job_id
     WHERE batch.id = :batch_id AND job.state = 'running' AND batch.attempts < :max_attempts
-      AND (batch.state = 'pending' OR batch.state = 'leased' AND batch.lease_until < clock_timestamp())
+      AND (batch.state = 'pending' OR batch.state = 'leased' AND {EXPIRED})
     FOR NO KEY UPDATE OF batch SKIP LOCKED
 ), expired AS (
     INSERT INTO incident (job_id, batch_id, kind, fence, worker)
@@ -54,8 +58,11 @@ UPDATE batch SET
     lease_until = clock_timestamp() + make_interval(secs => :lease_seconds)
 FROM free WHERE batch.id = free.id
 RETURNING batch.id, batch.job_id, stage, domain, difficulty, number, questions, questions_per_call, first_ordinal,
-    calls, batch.fence, attempts
-""")
+    calls, batch.fence, attempts, pg_current_xact_id()::text AS transaction
+""")  # noqa: S608 - EXPIRED is a constant
+
+# FAULTS 18: the database remembers whether a COMMIT got through, also when its client was not told.
+WAS_COMMITTED = text("SELECT COALESCE(pg_xact_status(CAST(:transaction AS xid8)) = 'committed', false)")
 
 DESCRIBE = text("""
 SELECT job.dataset_id, dataset.name AS dataset, job.seed, job_cell.mean_tokens,
@@ -98,6 +105,8 @@ UPDATE batch SET generated = generated + :generated, admitted = admitted + :admi
 WHERE id = :batch_id AND fence = :fence AND state = 'leased'
 """)
 
+# A hold that has ended its batch is not stale, even if it does not know so: COMMIT's answer was lost (FAULTS 18).
+IS_FINISHED = text("SELECT EXISTS (SELECT FROM batch WHERE id = :batch_id AND fence = :fence AND state = 'done')")
 FINISH = text("""
 UPDATE batch SET state = 'done', lease_until = NULL, worker = NULL, finished_at = clock_timestamp()
 WHERE id = :batch_id AND fence = :fence AND state = 'leased'
@@ -105,9 +114,25 @@ WHERE id = :batch_id AND fence = :fence AND state = 'leased'
 
 
 async def claim(
-    conn: AsyncConnection, batch_id: BatchId, *, worker: str, lease_seconds: float, max_attempts: int
+    conn: AsyncConnection,
+    batch_id: BatchId,
+    *,
+    worker: str,
+    lease_seconds: float,
+    max_attempts: int,
+    earlier: ClaimedBatch | None = None,
 ) -> ClaimedBatch | None:
-    """Take the batch, or None when it is unknown, finished, held by another, or its job does not run."""
+    """Take the batch, or None when it is unknown, finished, held by another, or its job does not run.
+
+    `earlier` is what a try of the same claim returned before its COMMIT, whose outcome is unknown. When it is in effect
+    it is the answer: otherwise the batch would rest for a lease, held by one who does not know it (FAULTS 18).
+    """
+    if (
+        earlier is not None
+        and (await conn.execute(WAS_COMMITTED, {"transaction": earlier.transaction})).scalar_one()
+        and await renew(conn, [earlier.hold], lease_seconds=lease_seconds)
+    ):
+        return earlier
     values = {"batch_id": batch_id, "worker": worker, "lease_seconds": lease_seconds, "max_attempts": max_attempts}
     row = (await conn.execute(CLAIM, values)).mappings().one_or_none()
     if row is None:
@@ -121,6 +146,7 @@ async def claim(
     )
     return ClaimedBatch(
         hold=hold,
+        transaction=row["transaction"],
         dataset=about["dataset"],
         stage=Stage(row["stage"]),
         cell=Cell(row["domain"], row["difficulty"]),
@@ -179,6 +205,9 @@ async def record_judged(conn: AsyncConnection, hold: Hold, call_id: CallId, judg
 
 
 async def finish(conn: AsyncConnection, hold: Hold) -> None:
-    """End the batch: every call of it is parsed or given up. Raises FencedOff or JobNotRunning."""
+    """End the batch: every call of it is parsed or given up; again is harmless. Raises FencedOff or JobNotRunning."""
+    names = {"batch_id": hold.batch_id, "fence": hold.fence}
+    if (await conn.execute(IS_FINISHED, names)).scalar_one():
+        return
     await confirm_hold(conn, hold)
-    await conn.execute(FINISH, {"batch_id": hold.batch_id, "fence": hold.fence})
+    await conn.execute(FINISH, names)

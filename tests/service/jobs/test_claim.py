@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.database.fence import Hold
 from shared.ids import BatchId, JobId
-from shared.jobs.claim import Judged, finish, record_judged, release, renew
+from shared.jobs.claim import ClaimedBatch, Judged, claim, finish, record_judged, release, renew
 from shared.jobs.control import pause_job
 from tests.service.jobs.world import (
     MATH,
@@ -71,6 +71,54 @@ async def test_an_expired_lease_is_claimed_with_a_higher_fence(engine: AsyncEngi
     assert second is not None
     assert second.hold.fence == first.hold.fence + 1
     assert second.attempts == 2
+
+
+async def claim_again(engine: AsyncEngine, earlier: ClaimedBatch) -> ClaimedBatch | None:
+    async with engine.begin() as conn:
+        return await claim(conn, earlier.hold.batch_id, worker="w", lease_seconds=60, max_attempts=3, earlier=earlier)
+
+
+async def test_a_claim_whose_commit_got_through_unheard_is_recognised(engine: AsyncEngine, job_id: JobId) -> None:
+    # FAULTS 18: and its lease is renewed, since nobody did so meanwhile.
+    first = await claim_as(engine, await first_batch(engine, job_id), lease_seconds=1)
+    assert first is not None
+    claimed = (await batches_of(engine, job_id))[0].lease_until
+    assert await claim_again(engine, first) == first
+    row = (await batches_of(engine, job_id))[0]
+    assert (row.fence, row.attempts, row.lease_until > claimed) == (1, 1, True)
+
+
+async def test_a_claim_whose_commit_did_not_get_through_is_made_anew(engine: AsyncEngine, job_id: JobId) -> None:
+    batch_id = await first_batch(engine, job_id)
+    async with engine.connect() as conn:
+        lost = await claim(conn, batch_id, worker="w", lease_seconds=60, max_attempts=3)
+        await conn.rollback()
+    assert lost is not None
+    again = await claim_again(engine, lost)
+    assert again is not None
+    assert again.transaction != lost.transaction
+    assert (await batches_of(engine, job_id))[0].attempts == 1
+
+
+async def test_a_twin_with_the_same_fence_is_not_taken_for_ones_own(engine: AsyncEngine, job_id: JobId) -> None:
+    # Two messages of one batch in one process: the first claim was rolled back, the second got the same fence.
+    batch_id = await first_batch(engine, job_id)
+    async with engine.connect() as conn:
+        lost = await claim(conn, batch_id, worker="w", lease_seconds=60, max_attempts=3)
+        await conn.rollback()
+    twin = await claim_as(engine, batch_id)
+    assert lost is not None
+    assert twin is not None
+    assert twin.hold == lost.hold
+    assert await claim_again(engine, lost) is None
+
+
+async def test_an_unheard_claim_that_was_lost_meanwhile_stays_lost(engine: AsyncEngine, job_id: JobId) -> None:
+    first = await held_batch(engine, job_id)
+    await expire(engine, first.hold.batch_id)
+    assert await claim_as(engine, first.hold.batch_id, "another") is not None
+    assert await claim_again(engine, first) is None
+    assert (await batches_of(engine, job_id))[0].worker == "another"
 
 
 async def test_attempts_that_get_nowhere_run_out(engine: AsyncEngine, job_id: JobId) -> None:
@@ -160,3 +208,7 @@ async def test_a_finished_batch_is_free_of_its_lease(engine: AsyncEngine, job_id
     row = (await batches_of(engine, job_id))[0]
     assert (row.state, row.lease_until, row.worker) == ("done", None, None)
     assert row.finished_at is not None
+    # FAULTS 18: told again, since COMMIT's answer was lost, it is still no stale holder.
+    async with engine.begin() as conn:
+        await finish(conn, hold)
+    assert (await batches_of(engine, job_id))[0].finished_at == row.finished_at

@@ -1,19 +1,21 @@
 """A batch as a worker runs it, with a caller that answers from a list."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 from itertools import count
 from typing import Any, cast
 
 import orjson
 import pytest
+from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.database.fence import Hold, confirm_hold
 from shared.ids import CallId, JobId, new_call_id
-from shared.jobs.claim import record_judged
+from shared.jobs.claim import finish, record_judged
 from shared.jobs.control import cancel_job, pause_job
 from shared.llm.caller import Caller, FinishedCall
 from shared.llm.ledger import open_call, settle_call
@@ -176,6 +178,58 @@ async def test_a_commit_whose_outcome_is_unknown_is_repeated_without_a_second_ef
     assert broken == 3
     row = await row_of(engine, job_id)
     assert (row.generated, row.admitted, row.calls_parsed) == (20, 20, 20)
+
+
+@contextmanager
+def unheard_commits(engine: AsyncEngine, times: int) -> Iterator[list[str]]:
+    """The next so many COMMITs get through, but the connection breaks before anybody is told."""
+    broken: list[str] = []
+
+    def commit_then_break(conn: Connection) -> None:
+        if len(broken) < times:
+            broken.append("COMMIT")
+            conn.connection.commit()
+            raise OperationalError("COMMIT", {}, ConnectionError("the connection broke"))
+
+    event.listen(engine.sync_engine, "commit", commit_then_break)
+    try:
+        yield broken
+    finally:
+        event.remove(engine.sync_engine, "commit", commit_then_break)
+
+
+async def test_a_claim_whose_commit_got_through_unheard_is_worked_on_at_once(
+    engine: AsyncEngine, job_id: JobId, shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # FAULTS 18: not only when its lease has run out.
+    monkeypatch.setattr("shared.database.reconnect.FIRST_PAUSE_SECONDS", 0.001)
+    batch_id = await first_batch(engine, job_id)
+    with unheard_commits(engine, 2) as broken:
+        assert await run_batch(shop, batch_id, Stop()) is Ending.DONE
+    assert len(broken) == 2
+    row = await row_of(engine, job_id)
+    assert (row.state, row.fence, row.admitted) == ("done", 1, 20)
+
+
+async def test_an_end_whose_commit_got_through_unheard_is_no_fenced_off_write(
+    engine: AsyncEngine, job_id: JobId, shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished = 0
+
+    async def finish_then_break(conn: Any, hold: Hold) -> None:
+        nonlocal finished
+        await finish(conn, hold)
+        finished += 1
+        if finished == 1:
+            await conn.commit()
+            raise OperationalError("COMMIT", {}, ConnectionError("the connection broke"))
+
+    monkeypatch.setattr("workers.batch.finish", finish_then_break)
+    monkeypatch.setattr("shared.database.reconnect.FIRST_PAUSE_SECONDS", 0.001)
+    assert await run_batch(shop, await first_batch(engine, job_id), Stop()) is Ending.DONE
+    assert finished == 2
+    assert (await row_of(engine, job_id)).state == "done"
+    assert await fetch(engine, "SELECT FROM incident WHERE job_id = :id", id=job_id) == []
 
 
 async def test_a_new_holder_parses_what_is_paid_for_before_it_calls(
