@@ -13,7 +13,8 @@ MAX_RETRY_AFTER_SECONDS = 86_400.0
 def read_retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
     """Seconds to wait, from `retry-after-ms` (OpenAI) or `retry-after` (seconds or a date, RFC 9110 10.2.3).
 
-    Never more than a day; None when there is no such header, or nonsense in it.
+    A date counts from the reply's own `date`, since our clock may be wrong (FAULTS 12). Never more than a day; None
+    when there is no such header, or nonsense in it.
     """
     if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
         return _bounded(milliseconds / 1000)
@@ -22,13 +23,11 @@ def read_retry_after(headers: Mapping[str, str], now: datetime | None = None) ->
         return None
     if (seconds := _number(value)) is not None:
         return _bounded(seconds)
-    try:
-        until = parsedate_to_datetime(value)
-    except ValueError:
+    until = _date(value)
+    if until is None:
         return None
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    return _bounded((until - (now or datetime.now(UTC))).total_seconds())
+    since = _date(headers.get("date")) or now or datetime.now(UTC)
+    return _bounded((until - since).total_seconds())
 
 
 def read_openai_rate(headers: Mapping[str, str]) -> RateHeaders | None:
@@ -76,6 +75,14 @@ def _rate(
 
 def _smaller(headers: Mapping[str, str], *names: str) -> int | None:
     return min((count for name in names if (count := _count(headers.get(name))) is not None), default=None)
+
+
+def _date(value: str | None) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(value or "")
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def _number(value: str | None) -> float | None:

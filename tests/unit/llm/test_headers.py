@@ -21,6 +21,10 @@ NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
         ({"retry-after": "soon"}, None),
         ({"retry-after": "Sun, 22 Nov 2026 12:15:00 GMT"}, 900.0),
         ({"retry-after": "Sun, 22 Nov 2026 11:00:00 GMT"}, 0.0),
+        # FAULTS 12: our clock is an hour ahead, or an hour behind; the server's decides.
+        ({"retry-after": "Sun, 22 Nov 2026 11:00:30 GMT", "date": "Sun, 22 Nov 2026 11:00:00 GMT"}, 30.0),
+        ({"retry-after": "Sun, 22 Nov 2026 13:00:30 GMT", "date": "Sun, 22 Nov 2026 13:00:00 GMT"}, 30.0),
+        ({"retry-after": "Sun, 22 Nov 2026 12:15:00 GMT", "date": "today"}, 900.0),
     ],
 )
 def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
