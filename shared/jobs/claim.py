@@ -11,7 +11,7 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database.fence import EXPIRED, Hold, confirm_hold
+from shared.database.fence import Hold, confirm_hold
 from shared.database.states import Stage
 from shared.ids import BatchId, CallId, DatasetId, JobId
 from shared.planning.mix import Cell
@@ -42,12 +42,12 @@ class ClaimedBatch:
 
 # The inner SELECT skips a row that another claim holds, so five copies of one hint cost nothing (FAULTS 6).
 # `attempts` counts before the work: a batch that kills its process every time runs out of them (FAULTS 7).
-CLAIM = text(f"""
+CLAIM = text("""
 WITH free AS (
     SELECT batch.id, batch.job_id, batch.state, batch.fence, batch.worker
     FROM batch JOIN job ON job.id = batch.job_id
     WHERE batch.id = :batch_id AND job.state = 'running' AND batch.attempts < :max_attempts
-      AND (batch.state = 'pending' OR batch.state = 'leased' AND {EXPIRED})
+      AND (batch.state = 'pending' OR batch.state = 'leased' AND batch.lease_until < clock_timestamp())
     FOR NO KEY UPDATE OF batch SKIP LOCKED
 ), expired AS (
     INSERT INTO incident (job_id, batch_id, kind, fence, worker)
@@ -59,7 +59,7 @@ UPDATE batch SET
 FROM free WHERE batch.id = free.id
 RETURNING batch.id, batch.job_id, stage, domain, difficulty, number, questions, questions_per_call, first_ordinal,
     calls, batch.fence, attempts, pg_current_xact_id()::text AS transaction
-""")  # noqa: S608 - EXPIRED is a constant
+""")
 
 # FAULTS 18: the database remembers whether a COMMIT got through, also when its client was not told.
 WAS_COMMITTED = text("SELECT COALESCE(pg_xact_status(CAST(:transaction AS xid8)) = 'committed', false)")
