@@ -42,7 +42,7 @@ def back_up(settings: Settings, file: Path, say: Callable[[str], None], *, force
             raise LocalProblem(f"{file} cannot be written: {error.strerror}.") from error
         finally:
             draft.unlink(missing_ok=True)
-    say(f"Backup written: {file} ({file.stat().st_size / 1e6:,.1f} MB): {contents}.")
+    say(f"Backup written: {file} ({file.stat().st_size / 1e6:,.2f} MB): {contents}.")
     say(f"To restore it, stop the system; then: ./run restore {shlex.quote(str(file))}")
 
 

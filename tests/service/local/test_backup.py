@@ -1,5 +1,6 @@
 """Backup and restore of a database: what comes back, what a restore must change, and what stands in the way."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -139,6 +140,7 @@ async def test_a_holder_from_before_a_restore_is_stale_after_it(settings: Settin
                 claims = [
                     await claim(conn, each, worker="new", lease_seconds=60, max_attempts=5) for each in (free, held)
                 ]
+            await asyncio.sleep(1.1)  # fences after a restore count in seconds; no two restores are nearer than a start
             new_fences.append({claimed.hold.fence for claimed in claims if claimed})
             for stale in (in_dump, after_dump):
                 async with engine.connect() as conn:
