@@ -9,11 +9,14 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.database.fence import Hold
+from shared.database.trouble import first_line
 from shared.ids import BatchId
 from shared.jobs.claim import renew
 from shared.llm.stop import Stop
 
 log = structlog.get_logger()
+
+RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +47,16 @@ class LeaseKeeper:
                 del self._leases[hold.batch_id]
 
     async def run(self) -> None:
-        """Renew until cancelled."""
+        """Renew until cancelled; after a failure soon again, to be there before others may claim what is held here."""
+        pause = self._lease_seconds / 3
         while True:
-            await asyncio.sleep(self._lease_seconds / 3)
+            await asyncio.sleep(pause)
             try:
                 await self.renew_once()
+                pause = self._lease_seconds / 3
             except Exception as error:  # noqa: BLE001 - the next round tries again; expiry is the database's business
-                log.warning("leases not renewed", error=str(error).splitlines()[0])
+                log.warning("leases not renewed", error=first_line(error))
+                pause = min(self._lease_seconds / 3, RETRY_SECONDS)
 
     async def renew_once(self) -> None:
         """One round: whatever the database no longer counts as ours is marked lost."""

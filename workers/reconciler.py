@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import time
 from contextlib import suppress
 
 import psycopg
@@ -22,6 +23,8 @@ log = structlog.get_logger()
 
 # Several wake-ups within this time lead to one tick.
 GATHER_SECONDS = 0.2
+# After the database was away, holders have so long to renew their leases: longer than they wait between two tries.
+RENEWAL_SECONDS = 5.0
 
 
 class Reconciler:
@@ -31,6 +34,7 @@ class Reconciler:
         self._settings = settings
         self._engine = engine
         self._wake = asyncio.Event()
+        self._spare_until = 0.0
 
     async def run(self) -> None:
         """Tick until cancelled. A database that is away costs ticks, nothing else."""
@@ -44,6 +48,7 @@ class Reconciler:
                     if trouble is None:
                         raise
                     log.warning(trouble.value, error=first_line(error))
+                    self._was_away()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), self._settings.tick_seconds)
                     await asyncio.sleep(GATHER_SECONDS)
@@ -54,9 +59,10 @@ class Reconciler:
         # Twice the time-out: by then the call has been settled by its worker or will never be.
         async with self._engine.begin() as conn:
             await book_unknown(conn, older_than_seconds=2 * self._settings.call_timeout_seconds)
+        limits = limits_of(self._settings, spare_expired=time.monotonic() < self._spare_until)
         for job_id in await unfinished_jobs(self._engine):
             try:
-                taken = await reconcile_job(self._engine, job_id, limits_of(self._settings), publish_hints)
+                taken = await reconcile_job(self._engine, job_id, limits, publish_hints)
             except Exception as error:
                 if is_unreachable(error):
                     raise
@@ -65,6 +71,10 @@ class Reconciler:
             else:
                 if taken:
                     log.info("reconciled", job=str(job_id), actions=taken)
+
+    def _was_away(self) -> None:
+        """Nobody could renew a lease: what has expired meanwhile is not taken for dead yet."""
+        self._spare_until = time.monotonic() + RENEWAL_SECONDS
 
     async def _listen(self) -> None:
         """Turn NOTIFY into a wake-up. When the connection is lost, ticks still come by the clock."""
@@ -82,6 +92,7 @@ class Reconciler:
                         self._wake.set()
             except (psycopg.OperationalError, OSError) as error:
                 log.warning("not listening", error=first_line(error))
+                self._was_away()
             await asyncio.sleep(self._settings.tick_seconds)
 
 

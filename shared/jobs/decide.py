@@ -5,7 +5,7 @@ whatever is missing and not yet on its way is asked for.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from math import ceil
 
@@ -39,6 +39,8 @@ class Limits:
     window_batches: int
     hint_repeat: timedelta
     max_attempts: int
+    # The database has just come back: holders could not renew their leases, and get a moment to do so (FAULTS 2).
+    spare_expired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,8 @@ def decide(observed: Observed, limits: Limits) -> list[Action]:
     """What to do now. An ended job needs nothing; a paused one is only kept in order."""
     if observed.state not in (JobState.RUNNING, JobState.PAUSED):
         return []
+    if limits.spare_expired:
+        observed = replace(observed, open_batches=tuple(replace(each, expired=False) for each in observed.open_batches))
     actions: list[Action] = [*_select(observed), *_park(observed, limits)]
     if observed.state is JobState.PAUSED:
         return actions

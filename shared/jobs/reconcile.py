@@ -43,12 +43,13 @@ class HintMessage:
 Publish = Callable[[Sequence[HintMessage]], Awaitable[Sequence[BatchId]]]
 
 
-def limits_of(settings: Settings) -> Limits:
+def limits_of(settings: Settings, *, spare_expired: bool = False) -> Limits:
     """The judgement's limits from the settings."""
     return Limits(
         window_batches=settings.window_batches,
         hint_repeat=timedelta(seconds=settings.hint_repeat_seconds),
         max_attempts=settings.max_attempts,
+        spare_expired=spare_expired,
     )
 
 

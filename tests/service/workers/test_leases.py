@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -77,3 +79,24 @@ async def test_a_newer_hold_of_the_same_process_is_renewed_while_an_old_one_is_l
         assert (await batches_of(engine, job_id))[0].lease_until > before
         keeping.__exit__(None, None, None)
     assert (stop_old.is_set, stop_new.is_set) == (True, False)
+
+
+async def test_after_a_failure_leases_are_renewed_again_at_once(
+    engine: AsyncEngine, job_id: JobId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.leases.RETRY_SECONDS", 0.01)
+    keeper = LeaseKeeper(engine, lease_seconds=1.5)
+    tried: list[float] = []
+    done = asyncio.Event()
+
+    async def renew() -> None:
+        tried.append(asyncio.get_running_loop().time())
+        if len(tried) == 1:
+            raise OSError("the database is away")
+        done.set()
+
+    monkeypatch.setattr(keeper, "renew_once", renew)
+    running = asyncio.create_task(keeper.run())
+    await asyncio.wait_for(done.wait(), 5)
+    running.cancel()
+    assert tried[1] - tried[0] < 0.4, "it waited a third of a lease"

@@ -97,6 +97,8 @@ def test_the_batch_of_a_dead_worker_is_hinted_again() -> None:
     assert decide(observed(busy, batches=(held,)), LIMITS) == []
     expired = replace(held, expired=True)
     assert decide(observed(busy, batches=(expired,)), LIMITS) == [Hint(expired)]
+    # Just after an absence of the database nobody could have renewed it.
+    assert decide(observed(busy, batches=(expired,)), replace(LIMITS, spare_expired=True)) == []
 
 
 def test_a_batch_that_never_gets_anywhere_is_parked() -> None:
