@@ -9,7 +9,10 @@ from shared.database.fence import close_gate
 from shared.database.states import JobState
 from shared.errors import Conflict, FieldError, InvalidInput, NotFound
 from shared.ids import JobId
+from shared.jobs.apply import apply
+from shared.jobs.decide import Select
 from shared.jobs.reconcile import wake_reconciler
+from shared.planning.mix import Cell
 
 # No stronger than the updates below need: calls of the job may still be written to the ledger meanwhile.
 LOCK = text("SELECT state FROM job WHERE id = :job_id FOR NO KEY UPDATE")
@@ -29,6 +32,14 @@ UPDATE batch SET state = 'dropped', reason = 'the job was cancelled', lease_unti
     finished_at = clock_timestamp()
 WHERE id IN (
     SELECT id FROM batch WHERE job_id = :job_id AND state IN ('pending', 'leased') ORDER BY id FOR NO KEY UPDATE)
+""")
+
+# What was admitted since the reconciler's last look; nobody looks at an ended job again.
+SURPLUS = text("""
+SELECT domain, difficulty, target FROM job_cell WHERE job_id = :job_id AND target < (
+    SELECT COUNT(*) FROM question JOIN job ON job.dataset_id = question.dataset_id
+    WHERE job.id = :job_id AND question.domain = job_cell.domain AND question.difficulty = job_cell.difficulty
+      AND question.state = 'selected')
 """)
 
 
@@ -63,11 +74,16 @@ async def resume_job(engine: AsyncEngine, job_id: JobId, budget_usd: Decimal | N
 
 
 async def cancel_job(engine: AsyncEngine, job_id: JobId) -> None:
-    """End the job; what was admitted stays. No question is admitted after this commits (FAULTS 8)."""
+    """End the job; what was admitted stays, beyond the target as reserve.
+
+    No question is admitted after this commits (FAULTS 8).
+    """
     async with engine.begin() as conn:
         await _lock(conn, job_id, JobState.RUNNING, JobState.PAUSED, verb="cancelled")
         await conn.execute(CANCEL, {"job_id": job_id, "reason": "cancelled by request"})
         await conn.execute(DROP_OPEN, {"job_id": job_id})
+        surplus = (await conn.execute(SURPLUS, {"job_id": job_id})).all()
+        await apply(conn, job_id, [Select(Cell(row.domain, row.difficulty), row.target) for row in surplus])
         await wake_reconciler(conn)
 
 

@@ -9,7 +9,7 @@ from shared.errors import BudgetExhausted, Conflict, InvalidInput, NotFound
 from shared.ids import JobId, new_call_id
 from shared.jobs.control import cancel_job, pause_if_running, pause_job, resume_job
 from shared.llm.ledger import open_call
-from tests.service.jobs.world import Broker, batches_of, execute, fetch, held_batch, tick
+from tests.service.jobs.world import Broker, add_questions, batches_of, execute, fetch, held_batch, tick
 
 Move = Callable[..., Awaitable[None]]
 ALLOWED: dict[tuple[str, Move], str] = {
@@ -57,6 +57,17 @@ async def test_cancel_drops_every_open_batch_and_frees_its_lease(engine: AsyncEn
     assert {(row.state, row.lease_until, row.reason) for row in await batches_of(engine, job_id)} == {
         ("dropped", None, "the job was cancelled")
     }
+
+
+async def test_cancel_keeps_what_lies_beyond_the_target_as_reserve(
+    engine: AsyncEngine, job_id: JobId, dataset: str
+) -> None:
+    await add_questions(engine, dataset, [f"What is the root of the prime number {number}?" for number in range(830)])
+    await cancel_job(engine, job_id)
+    counts = """
+        SELECT question.state, COUNT(*) FROM question JOIN dataset ON dataset.id = question.dataset_id
+        WHERE name = :name GROUP BY 1"""
+    assert dict(await fetch(engine, counts, name=dataset)) == {"selected": 800, "reserve": 30}
 
 
 async def test_resume_hints_again_what_was_hinted_before_the_pause(
