@@ -32,7 +32,8 @@ def pytest_configure(config: pytest.Config) -> None:
 # Before the markers of tests/conftest.py: those that share the system share a process.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    wanted, others = [], []
+    wanted: list[pytest.Item] = []
+    others: list[pytest.Item] = []
     for item in items:
         if "system" in getattr(item, "fixturenames", ()) and "faults" in item.path.parts:
             item.add_marker(pytest.mark.xdist_group("shared system"))
