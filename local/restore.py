@@ -32,7 +32,7 @@ AFTER_RESTORE = Path(__file__).with_name("after_restore.sql")
 APPLICATION = "questmill-restore"
 # Advisory locks are per database: this one is taken in the maintenance database.
 RESTORE_LOCK = 7_346_003
-LONGEST_NAME = 63 - len("_before_restore_20261231_235959")
+LONGEST_NAME = 63 - len("_before_restore_20261231_235959_000")
 
 CONNECTED_TO = """
     SELECT COALESCE(NULLIF(application_name, ''), 'process ' || pid) AS name, count(*) FROM pg_stat_activity
@@ -169,8 +169,8 @@ def _make_ready(database_url: str) -> None:
 
 def _swap(server: Connection, database: str, incoming: str) -> str | None:
     """Rename both in one transaction; the name under which the old one is kept."""
-    now = datetime.now(UTC)
-    kept = f"{database[:LONGEST_NAME]}_before_restore_{now:%Y%m%d_%H%M%S}" if database in _databases(server) else None
+    now = f"{datetime.now(UTC):%Y%m%d_%H%M%S_%f}"[:-3]
+    kept = f"{database[:LONGEST_NAME]}_before_restore_{now}" if database in _databases(server) else None
     try:
         with server.transaction():
             if kept:
