@@ -72,6 +72,6 @@ def test_a_log_that_nobody_reads_does_not_save_a_blocked_process() -> None:
 
 
 def test_long_work_in_other_threads_is_no_alarm() -> None:
-    with watched("compute_beside", 0.6) as process:
+    with watched("compute_beside", 0.8) as process:
         process.communicate(timeout=20)
     assert process.returncode == 0

@@ -14,7 +14,8 @@ from shared.settings import Settings
 from shared.watchdog import Watchdog
 from workers.logs import configure_logs
 
-BUSY_SECONDS = 1.6
+# Of all threads together; more than twice the patience of its test.
+BUSY_CPU_SECONDS = 2.2
 
 
 def sleep_for_ever() -> None:
@@ -35,9 +36,10 @@ def write_to_nobody() -> None:
 
 
 async def compute_beside() -> None:
+    end = time.process_time() + BUSY_CPU_SECONDS
+
     def compute() -> None:
-        end = time.monotonic() + BUSY_SECONDS
-        while time.monotonic() < end:
+        while time.process_time() < end:
             hashlib.sha256(bytes(20_000_000))
 
     await asyncio.gather(*(asyncio.to_thread(compute) for _ in range(2)))
