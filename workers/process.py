@@ -10,7 +10,7 @@ import structlog
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.database.engine import open_engine
+from shared.database.engine import STALLED_SECONDS, open_engine
 from shared.database.reconnect import until_reachable
 from shared.ids import BatchId
 from shared.jobs.models import publish_providers
@@ -57,7 +57,12 @@ class WorkerProcess:
 
     async def _open(self) -> None:
         settings = self._settings
-        self._engine = open_engine(settings.database_url, application="questmill-worker", pool_size=POOL_SIZE)
+        self._engine = open_engine(
+            settings.database_url,
+            application="questmill-worker",
+            pool_size=POOL_SIZE,
+            idle_in_transaction_seconds=STALLED_SECONDS,
+        )
         self._providers = open_providers(settings)
         self._redis = open_limiter_redis(settings.redis_url)
         caller = Caller(settings, self._engine, self._redis, self._providers)

@@ -9,7 +9,7 @@ import psycopg
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.database.engine import KEEP_ALIVE, engine_for, libpq_url
+from shared.database.engine import KEEP_ALIVE, STALLED_SECONDS, engine_for, libpq_url
 from shared.database.reconnect import is_unreachable
 from shared.database.trouble import find_trouble, first_line
 from shared.jobs.reconcile import WAKE_CHANNEL, limits_of, reconcile_job, unfinished_jobs
@@ -102,7 +102,12 @@ async def main() -> None:
     configure_logs(settings)
     loop = asyncio.get_running_loop()
     with Watchdog("reconciler", loop, patience_seconds=settings.stall_seconds):
-        async with engine_for(settings.database_url, application="questmill-reconciler", pool_size=3) as engine:
+        async with engine_for(
+            settings.database_url,
+            application="questmill-reconciler",
+            pool_size=3,
+            idle_in_transaction_seconds=STALLED_SECONDS,
+        ) as engine:
             running = asyncio.create_task(Reconciler(settings, engine).run())
             for each in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(each, running.cancel)

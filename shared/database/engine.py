@@ -23,10 +23,12 @@ KEEP_ALIVE: dict[str, Any] = {
     "keepalives_count": 2,
     "tcp_user_timeout": 20_000,
 }
+# For workers and reconcilers, whose transactions take milliseconds: one that was stopped in the middle of one must not
+# keep its batches and its dataset locked for much longer than a lease (FAULTS 5).
+STALLED_SECONDS = 10
 SERVER_LIMITS = {
     "statement_timeout": "60s",
     "lock_timeout": "20s",
-    "idle_in_transaction_session_timeout": "60s",
     # A statement whose client has given up and gone ends too.
     "client_connection_check_interval": "5s",
 }
@@ -49,12 +51,16 @@ def _without_scheme(database_url: str) -> str:
     return rest
 
 
-def open_engine(database_url: str, *, application: str, pool_size: int = 10) -> AsyncEngine:
+def open_engine(
+    database_url: str, *, application: str, pool_size: int = 10, idle_in_transaction_seconds: int = 60
+) -> AsyncEngine:
     """An async engine. `application` is what pg_stat_activity shows; `pool_size` bounds its connections.
 
-    A statement may take 60 s and a lock 20 s, so that nothing hangs unseen on a stuck peer; how long a silent server is
-    waited for is shared.database.patience's business.
+    A statement may take 60 s and a lock 20 s, so that nothing hangs unseen on a stuck peer. A process that stops inside a
+    transaction keeps what it has locked for `idle_in_transaction_seconds`. How long a silent server is waited for is
+    shared.database.patience's business.
     """
+    limits = SERVER_LIMITS | {"idle_in_transaction_session_timeout": f"{idle_in_transaction_seconds}s"}
     engine = create_async_engine(
         sqlalchemy_url(database_url),
         pool_size=pool_size,
@@ -65,7 +71,7 @@ def open_engine(database_url: str, *, application: str, pool_size: int = 10) -> 
             "async_creator_fn": connect_patiently,
             "application_name": application,
             "connect_timeout": 5,
-            "options": " ".join(f"-c {name}={value}" for name, value in SERVER_LIMITS.items()),
+            "options": " ".join(f"-c {name}={value}" for name, value in limits.items()),
             **KEEP_ALIVE,
         },
     )
@@ -90,9 +96,16 @@ def _discard_if_closed(connection: DBAPIConnection, *_: object) -> None:
 
 
 @asynccontextmanager
-async def engine_for(database_url: str, *, application: str, pool_size: int = 10) -> AsyncIterator[AsyncEngine]:
-    """An engine that is closed at the end of the block."""
-    engine = open_engine(database_url, application=application, pool_size=pool_size)
+async def engine_for(
+    database_url: str, *, application: str, pool_size: int = 10, idle_in_transaction_seconds: int = 60
+) -> AsyncIterator[AsyncEngine]:
+    """An engine that is closed at the end of the block; the arguments are those of `open_engine`."""
+    engine = open_engine(
+        database_url,
+        application=application,
+        pool_size=pool_size,
+        idle_in_transaction_seconds=idle_in_transaction_seconds,
+    )
     try:
         yield engine
     finally:

@@ -7,7 +7,7 @@ import pytest
 from tests.faults.invariant import check_invariant
 from tests.faults.jobs import submit, wait_for_admitted, wait_for_end
 from tests.faults.strikes import Strikes
-from tests.faults.system import LEASE_SECONDS, wait_until
+from tests.faults.system import wait_until
 
 TAKEN_OVER = """
 SELECT count(*) = %(holds)s FROM batch WHERE id = ANY (%(ids)s) AND (state <> 'leased' OR worker NOT LIKE %(worker)s)
@@ -30,7 +30,7 @@ def stall_workers(strikes: Strikes, *, stalls: int = 1) -> None:
         time.sleep(strikes.random.uniform(0, 0.5))
         with strikes.stalled_worker() as struck:
             sought = {"holds": len(struck.holds), "ids": list(struck.holds), "worker": f"%:{struck.pid}"}
-            wait_until(lambda: system.value(TAKEN_OVER, sought), "others to take over", seconds=4 * LEASE_SECONDS)  # noqa: B023 - called at once
+            wait_until(lambda: system.value(TAKEN_OVER, sought), "others to take over")  # noqa: B023 - called at once
     wait_for_end(system, job_id)
     findings = check_invariant(system.addresses.database_url, system.record, job_id, in_flight=strikes.in_flight)
     fenced_off = wait_until(lambda: system.value(FENCED_OFF, {"job_id": job_id}), "a fenced-off write")
