@@ -9,7 +9,7 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-RAW_BEFORE_PARSE = op.f("ck_call_raw_before_parse")
+RAW_BEFORE_PARSE = "ck_call_raw_before_parse"
 
 
 def upgrade() -> None:
@@ -43,9 +43,9 @@ def upgrade() -> None:
             comment="when its raw reply was cleared, long after the job ended",
         ),
     )
-    op.drop_constraint(RAW_BEFORE_PARSE, "call", type_="check")
+    op.drop_constraint(op.f(RAW_BEFORE_PARSE), "call", type_="check")
     op.create_check_constraint(
-        RAW_BEFORE_PARSE, "call", "state <> 'ok' OR raw IS NOT NULL OR raw_pruned_at IS NOT NULL"
+        op.f(RAW_BEFORE_PARSE), "call", "state <> 'ok' OR raw IS NOT NULL OR raw_pruned_at IS NOT NULL"
     )
     op.alter_column(
         "rejection",
@@ -61,7 +61,7 @@ def downgrade() -> None:
     op.execute("UPDATE rejection SET text = '' WHERE text IS NULL")
     op.alter_column("rejection", "text", existing_type=sa.Text(), nullable=False, comment=None)
     op.execute("UPDATE call SET raw = '' WHERE raw_pruned_at IS NOT NULL AND raw IS NULL")
-    op.drop_constraint(RAW_BEFORE_PARSE, "call", type_="check")
-    op.create_check_constraint(RAW_BEFORE_PARSE, "call", "state <> 'ok' OR raw IS NOT NULL")
+    op.drop_constraint(op.f(RAW_BEFORE_PARSE), "call", type_="check")
+    op.create_check_constraint(op.f(RAW_BEFORE_PARSE), "call", "state <> 'ok' OR raw IS NOT NULL")
     op.drop_column("call", "raw_pruned_at")
     op.drop_table("job_archive")

@@ -56,8 +56,8 @@ def open_engine(
 ) -> AsyncEngine:
     """An async engine. `application` is what pg_stat_activity shows; `pool_size` bounds its connections.
 
-    A statement may take 60 s and a lock 20 s, so that nothing hangs unseen on a stuck peer. A process that stops inside a
-    transaction keeps what it has locked for `idle_in_transaction_seconds`. How long a silent server is waited for is
+    A statement may take 60 s and a lock 20 s, so that nothing hangs unseen on a stuck peer. A process that stops inside
+    a transaction keeps what it has locked for `idle_in_transaction_seconds`. How long a silent server is waited for is
     shared.database.patience's business.
     """
     limits = SERVER_LIMITS | {"idle_in_transaction_session_timeout": f"{idle_in_transaction_seconds}s"}
