@@ -20,6 +20,8 @@ MIX = {
     "429": 0.02, "500": 0.03, "529": 0.01, "timeout": 0.01, "reset": 0.03, "empty": 0.03, "cut": 0.04, "broken": 0.05,
     "latex": 0.05, "refusal": 0.03, "filter": 0.03,
 }  # fmt: skip
+RETRY_AFTER_SECONDS = 3
+ON_ITS_WAY_SECONDS = 0.5
 MENDS_BROKEN = {"trailing comma", "code fence", "prose around", "single quotes"}
 MENDS_LATEX = {"latex escape", "invalid escape"}
 CALLS = "SELECT id::text FROM call WHERE job_id = %(job_id)s"
@@ -92,6 +94,33 @@ def meet_every_fault(strikes: Strikes) -> None:
     assert system.query(FORGOTTEN, {"job_id": job_id}) == []
 
 
+def heed_retry_after(strikes: Strikes) -> None:
+    """The scenario: every first call of a small job is told to wait; no queue of others would hide an early one."""
+    system = strikes.system
+    system.rehearse("faults", next=["429"] * 10, retry_after_seconds=RETRY_AFTER_SECONDS)
+    try:
+        job_id = submit(system, "told-to-wait", questions=24)
+        wait_for_end(system, job_id)
+    finally:
+        system.rehearse("faults", next=[], retry_after_seconds=1)
+    entries = _entries(system, job_id)
+    findings = check_invariant(system.addresses.database_url, system.record, job_id)
+    _count(strikes, Counter(entry["outcome"] for entry in entries), findings.paid)
+    told_at: dict[str, float] = {}
+    for entry in entries:
+        if entry["outcome"] == "429":
+            told_at.setdefault(entry["model"], entry["time"])
+    assert told_at
+    # Whatever was on its way when the first was told; then no worker sends that model anything.
+    early = [
+        entry
+        for entry in entries
+        if (told := told_at.get(entry["model"]))
+        and told + ON_ITS_WAY_SECONDS < entry["started"] < told + RETRY_AFTER_SECONDS - 0.01
+    ]
+    assert early == [], "a call was sent before Retry-After"
+
+
 def weather_a_storm(strikes: Strikes) -> None:
     """The scenario: a quota far below the demand, of which no header tells."""
     system = strikes.system
@@ -135,6 +164,10 @@ def use_up_the_quota(strikes: Strikes) -> None:
 
 
 def _served(system: RunningSystem, job_id: str) -> Counter[str]:
+    return Counter(entry["outcome"] for entry in _entries(system, job_id))
+
+
+def _entries(system: RunningSystem, job_id: str) -> list[dict[str, Any]]:
     """What the server's record says of the job's calls, once it has all of them."""
     ids = {row.id for row in system.query(CALLS, {"job_id": job_id})}
 
@@ -143,7 +176,7 @@ def _served(system: RunningSystem, job_id: str) -> Counter[str]:
         mine = [entry for entry in entries if entry["id"] in ids]
         return mine if len(mine) == len(ids) else None
 
-    return Counter(entry["outcome"] for entry in wait_until(look, "the server's record", seconds=5))
+    return wait_until(look, "the server's record", seconds=5)
 
 
 def _count(strikes: Strikes, served: Counter[str], paid: int) -> None:
@@ -157,6 +190,12 @@ def _count(strikes: Strikes, served: Counter[str], paid: int) -> None:
 @pytest.mark.fault(13)
 def test_every_fault_of_the_model_server_is_met_and_counted(strikes: Strikes) -> None:
     meet_every_fault(strikes)
+
+
+@pytest.mark.long
+@pytest.mark.fault(13)
+def test_nothing_is_sent_before_retry_after(strikes: Strikes) -> None:
+    heed_retry_after(strikes)
 
 
 @pytest.mark.long
