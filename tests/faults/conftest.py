@@ -102,7 +102,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
     slow = {
         "QUESTMILL_CALLS_IN_FLIGHT": "6",
         "QUESTMILL_REHEARSAL_LATENCY": "0.5",
-        "QUESTMILL_CALL_TIMEOUT_SECONDS": "20",
+        "QUESTMILL_CALL_TIMEOUT_SECONDS": "60",
     }
     with running_system(tmp_path_factory.mktemp("home"), settings=slow) as running:
         yield running
