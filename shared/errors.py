@@ -102,6 +102,13 @@ class FencedOff(QuestmillError):
     title = "The batch has another holder"
 
 
+class LeaseLapsed(QuestmillError):
+    """A holder could not renew its lease in time, as when the database was away; nobody else has the batch yet."""
+
+    type = "lease-lapsed"
+    title = "The batch's lease has run out"
+
+
 class JobNotRunning(QuestmillError):
     """A holder tried to work for a job that was cancelled or has ended; nothing was written."""
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.fence import Hold
 from shared.database.states import CallState, JobState
-from shared.errors import BudgetExhausted, FencedOff, JobNotRunning
+from shared.errors import BudgetExhausted, FencedOff, JobNotRunning, LeaseLapsed
 from shared.ids import BatchId, CallId
 from shared.llm.budget import read_budget
 from shared.llm.models import split_model
@@ -43,7 +43,8 @@ OPEN_CALL = text("""
 
 WHY_NOT_OPENED = text("""
     SELECT job.state AS job_state, call.attempt,
-           batch.fence = :fence AND batch.state = 'leased' AND batch.lease_until > clock_timestamp() AS is_held
+           batch.fence = :fence AND batch.state = 'leased' AS is_held,
+           batch.lease_until <= clock_timestamp() AS has_lapsed
     FROM job
     LEFT JOIN batch ON batch.id = :batch_id
     LEFT JOIN call ON call.id = :call_id
@@ -131,7 +132,8 @@ async def open_call(
 ) -> int:
     """Write the row of a call that is about to be sent and hold its worst case; returns its attempt number.
 
-    Raises JobNotRunning, FencedOff or BudgetExhausted; then nothing was written. Repeating it with one id is harmless.
+    Raises JobNotRunning, FencedOff, LeaseLapsed or BudgetExhausted; then nothing was written. Repeating it with one id
+    is harmless.
     """
     names = {"call_id": call_id, "job_id": hold.job_id, "batch_id": hold.batch_id, "fence": hold.fence}
     row = {"ordinal": ordinal, "model": model, "prompt": orjson.dumps(prompt).decode(), "worst_usd": worst_usd}
@@ -146,6 +148,8 @@ async def open_call(
         raise JobNotRunning(f"job {hold.job_id} is {state or 'gone'}", state)
     if not why.is_held:
         raise FencedOff(f"batch {hold.batch_id} is no longer held with fence {hold.fence}")
+    if why.has_lapsed:
+        raise LeaseLapsed(f"the lease of batch {hold.batch_id} has run out and is not renewed yet")
     budget = await read_budget(conn, hold.job_id)
     raise BudgetExhausted(
         f"the next call may cost ${worst_usd:.6f}, but of ${budget.budget_usd:.6f} ${budget.spent_usd:.6f} is spent "

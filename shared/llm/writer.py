@@ -10,12 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.database.fence import Hold
 from shared.database.reconnect import until_reachable
+from shared.errors import LeaseLapsed
 from shared.ids import CallId
 from shared.llm.ledger import open_call, settle_call
 from shared.llm.provider import LLMReply
 from shared.llm.stop import Stop
 
 Result = TypeVar("Result")
+RENEWAL_LOOK_SECONDS = 0.2
 
 
 class LedgerWriter:
@@ -37,7 +39,7 @@ class LedgerWriter:
         worst_usd: Decimal,
         stop: Stop,
     ) -> int:
-        """`open_call`, repeated while Postgres is away; raises Draining when the flag gets set meanwhile."""
+        """`open_call`, repeated while Postgres is away or the lease is not renewed; raises Draining once `stop` is set."""
 
         async def write(conn: AsyncConnection) -> int:
             return await open_call(
@@ -50,6 +52,9 @@ class LedgerWriter:
             except IntegrityError:
                 # Another holder numbered the same attempt, or our own cut-off try got through: look again.
                 await stop.sleep(self._rng.uniform(0, 0.05))
+            except LeaseLapsed:
+                # FAULTS 2: the database was away for longer than a lease. It is renewed soon, or lost: then `stop` is set.
+                await stop.sleep(RENEWAL_LOOK_SECONDS)
 
     async def settle(self, call_id: CallId, reply: LLMReply, cost_usd: Decimal) -> bool:
         """`settle_call`, repeated until it succeeds: the reply in hand is paid for. FAULTS 2, 18."""

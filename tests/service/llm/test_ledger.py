@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.database.fence import Hold
-from shared.errors import BudgetExhausted, FencedOff, JobNotRunning
+from shared.errors import BudgetExhausted, FencedOff, JobNotRunning, LeaseLapsed
 from shared.ids import CallId, new_call_id
 from shared.llm.budget import read_budget
 from shared.llm.ledger import book_unknown, mark_parsed, open_call, settle_call, unparsed_replies
@@ -126,7 +126,7 @@ async def test_attempts_are_counted_per_prompt_over_all_holders(engine: AsyncEng
     ("change", "error"),
     [
         ("UPDATE batch SET fence = 2 WHERE id = :batch", FencedOff),
-        ("UPDATE batch SET lease_until = clock_timestamp() - interval '1 ms' WHERE id = :batch", FencedOff),
+        ("UPDATE batch SET lease_until = clock_timestamp() - interval '1 ms' WHERE id = :batch", LeaseLapsed),
         ("UPDATE batch SET state = 'pending', lease_until = NULL WHERE id = :batch", FencedOff),
         ("UPDATE job SET state = 'paused', reason = 'by hand' WHERE id = :job AND :batch IS NOT NULL", JobNotRunning),
         (
