@@ -39,7 +39,7 @@ class LedgerWriter:
         worst_usd: Decimal,
         stop: Stop,
     ) -> int:
-        """`open_call`, repeated while Postgres is away or the lease is not renewed; raises Draining once `stop` is set."""
+        """`open_call`, repeated while Postgres is away or the lease has lapsed; raises Draining once `stop` is set."""
 
         async def write(conn: AsyncConnection) -> int:
             return await open_call(
@@ -53,7 +53,7 @@ class LedgerWriter:
                 # Another holder numbered the same attempt, or our own cut-off try got through: look again.
                 await stop.sleep(self._rng.uniform(0, 0.05))
             except LeaseLapsed:
-                # FAULTS 2: the database was away for longer than a lease. It is renewed soon, or lost: then `stop` is set.
+                # FAULTS 2: the database was away for longer than a lease, which is renewed soon, or lost: `stop` is set.
                 await stop.sleep(RENEWAL_LOOK_SECONDS)
 
     async def settle(self, call_id: CallId, reply: LLMReply, cost_usd: Decimal) -> bool:

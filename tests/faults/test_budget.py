@@ -61,7 +61,6 @@ def _wait_for_rest(system: RunningSystem, job_id: str) -> None:
     wait_until(lambda: system.value(SURPLUS, {"job_id": job_id}) == 0, "the surplus to become the reserve", seconds=5)
 
 
-@pytest.mark.long
 @pytest.mark.fault(15)
 def test_a_job_pauses_at_its_budget_and_goes_on_with_a_higher_one(strikes: Strikes) -> None:
     run_out_of_money(strikes)

@@ -50,7 +50,6 @@ def cancel_in_mid_run(strikes: Strikes) -> None:
     strikes.tally.effects["wasted calls"] += findings.wasted
 
 
-@pytest.mark.long
 @pytest.mark.fault(8)
 def test_a_cancelled_job_spends_no_more_than_its_calls_in_flight(strikes: Strikes) -> None:
     cancel_in_mid_run(strikes)
