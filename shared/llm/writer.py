@@ -53,7 +53,7 @@ class LedgerWriter:
                 # Another holder numbered the same attempt, or our own cut-off try got through: look again.
                 await stop.sleep(self._rng.uniform(0, 0.05))
             except LeaseLapsed:
-                # FAULTS 2: the database was away for longer than a lease, which is renewed soon, or lost: `stop` is set.
+                # FAULTS 2: the database was away for longer than a lease, which is renewed soon or lost: `stop` is set.
                 await stop.sleep(RENEWAL_LOOK_SECONDS)
 
     async def settle(self, call_id: CallId, reply: LLMReply, cost_usd: Decimal) -> bool:
