@@ -8,7 +8,7 @@ from tests.faults.invariant import check_invariant
 from tests.faults.jobs import make_spec, wait_for_end
 from tests.faults.system import running_system, wait_until
 
-LEASE_SECONDS = 1.0
+LEASE_SECONDS = 0.7
 WAIT_SECONDS = 20 * LEASE_SECONDS
 HOLDS = """
 SELECT max(fence) AS fence, max(attempts) AS attempts,
