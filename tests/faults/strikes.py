@@ -149,8 +149,10 @@ class Strikes:
 
     def kill_reconciler(self) -> None:
         """SIGKILL the reconciler."""
-        os.kill(self.pick(Role.RECONCILER), signal.SIGKILL)
+        victim = self.pick(Role.RECONCILER)
+        os.kill(victim, signal.SIGKILL)
         self.count(17, "reconcilers killed")
+        wait_until(lambda: not _is_alive(victim), "the reconciler's end")
 
     def cut_at_commit(self, *, seconds: float) -> int:
         """Cut each connection of ours whose transaction has just committed, before it hears so; returns how many."""

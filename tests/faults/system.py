@@ -1,6 +1,7 @@
 """The whole system as a person starts it, on free ports, with a witness in its database."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -76,6 +77,11 @@ class RunningSystem:
     def wait_for_processes(self, role: Role, count: int) -> list[int]:
         """The ids, once there are so many."""
         return wait_until(lambda: found if len(found := self.processes(role)) >= count else None, f"{count} of {role}")
+
+    def is_ready(self, worker: int) -> bool:
+        """Whether a worker has said that it waits for messages; before that it knows no signals."""
+        said = "".join(path.read_text() for path in (self.home / "logs").glob("worker-*.log"))
+        return re.search(rf"questmill-{worker}@\S+ ready\.", said) is not None
 
     @contextmanager
     def database(self) -> Iterator[psycopg.Connection[Any]]:

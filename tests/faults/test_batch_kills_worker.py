@@ -32,7 +32,7 @@ def kill_whoever_claims(strikes: Strikes, *, max_attempts: int) -> None:
         killer = Thread(target=_kill_claimers, args=(strikes, deadly, over))
         killer.start()
         try:
-            wait_until(lambda: system.value(STATE, {"id": deadly}) == "parked", "the batch's end", seconds=40)
+            wait_until(lambda: system.value(STATE, {"id": deadly}) == "parked", "the batch's end", seconds=120)
         finally:
             over.set()
             killer.join()

@@ -124,7 +124,7 @@ def heed_retry_after(strikes: Strikes) -> None:
 def weather_a_storm(strikes: Strikes) -> None:
     """The scenario: a quota far below the demand, of which no header tells."""
     system = strikes.system
-    system.rehearse("quotas", requests_per_minute=480, burst_seconds=1, headers=False)
+    system.rehearse("quotas", requests_per_minute=240, burst_seconds=1, headers=False)
     try:
         job_id = submit(system, "stormy", questions=160)
         wait_for_end(system, job_id)
@@ -133,7 +133,7 @@ def weather_a_storm(strikes: Strikes) -> None:
     served = _served(system, job_id)
     findings = check_invariant(system.addresses.database_url, system.record, job_id)
     _count(strikes, served, findings.paid)
-    assert served["429"] >= 5, "no storm"
+    assert served["429"] >= 2, "no storm"
     assert served["429"] == system.client.job(job_id)["progress"]["calls"]["outcomes"]["rate_limited"]
     assert system.query(FORGOTTEN, {"job_id": job_id}) == []
 

@@ -1,6 +1,5 @@
 """FAULTS 9: every worker is told to end, again and again over one run; and everything at once, by Ctrl-C."""
 
-import re
 import time
 from pathlib import Path
 from random import Random
@@ -10,7 +9,7 @@ import pytest
 from tests.faults.invariant import check_invariant
 from tests.faults.jobs import progress_of, submit, wait_for_admitted, wait_for_end
 from tests.faults.strikes import Strikes
-from tests.faults.system import Role, RunningSystem, find_processes, running_system, wait_until
+from tests.faults.system import Role, find_processes, running_system, wait_until
 from tests.faults.tally import Tally
 
 # One more than a batch may be claimed in vain.
@@ -34,7 +33,7 @@ def deploy_again_and_again(strikes: Strikes, *, deploys: int = DEPLOYS) -> None:
     for _ in range(deploys):
         workers = set(system.wait_for_processes(Role.WORKER, WORKERS))
         # A process that has only just begun knows no signals yet.
-        wait_until(lambda: all(_is_ready(system, pid) for pid in workers), "the workers to be back")  # noqa: B023 - called at once
+        wait_until(lambda: all(map(system.is_ready, workers)), "the workers to be back")  # noqa: B023 - called at once
         strikes.pick_busy_worker()
         time.sleep(strikes.random.uniform(0, 0.3))
         for pid in workers:
@@ -87,11 +86,6 @@ def test_a_job_goes_on_after_ctrl_c_in_mid_run(tmp_path: Path, tally: Tally) -> 
         record.write_bytes(served + system.record.read_bytes())
         findings = check_invariant(system.addresses.database_url, record, job_id)
     tally.effects["paid calls"] += findings.paid
-
-
-def _is_ready(system: RunningSystem, pid: int) -> bool:
-    logs = "".join(system.log_of(f"worker-{number}") for number in range(1, WORKERS + 1))
-    return re.search(rf"questmill-{pid}@\S+ ready\.", logs) is not None
 
 
 def _served(record: bytes) -> int:

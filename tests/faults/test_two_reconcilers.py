@@ -50,19 +50,22 @@ class SecondReconciler:
 
     def keep(self) -> None:
         """Start it unless it runs, and wait until there are two."""
+        wait_until(self._are_two, "two reconcilers")
+
+    def _are_two(self) -> bool:
         if self._process is None or self._process.poll() is not None:
             addresses = self._system.addresses
             told = {"DATABASE_URL": addresses.database_url, "REDIS_URL": addresses.redis_url}
             environment = os.environ | QUICK | addresses.worker | told | {"QUESTMILL_HOME": str(self._system.home)}
             command = Command([sys.executable, "-m", "workers.reconciler"], environment=environment, folder=ROOT)
             self._process = start_tethered(command, self._system.home / "logs/reconciler-2.log")
-        self._system.wait_for_processes(Role.RECONCILER, 2)
+        return len(self._system.processes(Role.RECONCILER)) == 2
 
     def stop(self) -> None:
-        """End it in order."""
+        """End it; one that has only just begun knows no signals yet."""
         assert self._process is not None
         self._process.terminate()
-        assert self._process.wait(30) == 0
+        assert self._process.wait(30) in {0, -signal.SIGTERM}
 
 
 @contextmanager

@@ -40,7 +40,7 @@ def kill_workers(strikes: Strikes, kills: int = KILLS) -> None:
     for number in range(kills):
         wait_for_admitted(system, job_id, 20 + 40 * number)
         # Somebody must be there to go on.
-        wait_until(lambda: len(list(filter(strikes.under_way, system.processes(Role.WORKER)))) > 1, "two busy workers")
+        wait_until(lambda: sum(map(system.is_ready, system.processes(Role.WORKER))) > 1, "two workers")
         time.sleep(strikes.random.uniform(0, 0.5))
         struck = strikes.kill_worker()
         slowest = max(slowest, assert_resumed(system, struck, LEASE_SECONDS + TICK_SECONDS + GRACE_SECONDS))
