@@ -35,7 +35,9 @@ def assert_resumed(system: RunningSystem, struck: Struck, seconds: float) -> flo
 def kill_workers(strikes: Strikes, kills: int = KILLS) -> None:
     """The scenario: a job, workers killed at random moments, then the law."""
     system = strikes.system
-    job_id = submit(system, "killed", questions=60 * (kills + 2))
+    # Slow, so that it is not over before a worker is back.
+    system.rehearse("latency", seconds=1.5)
+    job_id = submit(system, "killed", questions=120 * kills)
     slowest = 0.0
     for number in range(kills):
         wait_for_admitted(system, job_id, 20 + 40 * number)
@@ -44,6 +46,7 @@ def kill_workers(strikes: Strikes, kills: int = KILLS) -> None:
         time.sleep(strikes.random.uniform(0, 0.5))
         struck = strikes.kill_worker()
         slowest = max(slowest, assert_resumed(system, struck, LEASE_SECONDS + TICK_SECONDS + GRACE_SECONDS))
+    system.rehearse("latency", seconds=0.5)
     wait_for_end(system, job_id)
     strikes.tally.notes.append(
         f"killed workers' batches ran again after {slowest:.1f} s at most "
