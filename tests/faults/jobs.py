@@ -16,8 +16,8 @@ SELECT job.state, job.reason, job.finished_at,
     (SELECT count(*) FROM call WHERE call.job_id = job.id) AS calls
 FROM job WHERE id = %(job_id)s
 """
-# Nothing of a job moves for so long: longer than a lease, a tick, two repeats of a hint, and a start of all workers on a
-# busy machine.
+# Nothing of a job moves for so long: longer than a lease, a tick, two repeats of a hint and the start of all workers on
+# a busy machine.
 QUIET_SECONDS = 45.0
 
 

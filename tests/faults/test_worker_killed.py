@@ -37,7 +37,7 @@ def kill_workers(strikes: Strikes, kills: int = KILLS) -> None:
     system = strikes.system
     # Slow, so that it is not over before a worker is back.
     system.rehearse("latency", seconds=1.5)
-    job_id = submit(system, "killed", questions=120 * kills)
+    job_id = submit(system, "killed", questions=120 * (kills + 1))
     slowest = 0.0
     for number in range(kills):
         wait_for_admitted(system, job_id, 20 + 40 * number)
