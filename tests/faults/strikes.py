@@ -33,6 +33,8 @@ CUT_ANYWHERE = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE application_name LIKE 'questmill-%' AND state <> 'idle' AND pid <> pg_backend_pid()
 """
+# So long cut_anywhere waits for somebody to be at work.
+CATCH_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,10 @@ class Strikes:
     def cut_anywhere(self) -> int:
         """Cut every connection of ours that is at work, wherever it is; returns how many."""
         with self.system.database() as conn:
-            cut = conn.execute(CUT_ANYWHERE).rowcount
+            # Most transactions take milliseconds: look until one is caught at work, for a moment.
+            until = time.monotonic() + CATCH_SECONDS
+            while (cut := conn.execute(CUT_ANYWHERE).rowcount) == 0 and time.monotonic() < until:
+                time.sleep(0.002)
         self.count(18, "connections cut", cut)
         return cut
 

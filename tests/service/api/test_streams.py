@@ -17,6 +17,7 @@ from tests.service.api.serving import serving_process
 
 STREAMS = 200
 POST_SECONDS = 0.3
+MOST_SLOWDOWN = 4
 
 Spec = dict[str, Any]
 
@@ -80,6 +81,17 @@ def test_a_watched_job_that_ends_ends_its_stream(http: httpx2.Client, api_url: s
         assert [event.event for event in events][-1] == "end"
 
 
+async def time_posts(http: httpx2.AsyncClient, spec: Spec, name: str) -> float:
+    """The middle one of ten, in seconds: the other tests share this machine."""
+    took = []
+    for number in range(10):
+        started = time.perf_counter()
+        answer = await http.post("/v1/jobs", json={**spec, "dataset": f"{name}-{number}"})
+        took.append(time.perf_counter() - started)
+        assert answer.status_code == 202
+    return median(took)
+
+
 async def test_posts_stay_fast_beside_many_streams(http: httpx2.Client, api_url: str, spec: Spec) -> None:
     url = submit(http, spec)
     limits = httpx2.Limits(max_connections=None)
@@ -92,17 +104,13 @@ async def test_posts_stay_fast_beside_many_streams(http: httpx2.Client, api_url:
             assert (await anext(events)).event == "progress"
             return events
 
+        alone = await time_posts(many, spec, "alone")
         streams = await asyncio.gather(*(open_stream() for _ in range(STREAMS)))
         assert f"questmill_open_streams {STREAMS}.0" in (await many.get("/metrics")).text
-        took = []
-        for number in range(10):
-            started = time.perf_counter()
-            answer = await many.post("/v1/jobs", json={**spec, "dataset": f"beside-{number}"})
-            took.append(time.perf_counter() - started)
-            assert answer.status_code == 202
+        beside = await time_posts(many, spec, "beside")
         assert len(streams) == STREAMS
-    # The middle one: the other tests share this machine.
-    assert median(took) < POST_SECONDS, took
+    # Where the machine is so busy that a POST alone takes long, what the streams add is what counts.
+    assert beside < max(POST_SECONDS, MOST_SLOWDOWN * alone), (alone, beside)
 
 
 async def test_closed_streams_are_let_go(api_url: str, spec: Spec) -> None:
