@@ -1,0 +1,48 @@
+"""`./run bench`: measure, print JSON, draw a plot into docs/benchmarks/."""
+
+import argparse
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from bench.report import Report
+
+# Each is a module of this folder with `CLAIM`, one sentence, and `measure(rounds)`, which returns a Report.
+MEASURES = (
+    "cpu_per_call",
+    "throughput",
+)
+FOLDER = Path(__file__).parents[1] / "docs" / "benchmarks"
+
+
+def main() -> int:
+    """Run the measures named, all when none is; 1 when a claim does not hold."""
+    listed = "\n".join(f"  {name:<16} {import_module(f'bench.{name}').CLAIM}" for name in MEASURES)
+    parser = argparse.ArgumentParser(
+        prog="./run bench",
+        description="Measure on this machine. Nothing else should run meanwhile.",
+        epilog=f"measures:\n{listed}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a measure; all of them when left out")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="how often each is measured (default 3)")
+    parser.add_argument("--out", type=Path, default=FOLDER, metavar="DIR", help="where plots and JSON go")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(MEASURES):
+        parser.error(f"there is no measure {', '.join(sorted(unknown))}")
+    if arguments.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    failed = []
+    for name in arguments.names or MEASURES:
+        report: Report = import_module(f"bench.{name}").measure(arguments.rounds)
+        report.write(arguments.out, name)
+        sys.stdout.write(report.to_json())
+        sys.stdout.flush()
+        failed += [] if report.holds else [name]
+    if failed:
+        sys.stderr.write(f"not reached: {', '.join(failed)}\n")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

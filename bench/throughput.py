@@ -1,0 +1,44 @@
+"""Whether anything of ours slows a job down: 2,000 calls of 0.5 s, 200 in flight, every answer committed."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from matplotlib.figure import Figure
+
+from bench.replies import make_replies
+from bench.report import Report, draw_bars, medians
+from bench.trial import make_spec, model_server, run_job, trial
+
+CLAIM = "0.5 s latency, 200 in flight, 2,000 calls: at least 0.90 of the ideal rate, every answer committed"
+BOUND = 0.90
+QUESTIONS = 10
+WORKERS = 2
+IN_FLIGHT = 200
+LATENCY_SECONDS = 0.5
+CALLS = 2000
+
+
+def measure(rounds: int) -> Report:
+    """One job a round, from POST to its end; the ideal is `IN_FLIGHT` calls every `LATENCY_SECONDS`."""
+    found = []
+    settings = {
+        "QUESTMILL_CALLS_IN_FLIGHT": str(IN_FLIGHT // WORKERS),
+        "QUESTMILL_RATE_LIMITS": '{"openai/bench": {"requests_per_minute": 1e6, "tokens_per_minute": 1e9}}',
+    }
+    with (
+        TemporaryDirectory() as folder,
+        model_server(Path(folder), make_replies(CALLS + 500, QUESTIONS), latency_seconds=LATENCY_SECONDS) as model,
+        trial(model, workers=WORKERS, settings=settings) as system,
+    ):
+        for _ in range(rounds):
+            ran = run_job(system, make_spec(calls=CALLS, questions_per_call=QUESTIONS))
+            rate = ran.calls / ran.seconds
+            found.append(
+                {"calls_per_second": rate, "of_ideal": rate / (IN_FLIGHT / LATENCY_SECONDS), **ran.cpu_seconds}
+            )
+    result = medians(found)
+
+    def draw(figure: Figure) -> None:
+        draw_bars(figure, {"Questmill": result["of_ideal"]}, label="share of the ideal rate", bound=BOUND)
+
+    return Report(CLAIM, found, result, result["of_ideal"] >= BOUND, draw)
