@@ -3,6 +3,7 @@
 import asyncio
 
 import httpx2
+import orjson
 from anthropic import APIConnectionError, APIStatusError, AsyncAnthropic, DefaultAioHttpClient
 
 from shared.llm.failures import reply_from_broken_connection, reply_from_error, reply_from_reading
@@ -11,10 +12,11 @@ from shared.llm.provider import LLMReply, LLMRequest, Outcome
 from shared.llm.reading import read_reply
 
 CONNECT_SECONDS = 10.0
+JSON = {"Content-Type": "application/json"}
 
 
 class AnthropicProvider:
-    """Calls `messages.create` with a JSON schema as output format."""
+    """Posts Messages with a JSON schema as output format, by the SDK's own `post`; see OpenAIProvider."""
 
     name = "anthropic"
 
@@ -27,20 +29,23 @@ class AnthropicProvider:
             timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
             http_client=DefaultAioHttpClient(),
         )
-        self._create = self._client.messages.with_raw_response.create
 
     async def complete(self, request: LLMRequest) -> LLMReply:
         """Send the request once."""
+        body = {
+            "model": request.model,
+            "max_tokens": request.max_output_tokens,
+            "system": request.system,
+            "messages": [{"role": "user", "content": request.user}],
+            "output_config": {"format": {"type": "json_schema", "schema": request.schema}},
+        }
         try:
             async with asyncio.timeout(request.timeout_seconds):
-                answer = await self._create(
-                    model=request.model,
-                    max_tokens=request.max_output_tokens,
-                    system=request.system,
-                    messages=[{"role": "user", "content": request.user}],
-                    extra_headers={"X-Client-Request-Id": str(request.call_id)},
-                    # Merged as it is: the SDK would walk the schema against its types on every call.
-                    extra_body={"output_config": {"format": {"type": "json_schema", "schema": request.schema}}},
+                answer = await self._client.post(
+                    "/v1/messages",
+                    cast_to=httpx2.Response,
+                    content=orjson.dumps(body),
+                    options={"headers": {**JSON, "X-Client-Request-Id": str(request.call_id)}},
                 )
         except TimeoutError:
             return LLMReply(Outcome.TIMEOUT, detail=f"no answer in {request.timeout_seconds:g} s")
@@ -49,7 +54,7 @@ class AnthropicProvider:
             return reply_from_error(response.status_code, response.headers, response.content, read_anthropic_rate)
         except (APIConnectionError, httpx2.HTTPError) as error:
             return reply_from_broken_connection(error)
-        content = answer.http_response.content
+        content = answer.content
         reading = read_reply(self.name, content)
         return reply_from_reading(answer.status_code, answer.headers, content, reading, read_anthropic_rate)
 
