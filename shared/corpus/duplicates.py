@@ -1,10 +1,9 @@
 """Judges candidates against what is known: pure, so that admitting and asking follow the same path."""
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
 from heapq import nlargest
 
 from shared.corpus.fingerprint import Fingerprint
@@ -92,19 +91,31 @@ def judge(
 
 
 class _Features:
-    """Shingles and marks of a text, each read once and only when a comparison asks."""
+    """What is compared of a text, each read once and only when a comparison asks."""
+
+    __slots__ = ("_folded", "_marks", "_shingles", "text")
 
     def __init__(self, text: str) -> None:
-        self._text = text
+        self.text = text
+        self._folded: str | None = None
+        self._shingles: frozenset[str] | None = None
+        self._marks: Marks | None = None
 
-    @cached_property
+    def folded(self) -> str:
+        if self._folded is None:
+            self._folded = normalise(self.text)
+        return self._folded
+
     def shingles(self) -> frozenset[str]:
-        folded = normalise(self._text)
-        return frozenset(folded[at : at + SHINGLE] for at in range(max(1, len(folded) - SHINGLE + 1)))
+        if self._shingles is None:
+            folded = self.folded()
+            self._shingles = frozenset([folded[at : at + SHINGLE] for at in range(max(1, len(folded) - SHINGLE + 1))])
+        return self._shingles
 
-    @cached_property
     def marks(self) -> Marks:
-        return read_marks(self._text)
+        if self._marks is None:
+            self._marks = read_marks(self.text)
+        return self._marks
 
 
 _Similar = tuple[QuestionId | None, int | None, _Features]
@@ -115,22 +126,27 @@ class _Earlier:
 
     def __init__(self) -> None:
         self.by_hash: dict[bytes, int] = {}
-        self._by_band: dict[int, deque[int]] = {}
+        self._by_band: dict[int, list[int]] = {}
         self._features: dict[int, _Features] = {}
 
     def add(self, place: int, its: Fingerprint, features: _Features) -> None:
         self.by_hash[its.text_hash] = place
         self._features[place] = features
+        by_band = self._by_band
         for band in its.bands:
-            self._by_band.setdefault(band, deque(maxlen=EARLIER_PER_BAND)).append(place)
+            if band in by_band:
+                by_band[band].append(place)
+            else:
+                by_band[band] = [place]
 
     def neighbours(self, its: Fingerprint) -> list[tuple[int, _Features]]:
         """Who shares many bands comes first, and a band counts for less the more texts share it."""
         weights: defaultdict[int, float] = defaultdict(float)
         for band in its.bands:
             if places := self._by_band.get(band):
-                weight = 1 / len(places)
-                for place in places:
+                newest = places[-EARLIER_PER_BAND:]
+                weight = 1 / len(newest)
+                for place in newest:
                     weights[place] += weight
         if len(weights) <= EARLIER_PER_TEXT:
             likeliest = sorted(weights)
@@ -149,13 +165,13 @@ def _find_same(its: Fingerprint, known: Known, earlier: _Earlier) -> Verdict | N
 
 def _compare(features: _Features, others: Sequence[_Similar]) -> Verdict:
     """Near to the most similar text that no guard tells apart; else new, and what told the most similar one apart."""
-    measured = [(_similarity(features.shingles, other.shingles), index) for index, (_, _, other) in enumerate(others)]
+    measured = [(_similarity(features, other), index) for index, (_, _, other) in enumerate(others)]
     verdict = Verdict(None)
     for similarity, index in sorted(measured, key=lambda pair: -pair[0]):
         if similarity < NEAR_SIMILARITY:
             break
         question_id, place, other = others[index]
-        guard = guard_between_marks(features.marks, other.marks)
+        guard = guard_between_marks(features.marks(), other.marks())
         if guard is None:
             return Verdict(Refusal.NEAR, question_id, place, similarity)
         if verdict.guard is None:
@@ -163,9 +179,18 @@ def _compare(features: _Features, others: Sequence[_Similar]) -> Verdict:
     return verdict
 
 
-def _similarity(some: frozenset[str], others: frozenset[str]) -> float:
-    """Jaccard; 0 without counting when the sizes alone keep it under what is near."""
-    if min(len(some), len(others)) < NEAR_SIMILARITY * max(len(some), len(others)):
-        return 0.0
-    common = len(some & others)
-    return common / (len(some) + len(others) - common)
+def _similarity(some: _Features, other: _Features) -> float:
+    """Jaccard of the shingles; 0 as soon as it is clear that it stays under what is near.
+
+    Of near texts at least `NEAR_SIMILARITY` of the one's shingles stand in the other. Most neighbours are not near, and
+    looking for shingles until too many are missing costs a tenth of taking the other text to pieces.
+    """
+    shingles, text = some.shingles(), other.folded()
+    may_miss = (1 - NEAR_SIMILARITY) * len(shingles)
+    for shingle in shingles:
+        if shingle not in text:
+            may_miss -= 1
+            if may_miss < 0:
+                return 0.0
+    common = len(shingles & other.shingles())
+    return common / (len(shingles) + len(other.shingles()) - common)

@@ -79,7 +79,9 @@ def hash_of(normalised: str) -> bytes:
 
 def mask_numbers(normalised: str) -> str:
     """`template_of` a text that is normalised already."""
-    masked = _SIGN.sub("", _DIGITS.sub("#", normalised))
+    masked = _DIGITS.sub("#", normalised)
+    if "-" in masked:
+        masked = _SIGN.sub("", masked)
     masked = _NUMBER_WORD.sub("\0", masked)
     return masked.replace("\0-\0", "\0").replace("\0", "#")  # "twenty-five" is one number
 

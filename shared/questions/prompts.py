@@ -69,6 +69,7 @@ def distinct_tuples(cell: Cell) -> int:
     return len(_leaves(atlas)) * len(atlas.forms_for(cell.difficulty)) * len(atlas.settings)
 
 
+@lru_cache(maxsize=2048)  # as many as a process has under way: one is drawn for its prompt and again for its reply
 def draw_tuple(seed: int, cell: Cell, ordinal: int) -> PromptTuple:
     """The cell's prompt tuple number `ordinal` (from 0); pure, the same on every platform.
 
@@ -161,7 +162,9 @@ def wording_version() -> str:
 
 def one_line(text: str, characters: int) -> str:
     """The text on one line and no longer than `characters`: what is injected cannot add lines to a prompt."""
-    visible = "".join(" " if unicodedata.category(char) in _UNSENDABLE else char for char in text[: characters * 4])
+    visible = text[: characters * 4]
+    if not visible.isprintable():
+        visible = "".join(" " if unicodedata.category(char) in _UNSENDABLE else char for char in visible)
     line = " ".join(visible.split())
     return line if len(line) <= characters else line[: characters - 1].rstrip() + "…"
 
@@ -201,7 +204,15 @@ def _hash(*parts: object) -> int:
 
 
 def _shuffle(items: Sequence[int], *key: object) -> list[int]:
-    return sorted(items, key=lambda item: _hash(*key, item))
+    """In the order of `_hash(*key, item)`, whose common beginning is hashed once."""
+    begun = hashlib.blake2b("\x1f".join([*map(str, key), ""]).encode(), digest_size=16)
+
+    def place(item: int) -> bytes:
+        hashed = begun.copy()
+        hashed.update(b"%d" % item)
+        return hashed.digest()
+
+    return sorted(items, key=place)
 
 
 def _permute(index: int, size: int, *key: object) -> int:
