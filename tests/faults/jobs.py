@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from cli.client import ApiProblem
+from tests.faults.patience import Patience
 from tests.faults.system import RunningSystem, wait_until
 
 _numbers = count(1)
@@ -91,13 +92,13 @@ def _wait(
     system: RunningSystem, job_id: str, is_there: Callable[[Any], bool], quiet_seconds: float = QUIET_SECONDS
 ) -> Any:
     before: Mapping[str, object] | None = None
-    moved = time.monotonic()
+    patience = Patience(quiet_seconds)
     while True:
         row = progress_of(system, job_id)
         if is_there(row):
             return row
         if row != before:
-            before, moved = row, time.monotonic()
-        if time.monotonic() - moved > quiet_seconds:
+            before, patience = row, Patience(quiet_seconds)
+        if patience.is_over():
             raise Stuck(f"nothing has moved for {quiet_seconds:g} s: {row}")
         time.sleep(0.1)

@@ -102,7 +102,10 @@ class Strikes:
     def terminate_worker(self, pid: int | None = None) -> int:
         """SIGTERM a worker, as a deploy does; returns its id."""
         pid = pid or self.pick_busy_worker()
-        os.kill(pid, signal.SIGTERM)
+        try:
+            os.kill(pid, signal.SIGTERM)
+        except ProcessLookupError:
+            raise AssertionError(f"worker {pid} has ended by itself:\n{self.system.log[-2000:]}") from None
         self.count(9, "workers told to drain")
         return pid
 

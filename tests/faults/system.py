@@ -21,6 +21,7 @@ from psycopg.rows import namedtuple_row
 from cli.client import Client
 from local.home import Addresses, Home
 from local.process import Command, start_tethered
+from tests.faults.patience import Patience
 from tests.faults.witness import install_witness
 
 T = TypeVar("T")
@@ -87,26 +88,26 @@ class RunningSystem:
     def database(self) -> Iterator[psycopg.Connection[Any]]:
         """A connection in autocommit, once Postgres takes one."""
         url = self.addresses.database_url
-        deadline = time.monotonic() + AWAY_SECONDS
+        patience = Patience(AWAY_SECONDS)
         while True:
             try:
                 conn = psycopg.Connection[Any].connect(url, autocommit=True, connect_timeout=5)
                 break
             except psycopg.OperationalError:
-                assert time.monotonic() < deadline, "Postgres stayed away"
+                assert not patience.is_over(), "Postgres stayed away"
             time.sleep(0.1)
         with conn:
             yield conn
 
     def query(self, statement: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
         """Rows with names, read through any absence of Postgres."""
-        deadline = time.monotonic() + AWAY_SECONDS
+        patience = Patience(AWAY_SECONDS)
         while True:
             try:
                 with self.database() as conn, conn.cursor(row_factory=namedtuple_row) as cursor:
                     return cursor.execute(statement, values).fetchall()
             except psycopg.OperationalError:
-                assert time.monotonic() < deadline, "Postgres stayed away"
+                assert not patience.is_over(), "Postgres stayed away"
             time.sleep(0.1)
 
     def value(self, statement: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Any:
@@ -150,9 +151,9 @@ def find_processes(home: Path) -> list[tuple[int, list[str]]]:
 
 def wait_until(look: Callable[[], T | None], what: str, *, seconds: float = 60.0) -> T:
     """What `look` finds, as soon as it finds something."""
-    deadline = time.monotonic() + seconds
+    patience = Patience(seconds)
     while not (found := look()):
-        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain for {what}"
+        assert not patience.is_over(), f"waited {seconds:g} s in vain for {what}"
         time.sleep(0.05)
     return found
 

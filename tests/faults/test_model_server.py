@@ -141,7 +141,7 @@ def weather_a_storm(strikes: Strikes) -> None:
 def use_up_the_quota(strikes: Strikes) -> None:
     """The scenario: the account is empty in mid-run; nothing is sent until a person resumes."""
     system = strikes.system
-    job_id = submit(system, "unpaid")
+    job_id = submit(system, "unpaid", questions=720)
     wait_for_admitted(system, job_id, strikes.random.randrange(20, 80))
     system.rehearse("faults", shares={"quota": 1.0})
     try:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.faults.invariant import check_invariant
 from tests.faults.jobs import make_spec, wait_for_end
+from tests.faults.patience import Patience
 from tests.faults.strikes import Strikes
 from tests.faults.system import AWAY_SECONDS, RunningSystem
 
@@ -46,14 +47,14 @@ def send_twins(strikes: Strikes, *, kills: int = 0) -> str:
 
 def _post(system: RunningSystem, spec: dict[str, Any], key: str) -> httpx2.Response:
     """The answer, as soon as there is an API that gives one."""
-    deadline = time.monotonic() + AWAY_SECONDS
+    patience = Patience(AWAY_SECONDS)
     while True:
         try:
             return httpx2.post(
                 f"{system.addresses.api_url}/v1/jobs", json=spec, headers={"Idempotency-Key": key}, timeout=30
             )
         except httpx2.TransportError:
-            assert time.monotonic() < deadline, "the API stayed away"
+            assert not patience.is_over(), "the API stayed away"
         time.sleep(0.05)
 
 
