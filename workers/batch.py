@@ -10,8 +10,6 @@ from typing import TypeVar
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared.corpus.admission import Candidate, admit, record_refusals
-from shared.corpus.fingerprint import fingerprint_many
 from shared.database.fence import confirm_hold
 from shared.database.reconnect import until_reachable
 from shared.database.states import JobState
@@ -31,6 +29,7 @@ from shared.questions.prompts import Prompt, PromptTuple, draw_tuple, write_prom
 from shared.questions.quality import find_flaw
 from shared.questions.tokens import count_tokens
 from shared.settings import Settings
+from workers.admitter import Admitter, ReadReply
 from workers.drain import is_draining
 from workers.leases import LeaseKeeper
 
@@ -62,9 +61,8 @@ class Workshop:
     engine: AsyncEngine
     caller: Caller
     leases: LeaseKeeper
+    admitter: Admitter
     name: str
-    # One admission per dataset at a time: the advisory lock would make the others wait with a connection each.
-    admitting: defaultdict[DatasetId, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     admitted_lately: defaultdict[tuple[DatasetId, str, str], deque[str]] = field(
         default_factory=lambda: defaultdict(lambda: deque(maxlen=AVOID_PER_TOPIC))
     )
@@ -225,51 +223,32 @@ class BatchRun:
         return prompt, {**drawn.to_json(), **asked}
 
     async def _judge(self, call_id: CallId, ordinal: int, reply: str, *, cut: bool) -> None:
-        """Parse a stored reply and admit what is new, in one fenced transaction that has its effect once."""
+        """Parse a stored reply and admit what is new."""
         parsed = parse_questions(reply, cut=cut)
         drawn = self._tuple(ordinal)
+        usable: list[tuple[str, int]] = []
         flawed: list[tuple[str, str]] = []
-        candidates: list[Candidate] = []
-        tags = (drawn.topic, drawn.subtopic, drawn.form)
-        for question, its in zip(parsed.questions, fingerprint_many(parsed.questions), strict=True):
+        for question in parsed.questions:
             tokens = count_tokens(question)
             if flaw := find_flaw(question, tokens, self._batch.mean_tokens):
                 flawed.append((flaw.value, question))
             else:
-                candidates.append(Candidate(question, tokens, tags, its))
+                usable.append((question, tokens))
         repairs = Counter(map(str, parsed.repairs))
         if parsed.problem is not None:
             repairs["unreadable"] += 1
-
-        async def admit_once(conn: AsyncConnection) -> list[str]:
-            await confirm_hold(conn, self._hold)
-            # FAULTS 18: the same reply again means that the last COMMIT got through although its connection broke.
-            if not await mark_parsed(conn, call_id):
-                return []
-            admission = await admit(
-                conn,
+        admitted = await self._shop.admitter.admit(
+            ReadReply(
                 self._hold,
-                cell=self._batch.cell,
-                call_id=call_id,
-                model=self._batch.model,
-                candidates=candidates,
-                template_cap=self._shop.settings.template_cap,
+                self._batch.cell,
+                call_id,
+                self._batch.model,
+                (drawn.topic, drawn.subtopic, drawn.form),
+                usable,
+                flawed,
+                repairs,
             )
-            await record_refusals(conn, self._hold.job_id, call_id, flawed)
-            reasons = [reason for reason, _ in flawed] + [str(each.reason) for each in admission.refused]
-            judged = Judged(
-                generated=len(parsed.questions),
-                admitted=len(admission.admitted),
-                parsed=1,
-                rejected=Counter(reasons),
-                repaired=repairs,
-            )
-            await record_judged(conn, self._hold, call_id, judged)
-            refused = {id(each.candidate) for each in admission.refused}
-            return [each.text for each in candidates if id(each) not in refused]
-
-        async with self._shop.admitting[self._hold.dataset_id]:
-            admitted = await self._transaction(admit_once, what="admit")
+        )
         self._shop.admitted_lately[self._hold.dataset_id, drawn.domain, drawn.topic].extend(admitted[:NEW_TO_AVOID])
 
     async def _give_up(self, call_id: CallId, verdict: GiveUp) -> None:
@@ -278,8 +257,8 @@ class BatchRun:
 
         async def record(conn: AsyncConnection) -> None:
             await confirm_hold(conn, self._hold)
-            if await mark_parsed(conn, call_id):
-                await record_judged(conn, self._hold, call_id, Judged(given_up=1))
+            if await mark_parsed(conn, [call_id]):
+                await record_judged(conn, [Judged(self._hold, call_id, given_up=1)])
 
         await self._transaction(record, what="give up")
 

@@ -20,6 +20,7 @@ from shared.llm.provider import Provider
 from shared.llm.providers import open_providers
 from shared.llm.stop import Stop
 from shared.settings import Settings
+from workers.admitter import Admitter
 from workers.batch import Ending, Workshop, run_batch
 from workers.drain import is_draining, when_draining
 from workers.leases import LeaseKeeper
@@ -68,7 +69,10 @@ class WorkerProcess:
         caller = Caller(settings, self._engine, self._redis, self._providers)
         leases = LeaseKeeper(self._engine, settings.lease_seconds)
         name = f"{socket.gethostname()}:{os.getpid()}"
-        self._shop = Workshop(settings=settings, engine=self._engine, caller=caller, leases=leases, name=name)
+        admitter = Admitter(self._engine, template_cap=settings.template_cap)
+        self._shop = Workshop(
+            settings=settings, engine=self._engine, caller=caller, leases=leases, admitter=admitter, name=name
+        )
         loop = asyncio.get_running_loop()
         when_draining(lambda: loop.call_soon_threadsafe(self._stop_all))
         self._background = [

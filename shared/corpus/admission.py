@@ -1,11 +1,10 @@
-"""The one transaction that takes candidates into a dataset.
+"""The one transaction that takes candidates into a dataset, of one reply or of several.
 
 Promise 2: no two questions of a dataset are equal, and none that is admitted is near-equal to another. Writers of
 one dataset take turns at an advisory lock; what they compare against is fetched after they hold it.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -14,9 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.corpus.duplicates import Refusal, judge
 from shared.corpus.fingerprint import SIGNATURE_VERSION, Fingerprint
 from shared.corpus.lookup import find_exact, find_known
+from shared.corpus.minhash import BANDS
 from shared.database.fence import Hold
+from shared.database.parameters import int_array, json_rows
 from shared.database.states import QuestionState
-from shared.ids import CallId, DatasetId, JobId, QuestionId
+from shared.ids import CallId, DatasetId, QuestionId
 from shared.planning.mix import Cell
 from shared.questions.tokens import TOKENIZER
 
@@ -33,30 +34,32 @@ INSERT_QUESTIONS = text("""
         tags, state, job_id, batch_id, call_id, fence, model
     )
     SELECT
-        :dataset_id, :domain, :difficulty, fresh.text, fresh.text_hash, fresh.template_hash, :signature_version,
-        fresh.prompt_tokens, :tokenizer, ARRAY(SELECT jsonb_array_elements_text(CAST(fresh.tags AS jsonb))), :state,
-        :job_id, :batch_id, :call_id, :fence, :model
-    FROM unnest(
-        CAST(:texts AS text[]), CAST(:hashes AS bytea[]), CAST(:templates AS bigint[]), CAST(:prompt_tokens AS int[]),
-        CAST(:tags AS text[])
-    ) AS fresh (text, text_hash, template_hash, prompt_tokens, tags)
+        :dataset_id, reply.domain, reply.difficulty, fresh.text, fresh.text_hash, fresh.template_hash,
+        :signature_version, fresh.prompt_tokens, :tokenizer, fresh.tags, :state, reply.job_id, reply.batch_id,
+        reply.call_id, reply.fence, reply.model
+    FROM json_to_recordset(CAST(:fresh AS json)) AS fresh (
+        place int, reply int, text text, text_hash bytea, template_hash bigint, prompt_tokens int, tags text[])
+    JOIN json_to_recordset(CAST(:replies AS json)) AS reply (
+        number int, domain text, difficulty text, job_id uuid, batch_id uuid, call_id uuid, fence int, model text)
+        ON reply.number = fresh.reply
+    ORDER BY fresh.place
     ON CONFLICT (dataset_id, text_hash) DO NOTHING
     RETURNING text_hash, id
 """)
 
+# Each question's bands follow those of the question before.
 INSERT_BANDS = text("""
     INSERT INTO question_band (dataset_id, band, question_id)
-    SELECT :dataset_id, fresh.band, fresh.question_id
-    FROM unnest(CAST(:bands AS bigint[]), CAST(:question_ids AS bigint[])) AS fresh (band, question_id)
+    SELECT :dataset_id, fresh.band, ids.id
+    FROM unnest(CAST(:bands AS bigint[])) WITH ORDINALITY AS fresh (band, place)
+    JOIN unnest(CAST(:question_ids AS bigint[])) WITH ORDINALITY AS ids (id, place)
+        ON ids.place = (fresh.place - 1) / :bands_each + 1
 """)
 
 INSERT_REJECTIONS = text("""
     INSERT INTO rejection (job_id, call_id, reason, text, question_id, similarity)
-    SELECT :job_id, :call_id, refused.reason, refused.text, refused.question_id, refused.similarity
-    FROM unnest(
-        CAST(:reasons AS text[]), CAST(:texts AS text[]), CAST(:question_ids AS bigint[]),
-        CAST(:similarities AS numeric[])
-    ) AS refused (reason, text, question_id, similarity)
+    SELECT * FROM json_to_recordset(CAST(:refused AS json)) AS refused (
+        job_id uuid, call_id uuid, reason text, text text, question_id bigint, similarity numeric)
 """)
 
 
@@ -71,6 +74,18 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class CandidateReply:
+    """The candidates of one reply, and where they come from. `flawed` were refused already: (reason, text)."""
+
+    hold: Hold
+    cell: Cell
+    call_id: CallId
+    model: str
+    candidates: Sequence[Candidate]
+    flawed: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """A candidate that was not admitted, and the question that it repeats, where there is one."""
 
@@ -82,62 +97,52 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """The outcome of one admission; each candidate is in one of the two, in the order given."""
+    """The outcome for one reply; each candidate is in one of the two, in the order given."""
 
     admitted: tuple[QuestionId, ...]
     refused: tuple[Refused, ...]
 
 
 async def admit(
-    conn: AsyncConnection,
-    hold: Hold,
-    *,
-    cell: Cell,
-    call_id: CallId,
-    model: str,
-    candidates: Sequence[Candidate],
-    template_cap: int,
-) -> Admission:
-    """Insert what is new, with its provenance, and record what is refused.
+    conn: AsyncConnection, dataset_id: DatasetId, replies: Sequence[CandidateReply], *, template_cap: int
+) -> list[Admission]:
+    """Insert what is new, with its provenance, and record what is refused; one outcome per reply.
 
-    Runs inside the caller's READ COMMITTED transaction, after `confirm_hold`; other admissions to the dataset wait
+    Runs inside the caller's READ COMMITTED transaction, after `confirm_holds`; other admissions to the dataset wait
     from here until that commits. At most `template_cap` questions differ in nothing but numbers.
     """
+    candidates = [candidate for reply in replies for candidate in reply.candidates]
     if not candidates:
-        return Admission((), ())
-    await lock_dataset(conn, hold.dataset_id)
-    texts, prints = [each.text for each in candidates], [each.fingerprint for each in candidates]
-    known = await find_known(conn, hold.dataset_id, prints, template_cap)
-    verdicts = judge(texts, prints, known, template_cap=template_cap)
+        await _record(conn, replies, [Admission((), ()) for _ in replies])
+        return [Admission((), ()) for _ in replies]
+    await lock_dataset(conn, dataset_id)
+    prints = [each.fingerprint for each in candidates]
+    known = await find_known(conn, dataset_id, prints, template_cap)
+    verdicts = judge([each.text for each in candidates], prints, known, template_cap=template_cap)
 
-    provenance = {
-        "domain": cell.domain,
-        "difficulty": cell.difficulty,
-        "job_id": hold.job_id,
-        "batch_id": hold.batch_id,
-        "call_id": call_id,
-        "fence": hold.fence,
-        "model": model,
-    }
-    fresh = [each for each, verdict in zip(candidates, verdicts, strict=True) if verdict.refusal is None]
-    admitted = await _insert(conn, hold.dataset_id, provenance, fresh) if fresh else {}
+    origins = [number for number, reply in enumerate(replies, 1) for _ in reply.candidates]
+    fresh = [place for place, verdict in enumerate(verdicts) if verdict.refusal is None]
+    admitted = await _insert(conn, dataset_id, replies, [(origins[place], candidates[place]) for place in fresh])
     ids = dict(admitted)
-    if taken := [each.fingerprint.text_hash for each in fresh if each.fingerprint.text_hash not in admitted]:
-        ids |= await find_exact(conn, hold.dataset_id, taken)
+    if taken := [prints[place].text_hash for place in fresh if prints[place].text_hash not in admitted]:
+        ids |= await find_exact(conn, dataset_id, taken)
 
-    refused = []
-    for candidate, verdict in zip(candidates, verdicts, strict=True):
+    outcomes: list[tuple[list[QuestionId], list[Refused]]] = [([], []) for _ in replies]
+    for origin, candidate, verdict in zip(origins, candidates, verdicts, strict=True):
+        taken_in, refused = outcomes[origin - 1]
         text_hash = candidate.fingerprint.text_hash
         if verdict.refusal is not None:
             repeated = verdict.question_id
             if verdict.repeats is not None:
                 repeated = ids.get(prints[verdict.repeats].text_hash)
             refused.append(Refused(candidate, verdict.refusal, repeated, verdict.similarity))
-        elif text_hash not in admitted:
+        elif text_hash in admitted:
+            taken_in.append(admitted[text_hash])
+        else:
             refused.append(Refused(candidate, Refusal.EXACT, ids.get(text_hash), 1.0))
-    await _record(conn, hold.job_id, call_id, refused)
-    in_order = [admitted[each.fingerprint.text_hash] for each in fresh if each.fingerprint.text_hash in admitted]
-    return Admission(tuple(in_order), tuple(refused))
+    admissions = [Admission(tuple(taken_in), tuple(refused)) for taken_in, refused in outcomes]
+    await _record(conn, replies, admissions)
+    return admissions
 
 
 async def lock_dataset(conn: AsyncConnection, dataset_id: DatasetId) -> None:
@@ -145,34 +150,24 @@ async def lock_dataset(conn: AsyncConnection, dataset_id: DatasetId) -> None:
     await conn.execute(LOCK_DATASET, {"lock_class": ADMISSION_LOCK_CLASS, "dataset_id": dataset_id})
 
 
-async def record_refusals(
-    conn: AsyncConnection, job_id: JobId, call_id: CallId, refusals: Sequence[tuple[str, str]]
-) -> None:
-    """Record candidates that were refused before admission, each as (reason, text)."""
-    if not refusals:
-        return
-    nobody = [None] * len(refusals)
-    columns = {"question_ids": nobody, "similarities": nobody}
-    reasons, texts = [reason for reason, _ in refusals], [_storable(refused) for _, refused in refusals]
-    await conn.execute(
-        INSERT_REJECTIONS, {"job_id": job_id, "call_id": call_id, "reasons": reasons, "texts": texts, **columns}
-    )
-
-
-async def _record(conn: AsyncConnection, job_id: JobId, call_id: CallId, refused: Sequence[Refused]) -> None:
-    if not refused:
-        return
-    await conn.execute(
-        INSERT_REJECTIONS,
-        {
-            "job_id": job_id,
-            "call_id": call_id,
-            "reasons": [each.reason.value for each in refused],
-            "texts": [each.candidate.text for each in refused],
-            "question_ids": [each.question_id for each in refused],
-            "similarities": [each.similarity for each in refused],
-        },
-    )
+async def _record(conn: AsyncConnection, replies: Sequence[CandidateReply], admissions: Sequence[Admission]) -> None:
+    """Promise 7: each refused candidate with its reason, those included that were refused before admission."""
+    rows: list[dict[str, object]] = []
+    for reply, admission in zip(replies, admissions, strict=True):
+        origin = {"job_id": reply.hold.job_id, "call_id": reply.call_id}
+        rows += [{**origin, "reason": reason, "text": _storable(refused)} for reason, refused in reply.flawed]
+        rows += [
+            {
+                **origin,
+                "reason": each.reason,
+                "text": each.candidate.text,
+                "question_id": each.question_id,
+                "similarity": each.similarity,
+            }
+            for each in admission.refused
+        ]
+    if rows:
+        await conn.execute(INSERT_REJECTIONS, {"refused": json_rows(rows)})
 
 
 def _storable(text_: str) -> str:
@@ -181,37 +176,61 @@ def _storable(text_: str) -> str:
 
 
 async def _insert(
-    conn: AsyncConnection, dataset_id: DatasetId, provenance: Mapping[str, object], fresh: Sequence[Candidate]
+    conn: AsyncConnection,
+    dataset_id: DatasetId,
+    replies: Sequence[CandidateReply],
+    fresh: Sequence[tuple[int, Candidate]],
 ) -> dict[bytes, QuestionId]:
-    """The ids of the questions inserted, by text hash."""
+    """The ids of the questions inserted, by text hash. `fresh` are new ones, each with its reply's number from 1."""
+    if not fresh:
+        return {}
     rows = await conn.execute(
         INSERT_QUESTIONS,
         {
-            **provenance,
             "dataset_id": dataset_id,
             "signature_version": SIGNATURE_VERSION,
             "tokenizer": TOKENIZER,
             "state": QuestionState.SELECTED.value,
-            "texts": [each.text for each in fresh],
-            "hashes": [each.fingerprint.text_hash for each in fresh],
-            "templates": [each.fingerprint.template_hash for each in fresh],
-            "prompt_tokens": [each.prompt_tokens for each in fresh],
-            "tags": [json.dumps(each.tags) for each in fresh],
+            "fresh": json_rows(
+                [
+                    {
+                        "place": place,
+                        "reply": number,
+                        "text": each.text,
+                        "text_hash": f"\\x{each.fingerprint.text_hash.hex()}",
+                        "template_hash": each.fingerprint.template_hash,
+                        "prompt_tokens": each.prompt_tokens,
+                        "tags": each.tags,
+                    }
+                    for place, (number, each) in enumerate(fresh)
+                ]
+            ),
+            "replies": json_rows(
+                [
+                    {
+                        "number": number,
+                        "domain": reply.cell.domain,
+                        "difficulty": reply.cell.difficulty,
+                        "job_id": reply.hold.job_id,
+                        "batch_id": reply.hold.batch_id,
+                        "call_id": reply.call_id,
+                        "fence": reply.hold.fence,
+                        "model": reply.model,
+                    }
+                    for number, reply in enumerate(replies, 1)
+                ]
+            ),
         },
     )
     ids = {bytes(text_hash): QuestionId(question_id) for text_hash, question_id in rows}
-    bands = [
-        (band, ids[each.fingerprint.text_hash])
-        for each in fresh
-        if each.fingerprint.text_hash in ids
-        for band in each.fingerprint.bands
-    ]
+    inserted = [each.fingerprint for _, each in fresh if each.fingerprint.text_hash in ids]
     await conn.execute(
         INSERT_BANDS,
         {
             "dataset_id": dataset_id,
-            "bands": [band for band, _ in bands],
-            "question_ids": [question_id for _, question_id in bands],
+            "bands": int_array(band for its in inserted for band in its.bands),
+            "question_ids": int_array(ids[its.text_hash] for its in inserted),
+            "bands_each": BANDS,
         },
     )
     return ids

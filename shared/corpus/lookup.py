@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.corpus.duplicates import Known
 from shared.corpus.fingerprint import Fingerprint
+from shared.database.parameters import int_array
 from shared.ids import DatasetId, QuestionId
 
 # How many questions of one band are looked at, newest first, and how many neighbours of one candidate are compared.
@@ -70,8 +71,8 @@ async def find_known(
         FIND_NEIGHBOURS,
         {
             "dataset_id": dataset_id,
-            "candidates": [place for place, _ in asked],
-            "bands": [band for _, band in asked],
+            "candidates": int_array(place for place, _ in asked),
+            "bands": int_array(band for _, band in asked),
             "per_band": QUESTIONS_PER_BAND,
             "per_candidate": NEIGHBOURS_PER_CANDIDATE,
         },
@@ -81,8 +82,8 @@ async def find_known(
         texts[question_id] = question_text
     templates: dict[int, int] = {}
     if template_cap is not None:
-        hashes = list({its.template_hash for its in prints})
-        counted = {"dataset_id": dataset_id, "templates": hashes, "template_cap": template_cap}
+        hashes = {its.template_hash for its in prints}
+        counted = {"dataset_id": dataset_id, "templates": int_array(hashes), "template_cap": template_cap}
         templates = {row.template_hash: row.questions for row in await conn.execute(COUNT_TEMPLATES, counted)}
     return Known(exact, neighbours, texts, templates)
 

@@ -1,5 +1,6 @@
 """A worker's hold on a batch, and the lock that every fenced write takes first."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -30,8 +31,14 @@ SELECT job.state FROM gate CROSS JOIN job WHERE job.id = CAST(:job_id AS uuid) F
 """)
 CLOSE_GATE = text("SELECT pg_advisory_xact_lock(:gate_class, hashtext(CAST(:job_id AS text)))")
 
-# No row: the batch was claimed again, finished or dropped, so this holder is stale. FAULTS 5.
-LOCK_BATCH = text("SELECT 1 FROM batch WHERE id = :batch_id AND fence = :fence AND state = 'leased' FOR NO KEY UPDATE")
+# A batch without a row was claimed again, finished or dropped, so its holder is stale. FAULTS 5. In the order of their
+# ids, like renewals and cancels: two that lock the same rows never wait for each other.
+LOCK_BATCHES = text("""
+SELECT held.id, held.fence FROM batch
+JOIN unnest(CAST(:batch_ids AS uuid[]), CAST(:fences AS int[])) AS held (id, fence)
+    ON batch.id = held.id AND batch.fence = held.fence
+WHERE batch.state = 'leased' ORDER BY batch.id FOR NO KEY UPDATE OF batch
+""")
 
 
 async def lock_job(conn: AsyncConnection, job_id: JobId) -> str | None:
@@ -49,12 +56,27 @@ async def confirm_hold(conn: AsyncConnection, hold: Hold) -> None:
 
     A paused job still takes paid replies. Raises JobNotRunning or FencedOff; then the caller must roll back.
     """
-    state = await lock_job(conn, hold.job_id)
+    if hold not in await confirm_holds(conn, hold.job_id, [hold]):
+        raise fenced_off(hold)
+
+
+async def confirm_holds(conn: AsyncConnection, job_id: JobId, holds: Sequence[Hold]) -> set[Hold]:
+    """The same for several holds on batches of one job: returns those that stand; nothing may be written for the rest.
+
+    Raises JobNotRunning.
+    """
+    state = await lock_job(conn, job_id)
     if state not in ("running", "paused"):
-        raise JobNotRunning(f"job {hold.job_id} is {state or 'gone'}", state)
-    held = await conn.execute(LOCK_BATCH, {"batch_id": hold.batch_id, "fence": hold.fence})
-    if held.scalar_one_or_none() is None:
-        raise FencedOff(f"batch {hold.batch_id} is no longer held with fence {hold.fence}")
+        raise JobNotRunning(f"job {job_id} is {state or 'gone'}", state)
+    different = list(set(holds))
+    names = {"batch_ids": [hold.batch_id for hold in different], "fences": [hold.fence for hold in different]}
+    standing = {(row.id, row.fence) for row in await conn.execute(LOCK_BATCHES, names)}
+    return {hold for hold in different if (hold.batch_id, hold.fence) in standing}
+
+
+def fenced_off(hold: Hold) -> FencedOff:
+    """What a stale holder is told."""
+    return FencedOff(f"batch {hold.batch_id} is no longer held with fence {hold.fence}")
 
 
 def _gate(job_id: JobId) -> dict[str, object]:

@@ -4,14 +4,15 @@ Only the database's clock decides whether a lease has expired (FAULTS 12), and e
 so that whoever held the batch before can no longer write for it (FAULTS 5).
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.fence import Hold, confirm_hold
+from shared.database.parameters import json_rows
 from shared.database.states import Stage
 from shared.ids import BatchId, CallId, DatasetId, JobId
 from shared.planning.mix import Cell
@@ -89,20 +90,26 @@ UPDATE batch SET state = 'pending', lease_until = NULL, worker = NULL, hinted_at
 WHERE id = :batch_id AND fence = :fence AND state = 'leased'
 """)
 
-RECORD_CALL = text("UPDATE call SET generated = :generated, admitted = :admitted WHERE id = :call_id")
+RECORD_CALLS = text("""
+UPDATE call SET generated = judged.generated, admitted = judged.admitted
+FROM json_to_recordset(CAST(:judged AS json)) AS judged (call_id uuid, generated int, admitted int)
+WHERE call.id = judged.call_id
+""")
 
-RECORD_BATCH = text("""
-UPDATE batch SET generated = generated + :generated, admitted = admitted + :admitted, attempts = 0,
-    calls_parsed = calls_parsed + :parsed, calls_given_up = calls_given_up + :given_up,
+RECORD_BATCHES = text("""
+UPDATE batch SET generated = batch.generated + judged.generated, admitted = batch.admitted + judged.admitted,
+    attempts = 0, calls_parsed = calls_parsed + judged.parsed, calls_given_up = calls_given_up + judged.given_up,
     rejected = (SELECT COALESCE(jsonb_object_agg(key, n), '{}') FROM (
         SELECT key, SUM(value::int) AS n FROM (
             SELECT * FROM jsonb_each_text(batch.rejected) UNION ALL
-            SELECT * FROM jsonb_each_text(CAST(:rejected AS jsonb))) AS both_sides GROUP BY key) AS summed),
+            SELECT * FROM jsonb_each_text(judged.rejected)) AS both_sides GROUP BY key) AS summed),
     repaired = (SELECT COALESCE(jsonb_object_agg(key, n), '{}') FROM (
         SELECT key, SUM(value::int) AS n FROM (
             SELECT * FROM jsonb_each_text(batch.repaired) UNION ALL
-            SELECT * FROM jsonb_each_text(CAST(:repaired AS jsonb))) AS both_sides GROUP BY key) AS summed)
-WHERE id = :batch_id AND fence = :fence AND state = 'leased'
+            SELECT * FROM jsonb_each_text(judged.repaired)) AS both_sides GROUP BY key) AS summed)
+FROM json_to_recordset(CAST(:judged AS json)) AS judged (
+    batch_id uuid, fence int, generated int, admitted int, parsed int, given_up int, rejected jsonb, repaired jsonb)
+WHERE batch.id = judged.batch_id AND batch.fence = judged.fence AND batch.state = 'leased'
 """)
 
 # A hold that has ended its batch is not stale, even if it does not know so: COMMIT's answer was lost (FAULTS 18).
@@ -181,6 +188,8 @@ async def release(conn: AsyncConnection, hold: Hold) -> bool:
 class Judged:
     """What became of one call of a batch: candidates generated and admitted, refusals and repairs by reason."""
 
+    hold: Hold
+    call_id: CallId
     generated: int = 0
     admitted: int = 0
     parsed: int = 0
@@ -189,19 +198,34 @@ class Judged:
     repaired: Mapping[str, int] = field(default_factory=dict)
 
 
-async def record_judged(conn: AsyncConnection, hold: Hold, call_id: CallId, judged: Judged) -> None:
-    """Add one call's counts to its row and its batch, inside the fenced transaction that admits its questions."""
-    counts = {"generated": judged.generated, "admitted": judged.admitted}
-    await conn.execute(RECORD_CALL, {"call_id": call_id, **counts})
-    values = {
-        "batch_id": hold.batch_id,
-        "fence": hold.fence,
-        "parsed": judged.parsed,
-        "given_up": judged.given_up,
-        "rejected": orjson.dumps(judged.rejected).decode(),
-        "repaired": orjson.dumps(judged.repaired).decode(),
-    }
-    await conn.execute(RECORD_BATCH, {**values, **counts})
+async def record_judged(conn: AsyncConnection, judged: Sequence[Judged]) -> None:
+    """Add calls' counts to their rows and their batches, inside the fenced transaction that admits their questions."""
+    calls = [{"call_id": each.call_id, "generated": each.generated, "admitted": each.admitted} for each in judged]
+    await conn.execute(RECORD_CALLS, {"judged": json_rows(calls)})
+    by_hold: dict[Hold, list[Judged]] = {}
+    for each in judged:
+        by_hold.setdefault(each.hold, []).append(each)
+    sums = [
+        {
+            "batch_id": hold.batch_id,
+            "fence": hold.fence,
+            "generated": sum(each.generated for each in its),
+            "admitted": sum(each.admitted for each in its),
+            "parsed": sum(each.parsed for each in its),
+            "given_up": sum(each.given_up for each in its),
+            "rejected": _sum_counts(each.rejected for each in its),
+            "repaired": _sum_counts(each.repaired for each in its),
+        }
+        for hold, its in by_hold.items()
+    ]
+    await conn.execute(RECORD_BATCHES, {"judged": json_rows(sums)})
+
+
+def _sum_counts(counts: Iterable[Mapping[str, int]]) -> Counter[str]:
+    summed: Counter[str] = Counter()
+    for each in counts:
+        summed.update(each)
+    return summed
 
 
 async def finish(conn: AsyncConnection, hold: Hold) -> None:

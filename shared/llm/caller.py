@@ -16,6 +16,7 @@ from shared.database.fence import Hold
 from shared.errors import UnusableModel
 from shared.ids import CallId, new_call_id
 from shared.llm.concurrency import AdaptiveConcurrency, Turnstile
+from shared.llm.ledger import NewCall, Settlement
 from shared.llm.limiter import Booking, RateLimiter
 from shared.llm.models import split_model
 from shared.llm.prices import OVERHEAD_TOKENS, price_of, worst_case
@@ -156,7 +157,7 @@ class Caller:
                 reply = await self._send(provider, request)
                 await self._slow_down(model, reply, attempt, decreases)
                 cost_usd = self._cost_of(model, reply, worst_usd)
-                await self._ledger.settle(request.call_id, reply, cost_usd)
+                await self._ledger.settle(order.hold.job_id, Settlement(request.call_id, reply, cost_usd))
             finally:
                 self._in_flight.leave()
             await self._tell_limiter(model, booking, reply)
@@ -182,16 +183,9 @@ class Caller:
 
     async def _start(self, order: _Order, call_id: CallId, worst_usd: Decimal, booking: Booking) -> int:
         """Write the ledger row; if it may not be, the place and the booking are given back."""
+        call = NewCall(order.hold, call_id, order.ordinal, order.model, order.prompt_record, worst_usd)
         try:
-            return await self._ledger.open(
-                order.hold,
-                call_id=call_id,
-                ordinal=order.ordinal,
-                model=order.model,
-                prompt=order.prompt_record,
-                worst_usd=worst_usd,
-                stop=order.stop,
-            )
+            return await self._ledger.open(call, order.stop)
         except BaseException:
             self._in_flight.leave()
             await self._limiter.settle(booking, tokens=0, requests=0)

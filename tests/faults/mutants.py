@@ -74,8 +74,8 @@ NO_FENCE = Mutant(
     (
         Edit(
             "shared/database/fence.py",
-            "WHERE id = :batch_id AND fence = :fence AND state = 'leased' FOR NO KEY UPDATE",
-            "WHERE id = :batch_id AND :fence > 0 FOR NO KEY UPDATE",
+            "ON batch.id = held.id AND batch.fence = held.fence\nWHERE batch.state = 'leased' ORDER BY",
+            "ON batch.id = held.id\nORDER BY",
         ),
     ),
     "question of a stale holder|generated",
@@ -124,9 +124,10 @@ NO_MEMORY_OF_COMMITS = Mutant(
     18,
     (
         Edit(
-            "workers/batch.py",
-            "            if not await mark_parsed(conn, call_id):\n                return []\n",
-            "            await mark_parsed(conn, call_id)\n",
+            "workers/admitter.py",
+            "            if read.hold in standing and read.call_id in marked:\n"
+            "                marked.remove(read.call_id)\n",
+            "            if read.hold in standing:\n",
         ),
     ),
     "generated",

@@ -1,18 +1,21 @@
 """Rows that a test needs around the thing it tests, with every column that is not its business filled in."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.corpus.admission import Candidate
+from shared.corpus.admission import Admission, Candidate, CandidateReply, admit
 from shared.corpus.fingerprint import fingerprint_many
 from shared.database.fence import Hold
 from shared.database.states import BatchState, JobState, Stage
 from shared.database.tables import batch, dataset, job, job_budget
-from shared.ids import BatchId, DatasetId, JobId, new_batch_id, new_job_id
+from shared.ids import BatchId, CallId, DatasetId, JobId, new_batch_id, new_call_id, new_job_id
 from shared.planning.mix import Cell
 from shared.questions.tokens import count_tokens
 
 CELL = Cell("math", "easy")
+MODEL = "openai/gpt-6-luna"
 
 
 async def make_dataset(conn: AsyncConnection, name: str) -> DatasetId:
@@ -84,3 +87,20 @@ def make_candidates(*texts: str, tags: tuple[str, ...] = ()) -> list[Candidate]:
     return [
         Candidate(each, count_tokens(each), tags, its) for each, its in zip(texts, fingerprint_many(texts), strict=True)
     ]
+
+
+async def admit_reply(
+    conn: AsyncConnection,
+    hold: Hold,
+    *texts: str,
+    cell: Cell = CELL,
+    call_id: CallId | None = None,
+    tags: tuple[str, ...] = (),
+    flawed: Sequence[tuple[str, str]] = (),
+    template_cap: int = 5,
+) -> Admission:
+    """Admit one reply with these questions; the hold must be confirmed before."""
+    candidates = make_candidates(*texts, tags=tags)
+    reply = CandidateReply(hold, cell, call_id or new_call_id(), MODEL, candidates, flawed)
+    [admission] = await admit(conn, hold.dataset_id, [reply], template_cap=template_cap)
+    return admission

@@ -8,7 +8,7 @@ from sqlalchemy import TextClause, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.corpus import admission
-from shared.corpus.admission import Admission, admit, record_refusals
+from shared.corpus.admission import Admission
 from shared.corpus.duplicates import NEAR_SIMILARITY, Known, Refusal
 from shared.corpus.fingerprint import fingerprint
 from shared.corpus.guards import guard_between
@@ -18,10 +18,9 @@ from shared.database.fence import Hold, confirm_hold
 from shared.database.states import QuestionState
 from shared.database.tables import job, question, question_band, rejection
 from shared.errors import FencedOff, JobNotRunning
-from shared.ids import QuestionId, new_call_id
-from tests.service.factories import CELL, lease_batch, make_batch, make_candidates, make_hold
+from shared.ids import QuestionId
+from tests.service.factories import CELL, MODEL, admit_reply, lease_batch, make_batch, make_hold
 
-MODEL = "openai/gpt-6-luna"
 BOILED = "Why does an egg harden when it is boiled in water for several minutes?"
 BOILED_TOO = "Why does an egg harden when it is boiled in water for several minutes then?"
 NO_RIVER = "Name a planet that has no river."
@@ -43,16 +42,7 @@ async def hold(conn: AsyncConnection) -> Hold:
 
 async def take(conn: AsyncConnection, hold: Hold, *texts: str, template_cap: int = 5) -> Admission:
     await confirm_hold(conn, hold)
-    candidates = make_candidates(*texts, tags=("eggs",))
-    return await admit(
-        conn,
-        hold,
-        cell=CELL,
-        call_id=new_call_id(),
-        model=MODEL,
-        candidates=candidates,
-        template_cap=template_cap,
-    )
+    return await admit_reply(conn, hold, *texts, tags=("eggs",), template_cap=template_cap)
 
 
 def reasons(outcome: Admission) -> list[tuple[str, Refusal, QuestionId | None]]:
@@ -161,7 +151,7 @@ async def test_cancelled_job_takes_nothing(conn: AsyncConnection, hold: Hold) ->
 async def test_refused_texts_that_postgres_cannot_hold_are_recorded_all_the_same(
     conn: AsyncConnection, hold: Hold
 ) -> None:
-    await record_refusals(conn, hold.job_id, new_call_id(), [("control character", "a\0b \ud800"), ("empty", "")])
+    await admit_reply(conn, hold, flawed=[("control character", "a\0b \ud800"), ("empty", "")])
     recorded = select(rejection.c.reason, rejection.c.text).where(rejection.c.job_id == hold.job_id).order_by("id")
     assert (await conn.execute(recorded)).all() == [("control character", "a\ufffdb ?"), ("empty", "")]
 

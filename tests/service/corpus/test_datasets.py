@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.corpus.admission import admit
 from shared.corpus.baseline import import_baseline
 from shared.corpus.datasets import (
     browse_questions,
@@ -23,8 +22,8 @@ from shared.database.fence import Hold, confirm_hold
 from shared.database.states import JobState
 from shared.database.tables import dataset, job, job_cell, metadata, prompt_cursor, question
 from shared.errors import Conflict, NotFound
-from shared.ids import QuestionId, new_call_id
-from tests.service.factories import CELL, make_candidates, make_dataset, make_hold, make_job
+from shared.ids import QuestionId
+from tests.service.factories import admit_reply, make_dataset, make_hold, make_job
 
 names = (f"datasets-{number}" for number in count())
 
@@ -65,10 +64,7 @@ async def admitted(engine: AsyncEngine, name: str, *asked: str) -> Hold:
     async with engine.begin() as conn:
         hold = await make_hold(conn, name)
         await confirm_hold(conn, hold)
-        candidates = make_candidates(*asked)
-        await admit(
-            conn, hold, cell=CELL, call_id=new_call_id(), model="openai/m", candidates=candidates, template_cap=5
-        )
+        await admit_reply(conn, hold, *asked)
     return hold
 
 
@@ -211,10 +207,7 @@ async def test_asking_answers_as_admission_would(engine: AsyncEngine) -> None:
     assert [each["question_id"] for each in found] == [ids[boiled], ids[boiled], ids["What is 12 + 5?"], None, None]
     async with engine.begin() as conn:
         await confirm_hold(conn, hold)
-        taken = make_candidates(*asked)
-        outcome = await admit(
-            conn, hold, cell=CELL, call_id=new_call_id(), model="openai/m", candidates=taken, template_cap=5
-        )
+        outcome = await admit_reply(conn, hold, *asked)
     assert [each.candidate.text for each in outcome.refused] == [asked[0], asked[1], asked[4]]
 
 

@@ -5,16 +5,15 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.corpus.admission import admit, record_refusals
 from shared.corpus.export import export_jsonl
 from shared.database.fence import Hold, confirm_hold
 from shared.ids import CallId, JobId, new_call_id
 from shared.jobs.claim import ClaimedBatch, Judged, record_judged
 from shared.jobs.control import cancel_job
 from shared.jobs.incidents import note_fenced_off
-from shared.llm.ledger import book_unknown, mark_parsed, open_call, settle_call
+from shared.llm.ledger import NewCall, Settlement, book_unknown, mark_parsed, open_call, settle_calls
 from shared.llm.provider import LLMReply, Outcome, Usage
-from tests.service.factories import make_candidates
+from tests.service.factories import admit_reply
 from tests.service.jobs.world import execute, expire, fetch, held_batch
 
 MODEL = "openai/gpt-6-luna"
@@ -39,7 +38,9 @@ async def live(engine: AsyncEngine, job_id: JobId) -> Hold:
     failed = await opened(engine, batch.hold, 3)
     await opened(engine, batch.hold, 4)
     async with engine.begin() as conn:
-        await settle_call(conn, failed, LLMReply(Outcome.OVERLOADED, http_status=529, raw="busy"), Decimal(0))
+        await settle_calls(
+            conn, [Settlement(failed, LLMReply(Outcome.OVERLOADED, http_status=529, raw="busy"), Decimal(0))]
+        )
         await note_fenced_off(conn, batch.hold, worker="stale")
     await expire(engine, batch.hold.batch_id)
     async with engine.begin() as conn:
@@ -56,14 +57,14 @@ async def end(engine: AsyncEngine, job_id: JobId, *, days_ago: float) -> None:
 async def opened(engine: AsyncEngine, hold: Hold, ordinal: int) -> CallId:
     call_id = new_call_id()
     async with engine.begin() as conn:
-        await open_call(conn, hold, call_id=call_id, ordinal=ordinal, model=MODEL, prompt={}, worst_usd=WORST)
+        await open_call(conn, NewCall(hold, call_id=call_id, ordinal=ordinal, model=MODEL, prompt={}, worst_usd=WORST))
     return call_id
 
 
 async def paid(engine: AsyncEngine, hold: Hold, ordinal: int) -> CallId:
     call_id = await opened(engine, hold, ordinal)
     async with engine.begin() as conn:
-        await settle_call(conn, call_id, PAID, COST)
+        await settle_calls(conn, [Settlement(call_id, PAID, COST)])
     return call_id
 
 
@@ -74,20 +75,12 @@ async def judged(
     flaws = [("control character", each) for each in flawed or []]
     async with engine.begin() as conn:
         await confirm_hold(conn, batch.hold)
-        assert await mark_parsed(conn, call_id)
-        admission = await admit(
-            conn,
-            batch.hold,
-            cell=batch.cell,
-            call_id=call_id,
-            model=MODEL,
-            candidates=make_candidates(*texts),
-            template_cap=5,
-        )
-        await record_refusals(conn, batch.hold.job_id, call_id, flaws)
+        assert await mark_parsed(conn, [call_id])
+        admission = await admit_reply(conn, batch.hold, *texts, cell=batch.cell, call_id=call_id, flawed=flaws)
         rejected = {"exact": len(admission.refused), "control character": len(flaws)}
-        counted = Judged(len(texts) + len(flaws), len(admission.admitted), parsed=1, rejected=rejected)
-        await record_judged(conn, batch.hold, call_id, counted)
+        generated, new = len(texts) + len(flaws), len(admission.admitted)
+        counted = Judged(batch.hold, call_id, generated=generated, admitted=new, parsed=1, rejected=rejected)
+        await record_judged(conn, [counted])
     return len(admission.admitted)
 
 

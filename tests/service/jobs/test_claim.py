@@ -133,7 +133,7 @@ async def test_a_committed_call_resets_the_attempts(engine: AsyncEngine, job_id:
     batch = await held_batch(engine, job_id)
     call_id = await add_call(engine, batch.hold)
     async with engine.begin() as conn:
-        await record_judged(conn, batch.hold, call_id, Judged(generated=20, admitted=18, parsed=1))
+        await record_judged(conn, [Judged(batch.hold, call_id, generated=20, admitted=18, parsed=1)])
     assert (await batches_of(engine, job_id))[0].attempts == 0
 
 
@@ -187,18 +187,16 @@ async def test_a_lease_lasts_by_the_databases_clock(engine: AsyncEngine, job_id:
 
 async def test_counts_of_several_calls_add_up_by_reason(engine: AsyncEngine, job_id: JobId) -> None:
     batch = await held_batch(engine, job_id)
-    judged = [
-        Judged(generated=20, admitted=17, parsed=1, rejected={"exact": 2, "near": 1}, repaired={"code fence": 1}),
-        Judged(generated=20, admitted=19, parsed=1, rejected={"near": 1}),
-        Judged(given_up=1),
-    ]
-    for ordinal, each in enumerate(judged):
-        call_id = await add_call(engine, batch.hold, ordinal=ordinal)
+    hold = batch.hold
+    calls = [await add_call(engine, hold, ordinal=ordinal) for ordinal in range(3)]
+    first = Judged(hold, calls[0], generated=20, admitted=17, parsed=1, rejected={"exact": 2}, repaired={"fence": 1})
+    second = Judged(hold, calls[1], generated=20, admitted=19, parsed=1, rejected={"exact": 1, "near": 1})
+    for judged in ([first, second], [Judged(hold, calls[2], given_up=1)]):
         async with engine.begin() as conn:
-            await record_judged(conn, batch.hold, call_id, each)
+            await record_judged(conn, judged)
     row = (await batches_of(engine, job_id))[0]
     assert (row.generated, row.admitted, row.calls_parsed, row.calls_given_up) == (40, 36, 2, 1)
-    assert (row.rejected, row.repaired) == ({"exact": 2, "near": 2}, {"code fence": 1})
+    assert (row.rejected, row.repaired) == ({"exact": 3, "near": 1}, {"fence": 1})
 
 
 async def test_a_finished_batch_is_free_of_its_lease(engine: AsyncEngine, job_id: JobId) -> None:

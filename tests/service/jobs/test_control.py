@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared.errors import BudgetExhausted, Conflict, InvalidInput, NotFound
 from shared.ids import JobId, new_call_id
 from shared.jobs.control import cancel_job, pause_if_running, pause_job, resume_job
-from shared.llm.ledger import open_call
+from shared.llm.ledger import NewCall, open_call
 from tests.service.jobs.world import Broker, add_questions, batches_of, execute, fetch, held_batch, tick
 
 Move = Callable[..., Awaitable[None]]
@@ -86,11 +86,10 @@ async def test_resume_hints_again_what_was_hinted_before_the_pause(
 async def test_at_the_budgets_wall_the_job_pauses_and_says_so(engine: AsyncEngine, job_id: JobId) -> None:
     hold = (await held_batch(engine, job_id)).hold
     await execute(engine, "UPDATE job_budget SET budget_usd = 1, spent_usd = 0.6 WHERE job_id = :id", id=job_id)
+    new = NewCall(hold, call_id=new_call_id(), ordinal=0, model="openai/x", prompt={}, worst_usd=Decimal("0.5"))
     with pytest.raises(BudgetExhausted) as wall:
         async with engine.begin() as conn:
-            await open_call(
-                conn, hold, call_id=new_call_id(), ordinal=0, model="openai/x", prompt={}, worst_usd=Decimal("0.5")
-            )
+            await open_call(conn, new)
     assert await pause_if_running(engine, job_id, wall.value.detail)
     assert not await pause_if_running(engine, job_id, "a later reason")
     state, reason = await state_of(engine, job_id)

@@ -6,15 +6,14 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared.corpus.admission import admit
 from shared.database.fence import Hold, confirm_hold
 from shared.errors import FencedOff, JobNotRunning
 from shared.ids import JobId, new_call_id
 from shared.jobs.claim import finish, renew
 from shared.jobs.control import cancel_job, pause_job
-from shared.llm.ledger import open_call, settle_call
+from shared.llm.ledger import NewCall, Settlement, open_call, settle_calls
 from shared.llm.provider import LLMReply, Outcome, Usage
-from tests.service.factories import make_candidates
+from tests.service.factories import admit_reply
 from tests.service.jobs.world import (
     MATH,
     batches_of,
@@ -32,15 +31,7 @@ MODEL = "openai/gpt-6-luna"
 
 async def admit_one(conn: AsyncConnection, hold: Hold, question: str) -> None:
     await confirm_hold(conn, hold)
-    await admit(
-        conn,
-        hold,
-        cell=MATH,
-        call_id=new_call_id(),
-        model=MODEL,
-        candidates=make_candidates(question),
-        template_cap=5,
-    )
+    await admit_reply(conn, hold, question, cell=MATH)
 
 
 async def questions_of(engine: AsyncEngine, job_id: JobId) -> list[str]:
@@ -73,13 +64,14 @@ async def test_what_a_stale_holder_paid_is_recorded(engine: AsyncEngine, job_id:
     stale = (await held_batch(engine, job_id)).hold
     call_id = new_call_id()
     async with engine.begin() as conn:
-        await open_call(conn, stale, call_id=call_id, ordinal=0, model=MODEL, prompt={}, worst_usd=Decimal("0.01"))
+        new = NewCall(stale, call_id=call_id, ordinal=0, model=MODEL, prompt={}, worst_usd=Decimal("0.01"))
+        await open_call(conn, new)
     await expire(engine, stale.batch_id)
     assert await claim_as(engine, stale.batch_id, "another") is not None
     usage = Usage(input_tokens=10, cached_tokens=0, output_tokens=20, reasoning_tokens=0)
     reply = LLMReply(Outcome.OK, text="{}", raw="{}", usage=usage, finish_reason="stop", http_status=200)
     async with engine.begin() as conn:
-        assert await settle_call(conn, call_id, reply, Decimal("0.004"))
+        assert await settle_calls(conn, [Settlement(call_id, reply, Decimal("0.004"))])
     assert await fetch(engine, "SELECT state, raw, cost_usd FROM call WHERE id = :id", id=call_id) == [
         ("ok", "{}", Decimal("0.004"))
     ]

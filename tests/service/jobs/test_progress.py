@@ -8,7 +8,7 @@ from shared.ids import JobId, new_call_id, new_job_id
 from shared.jobs.claim import Judged, record_judged
 from shared.jobs.control import cancel_job
 from shared.jobs.progress import list_batches, list_calls, read_job
-from shared.llm.ledger import mark_parsed, open_call
+from shared.llm.ledger import NewCall, mark_parsed, open_call
 from shared.settings import Settings
 from tests.service.jobs.world import add_call, add_questions, execute, held_batch, make_spec, submit
 
@@ -16,31 +16,24 @@ from tests.service.jobs.world import add_call, add_questions, execute, held_batc
 async def work(engine: AsyncEngine, job_id: JobId) -> None:
     """Two calls that were parsed, one that failed at its second attempt, one in flight."""
     hold = (await held_batch(engine, job_id)).hold
-    for ordinal, judged in enumerate(
-        [
-            Judged(generated=20, admitted=17, parsed=1, rejected={"exact": 2, "near": 1}),
-            Judged(generated=20, admitted=19, parsed=1, rejected={"near": 1}, repaired={"code fence": 1}),
-        ]
+    for ordinal, (admitted, rejected, repaired) in enumerate(
+        [(17, {"exact": 2, "near": 1}, {}), (19, {"near": 1}, {"code fence": 1})]
     ):
         call_id = await add_call(engine, hold, ordinal=ordinal)
         async with engine.begin() as conn:
-            await mark_parsed(conn, call_id)
-            await record_judged(conn, hold, call_id, judged)
+            await mark_parsed(conn, [call_id])
+            judged = Judged(hold, call_id, 20, admitted, parsed=1, rejected=rejected, repaired=repaired)
+            await record_judged(conn, [judged])
     await execute(engine, "UPDATE call SET input_tokens = 100, output_tokens = 300 WHERE job_id = :id", id=job_id)
     failed = await add_call(engine, hold, ordinal=2)
     await execute(
         engine, "UPDATE call SET state = 'failed', outcome = 'overloaded', attempt = 2 WHERE id = :id", id=failed
     )
     async with engine.begin() as conn:
-        await open_call(
-            conn,
-            hold,
-            call_id=new_call_id(),
-            ordinal=3,
-            model="openai/gpt-6-luna",
-            prompt={},
-            worst_usd=Decimal("0.001"),
+        new = NewCall(
+            hold, call_id=new_call_id(), ordinal=3, model="openai/gpt-6-luna", prompt={}, worst_usd=Decimal("0.001")
         )
+        await open_call(conn, new)
     await execute(engine, "UPDATE job_budget SET spent_usd = 0.004 WHERE job_id = :id", id=job_id)
 
 

@@ -18,7 +18,7 @@ from shared.jobs.progress import list_batches, list_calls, read_job
 from shared.jobs.raw_replies import Cleared, clear_replies
 from shared.jobs.retention import Ages, Pruned, choose_ages, prune
 from shared.jobs.submit import submit_job
-from shared.llm.ledger import settle_call, unparsed_replies
+from shared.llm.ledger import Settlement, settle_calls, unparsed_replies
 from shared.settings import Settings
 from tests.service.jobs.past import (
     COST,
@@ -251,7 +251,7 @@ async def test_a_job_whose_calls_are_not_settled_is_not_archived_yet(engine: Asy
     [skipped] = (await prune(engine, Ages(0, 0))).skipped
     assert skipped.reason.startswith("1 of its calls are not settled yet")
     async with engine.begin() as conn:
-        assert await settle_call(conn, call_id, PAID, COST)
+        assert await settle_calls(conn, [Settlement(call_id, PAID, COST)])
     assert counted(await prune(engine, Ages(0, 0))) == {
         "raw": (1, 1, len(RAW.encode()), 1),
         "archived": (1, 1, 2),
@@ -267,7 +267,7 @@ async def test_a_reply_that_comes_while_its_job_is_archived_counts_or_comes_too_
     await end(engine, job_id, days_ago=366)
     [(lost,)] = await fetch(engine, "SELECT id FROM call WHERE state = 'unknown'")
     async with engine.connect() as conn:
-        assert await settle_call(conn, lost, PAID, COST)
+        assert await settle_calls(conn, [Settlement(lost, PAID, COST)])
         archiving = asyncio.create_task(archive_job(engine, job_id))
         await until_blocked_by(engine, await pid_of(conn))
         await conn.commit()
@@ -275,7 +275,7 @@ async def test_a_reply_that_comes_while_its_job_is_archived_counts_or_comes_too_
     assert await fetch(engine, "SELECT spent_usd FROM job_archive") == [(4 * COST,)]
     assert await fetch(engine, "SELECT spent_usd FROM job_budget") == [(4 * COST,)]
     async with engine.begin() as conn:
-        assert not await settle_call(conn, lost, PAID, COST)
+        assert not await settle_calls(conn, [Settlement(lost, PAID, COST)])
     assert await fetch(engine, "SELECT spent_usd FROM job_budget") == [(4 * COST,)]
 
 
@@ -288,7 +288,7 @@ async def test_a_reply_that_comes_in_the_middle_of_archiving_waits_and_comes_too
 
     async def settle() -> bool:
         async with engine.begin() as conn:
-            return await settle_call(conn, lost, PAID, COST)
+            return bool(await settle_calls(conn, [Settlement(lost, PAID, COST)]))
 
     async with engine.begin() as conn:
         await conn.execute(text("LOCK TABLE job_cell"))  # archiving waits here, between the sums and the record

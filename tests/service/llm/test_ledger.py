@@ -9,7 +9,7 @@ from shared.database.fence import Hold
 from shared.errors import BudgetExhausted, FencedOff, JobNotRunning, LeaseLapsed
 from shared.ids import CallId, new_call_id
 from shared.llm.budget import read_budget
-from shared.llm.ledger import book_unknown, mark_parsed, open_call, settle_call, unparsed_replies
+from shared.llm.ledger import NewCall, Settlement, book_unknown, mark_parsed, open_call, settle_calls, unparsed_replies
 from shared.llm.provider import LLMReply, Outcome, Usage
 from tests.service.llm.rows import add_job, budget_of, execute, fetch
 from tests.service.llm.scripted_server import openai_body
@@ -28,15 +28,14 @@ async def opened(
 ) -> tuple[CallId, int]:
     call_id = call_id or new_call_id()
     async with engine.begin() as conn:
-        attempt = await open_call(
-            conn, hold, call_id=call_id, ordinal=ordinal, model=MODEL, prompt={"topic": "sums"}, worst_usd=worst
-        )
+        new = NewCall(hold, call_id=call_id, ordinal=ordinal, model=MODEL, prompt={"topic": "sums"}, worst_usd=worst)
+        attempt = await open_call(conn, new)
     return call_id, attempt
 
 
 async def settled(engine: AsyncEngine, call_id: CallId, reply: LLMReply, cost: Decimal) -> bool:
     async with engine.begin() as conn:
-        return await settle_call(conn, call_id, reply, cost)
+        return bool(await settle_calls(conn, [Settlement(call_id, reply, cost)]))
 
 
 async def booked_unknown(engine: AsyncEngine, hold: Hold) -> int:
@@ -245,6 +244,6 @@ async def test_stored_replies_wait_until_they_are_parsed(engine: AsyncEngine) ->
             (late, '{"questions": []}', False),
         ]
         assert replies[0].prompt == {"topic": "sums"}
-        assert await mark_parsed(conn, early)
-        assert not await mark_parsed(conn, early)
+        assert await mark_parsed(conn, [early])
+        assert not await mark_parsed(conn, [early])
         assert [reply.call_id for reply in await unparsed_replies(conn, hold)] == [late]

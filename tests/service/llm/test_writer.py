@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.database.fence import Hold
 from shared.ids import new_call_id
+from shared.llm.ledger import NewCall
 from shared.llm.stop import Draining, Stop
 from shared.llm.writer import LedgerWriter
 from tests.service.llm.rows import add_job, execute
@@ -28,15 +29,8 @@ class ObservedStop(Stop):
 
 
 def open_later(engine: AsyncEngine, hold: Hold, stop: Stop) -> "asyncio.Task[int]":
-    opening = LedgerWriter(engine, Random(1)).open(
-        hold,
-        call_id=new_call_id(),
-        ordinal=0,
-        model="openai/gpt-6-luna",
-        prompt={},
-        worst_usd=Decimal("0.01"),
-        stop=stop,
-    )
+    call = NewCall(hold, new_call_id(), ordinal=0, model="openai/gpt-6-luna", prompt={}, worst_usd=Decimal("0.01"))
+    opening = LedgerWriter(engine, Random(1)).open(call, stop)
     return asyncio.create_task(opening)
 
 

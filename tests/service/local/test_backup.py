@@ -30,7 +30,7 @@ from shared.errors import FencedOff
 from shared.ids import CallId, new_call_id
 from shared.jobs.claim import claim
 from shared.llm.budget import read_budget
-from shared.llm.ledger import book_unknown, open_call
+from shared.llm.ledger import NewCall, book_unknown, open_call
 from shared.settings import Settings
 from tests.service.factories import CELL, lease_batch, make_batch, make_dataset, make_job
 
@@ -158,7 +158,7 @@ async def test_calls_in_flight_at_the_backup_are_booked_at_their_worst_after_a_r
     async with engine_for(url, application="a test") as engine, engine.begin() as conn:
         job_id = await make_job(conn, await make_dataset(conn, "calls"))
         hold = await lease_batch(conn, await make_batch(conn, job_id))
-        await open_call(conn, hold, call_id=call_id, ordinal=0, model="openai/x", prompt={}, worst_usd=worst)
+        await open_call(conn, NewCall(hold, call_id=call_id, ordinal=0, model="openai/x", prompt={}, worst_usd=worst))
     back_up(settings, file, print, force=False)
     restore(settings, file, agree, print)
     async with engine_for(url, application="a test") as engine, engine.begin() as conn:

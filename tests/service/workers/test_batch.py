@@ -1,7 +1,7 @@
 """A batch as a worker runs it, with a caller that answers from a list."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from itertools import count
@@ -13,12 +13,12 @@ from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.database.fence import Hold, confirm_hold
-from shared.ids import CallId, JobId, new_call_id
+from shared.database.fence import Hold, confirm_holds
+from shared.ids import JobId, new_call_id
 from shared.jobs.claim import finish, record_judged
 from shared.jobs.control import cancel_job, pause_job
 from shared.llm.caller import Caller, FinishedCall
-from shared.llm.ledger import open_call, settle_call
+from shared.llm.ledger import NewCall, Settlement, open_call, settle_calls
 from shared.llm.provider import LLMReply, Outcome, Usage
 from shared.llm.retry import GiveUp, StopJob
 from shared.llm.stop import Draining, Stop
@@ -31,6 +31,7 @@ from tests.service.jobs.world import (
     fetch,
     first_batch,
 )
+from workers.admitter import Admitter
 from workers.batch import BatchRun, Ending, Workshop, run_batch
 from workers.leases import LeaseKeeper
 
@@ -89,12 +90,11 @@ class ScriptedCaller:
         call_id = new_call_id()
         async with self._engine.begin() as conn:
             worst = Decimal("0.0001")
-            attempt = await open_call(
-                conn, hold, call_id=call_id, ordinal=ordinal, model=model, prompt=prompt_record, worst_usd=worst
-            )
+            new = NewCall(hold, call_id=call_id, ordinal=ordinal, model=model, prompt=prompt_record, worst_usd=worst)
+            attempt = await open_call(conn, new)
         reply = self.answer(ordinal)
         async with self._engine.begin() as conn:
-            await settle_call(conn, call_id, reply, Decimal("0.0001"))
+            await settle_calls(conn, [Settlement(call_id, reply, Decimal("0.0001"))])
         return FinishedCall(call_id, attempt, reply, Decimal("0.0001"), self.verdict)
 
 
@@ -106,7 +106,14 @@ def caller(engine: AsyncEngine) -> ScriptedCaller:
 @pytest.fixture
 def shop(engine: AsyncEngine, settings: Settings, caller: ScriptedCaller) -> Workshop:
     leases = LeaseKeeper(engine, settings.lease_seconds)
-    return Workshop(settings=settings, engine=engine, caller=cast("Caller", caller), leases=leases, name="a test")
+    return Workshop(
+        settings=settings,
+        engine=engine,
+        caller=cast("Caller", caller),
+        leases=leases,
+        admitter=Admitter(engine, template_cap=settings.template_cap),
+        name="a test",
+    )
 
 
 async def questions_of(engine: AsyncEngine, job_id: JobId) -> list[str]:
@@ -164,18 +171,17 @@ async def test_a_commit_whose_outcome_is_unknown_is_repeated_without_a_second_ef
     broken = 0
     once = record_judged
 
-    async def record_then_break(conn: Any, hold: Hold, call_id: CallId, judged: Any) -> None:
+    async def record_then_break(conn: Any, judged: Any) -> None:
         nonlocal broken
-        await once(conn, hold, call_id, judged)
-        if broken < 3:
-            broken += 1
-            await conn.commit()  # it got through ...
-            raise OperationalError("COMMIT", {}, ConnectionError("the connection broke"))  # ... but nobody was told
+        await once(conn, judged)
+        broken += 1
+        await conn.commit()  # it got through ...
+        raise OperationalError("COMMIT", {}, ConnectionError("the connection broke"))  # ... but nobody was told
 
-    monkeypatch.setattr("workers.batch.record_judged", record_then_break)
+    monkeypatch.setattr("workers.admitter.record_judged", record_then_break)
     monkeypatch.setattr("shared.database.reconnect.FIRST_PAUSE_SECONDS", 0.001)
     assert await run_batch(shop, await first_batch(engine, job_id), Stop()) is Ending.DONE
-    assert broken == 3
+    assert broken >= 1
     row = await row_of(engine, job_id)
     assert (row.generated, row.admitted, row.calls_parsed) == (20, 20, 20)
 
@@ -318,15 +324,15 @@ async def test_a_batch_whose_lease_is_lost_starts_no_new_call_and_leaves_the_new
 ) -> None:
     batch_id = await first_batch(engine, job_id)
 
-    async def lose_at_three(ordinal: int) -> None:
-        if ordinal == 3:
+    async def lose_at_first(ordinal: int) -> None:
+        if ordinal == 0:
             await expire(engine, batch_id)
             assert await claim_as(engine, batch_id, "another") is not None
             await shop.leases.renew_once()
-        elif ordinal > 3:
+        else:
             raise Draining
 
-    caller.before = lose_at_three
+    caller.before = lose_at_first
     assert await run_batch(shop, batch_id, Stop()) is Ending.LOST
     row = await row_of(engine, job_id)
     assert (row.state, row.worker, row.fence) == ("leased", "another", 2)
@@ -383,16 +389,16 @@ async def test_a_database_that_is_read_only_for_now_is_waited_for(
 ) -> None:
     # FAULTS 16: what a worker holds in memory is kept until it can be written.
     refusals = 0
-    once = confirm_hold
+    once = confirm_holds
 
-    async def read_only_at_first(conn: Any, hold: Hold) -> None:
+    async def read_only_at_first(conn: Any, job_id: JobId, holds: Sequence[Hold]) -> set[Hold]:
         nonlocal refusals
         if refusals < 2:
             refusals += 1
             await conn.exec_driver_sql("SET TRANSACTION READ ONLY")
-        await once(conn, hold)
+        return await once(conn, job_id, holds)
 
-    monkeypatch.setattr("workers.batch.confirm_hold", read_only_at_first)
+    monkeypatch.setattr("workers.admitter.confirm_holds", read_only_at_first)
     monkeypatch.setattr("shared.database.reconnect.FIRST_PAUSE_SECONDS", 0.001)
     assert await run_batch(shop, await first_batch(engine, job_id), Stop()) is Ending.DONE
     assert refusals == 2

@@ -1,0 +1,19 @@
+"""Many rows as one parameter of a statement: the driver takes a list to pieces at a microsecond an element."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+
+def json_rows(rows: Sequence[Mapping[str, Any]]) -> str:
+    """For `json_to_recordset(CAST(:rows AS json)) AS row (name type, ...)`.
+
+    UUIDs and enums are written as their text; numbers that are no floats, and bytes, must be given as text.
+    """
+    return orjson.dumps(rows).decode()
+
+
+def int_array(numbers: Iterable[int]) -> str:
+    """For `CAST(:numbers AS bigint[])`."""
+    return f"{{{','.join(map(str, numbers))}}}"
