@@ -87,6 +87,7 @@ class WorkerProcess:
                 await task
         for provider in self._providers.values():
             await provider.close()
+        await self._shop.caller.close()
         await self._redis.aclose()
         await self._engine.dispose()
 

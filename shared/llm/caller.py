@@ -102,6 +102,10 @@ class Caller:
         self._adaptive: dict[str, AdaptiveConcurrency] = {}
         self.counters = CallCounters()
 
+    async def close(self) -> None:
+        """Settle what is not settled yet. Call it when no call is under way any more, before the client is closed."""
+        await self._limiter.close()
+
     async def call(
         self,
         hold: Hold,
@@ -175,7 +179,7 @@ class Caller:
             try:
                 await self._in_flight.enter(order.stop)
             except BaseException:
-                await self._limiter.settle(booking, tokens=0, requests=0)
+                self._limiter.settle(booking, tokens=0, requests=0)
                 raise
             if self._limiter.stands(booking):
                 return booking
@@ -188,7 +192,7 @@ class Caller:
             return await self._ledger.open(call, order.stop)
         except BaseException:
             self._in_flight.leave()
-            await self._limiter.settle(booking, tokens=0, requests=0)
+            self._limiter.settle(booking, tokens=0, requests=0)
             raise
 
     def _prepare(self, prompt: PromptParts, model: str) -> tuple[Provider, LLMRequest, Decimal]:
@@ -233,9 +237,9 @@ class Caller:
         if reply.outcome.usable:
             self._adaptive[model].on_success()
         if reply.usage is not None:
-            await self._limiter.settle(booking, tokens=reply.usage.total_tokens)
+            self._limiter.settle(booking, tokens=reply.usage.total_tokens)
         elif not reply.outcome.usable and not reply.outcome.maybe_paid:
-            await self._limiter.settle(booking, tokens=0, requests=0 if reply.outcome == Outcome.UNREACHABLE else 1)
+            self._limiter.settle(booking, tokens=0, requests=0 if reply.outcome == Outcome.UNREACHABLE else 1)
         if reply.rate is not None or reply.outcome.usable:
             await self._limiter.learn(model, reply.rate)
 

@@ -35,15 +35,19 @@ async def clients() -> AsyncIterator[list[Redis]]:
 
 
 @pytest.fixture
-def new_worker(redis_url: str, clients: list[Redis], model: str) -> NewWorker:
+async def new_worker(redis_url: str, clients: list[Redis], model: str) -> AsyncIterator[NewWorker]:
     """A limiter as another worker process has it: own connections, own memory."""
+    workers: list[RateLimiter] = []
 
     def make(requests_per_minute: float | None = None, tokens_per_minute: float | None = None) -> RateLimiter:
         clients.append(open_limiter_redis(redis_url))
         limit = RateLimit(requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute)
-        return RateLimiter(clients[-1], {model: limit}, rng=Random(1))
+        workers.append(RateLimiter(clients[-1], {model: limit}, rng=Random(1)))
+        return workers[-1]
 
-    return make
+    yield make
+    for worker in workers:
+        await worker.close()
 
 
 # A burst of this length hides what a busy machine's pauses cost from a test that asks for the whole rate.
@@ -73,7 +77,7 @@ async def grants_until(
             booking = await worker.acquire(model, tokens, stop)
             granted.append(now())
             if actual is not None:
-                await worker.settle(booking, tokens=actual)
+                worker.settle(booking, tokens=actual)
 
     callers = [asyncio.create_task(caller()) for _ in range(4)]
     await asyncio.sleep(end - now())
@@ -146,7 +150,7 @@ async def test_flush_grants_no_burst_and_drops_older_refunds(
     flushed = now()
     first_after = await worker.acquire(model, 100, stop)
     for booking in before:
-        await worker.settle(booking, tokens=0)
+        worker.settle(booking, tokens=0)
     assert first_after.epoch != before[0].epoch
     seconds = 1.0
     granted = await grants_until(flushed + seconds, worker, model, tokens=100)
@@ -159,7 +163,7 @@ async def test_refund_of_this_epoch_is_credited(new_worker: NewWorker, model: st
     worker = new_worker(60_000, 60_000)
     booking = await worker.acquire(model, 10_000, stop)  # ten seconds' worth
     start = now()
-    await worker.settle(booking, tokens=0, requests=0)
+    worker.settle(booking, tokens=0, requests=0)
     await worker.acquire(model, 100, stop)
     assert now() - start < 5
 
@@ -191,7 +195,7 @@ async def test_settling_inside_a_long_pause_neither_shortens_nor_loses_it(
     await worker.pause(model, 900)
     until = await field_of(clients[0], model, "pause_until")
     for booking in bookings:
-        await worker.settle(booking, tokens=0, requests=0)
+        worker.settle(booking, tokens=0, requests=0)
     for each in (other, worker):  # news, and then the same again
         await each.learn(model, RateHeaders(100, 1000, 99, 999))
     assert await field_of(clients[0], model, "pause_until") == until
@@ -299,6 +303,7 @@ async def test_nothing_starts_while_redis_is_away(model: str, unused_tcp_port: i
     stop.set()
     with pytest.raises(Draining):
         await waiting
+    await worker.close()
     await client.aclose()
 
 
@@ -329,6 +334,7 @@ async def test_frozen_redis_neither_blocks_the_loop_nor_lets_a_call_through(
     stop.set()
     with pytest.raises(Draining):
         await waiting
+    await worker.close()
     await client.aclose()
     server.close()
 
