@@ -16,6 +16,7 @@ from shared.llm.provider import RateHeaders
 
 # Between two talks that book: short beside any call's latency, long enough for the calls of a busy process to gather.
 PACE_SECONDS = 0.01
+STEP_SECONDS = 0.005  # calls that come due so close to each other start together, never early
 SETTLE_SECONDS = 0.05  # what was settled goes with the next talk, or alone after this long
 LONGEST_BOOKING_SECONDS = 60.0  # a longer wait is asked for again instead
 CHECK_SECONDS = 1.0  # who sleeps learns at least this often whether the booking still stands
@@ -241,7 +242,7 @@ class Lane:
     def _advance(self) -> None:
         """Let start who is due, talk if it is time to, and come back when there is more to do."""
         now = self._clock()
-        again = self._grant_due(now)
+        again = max(self._grant_due(now), now + STEP_SECONDS)
         if self._talking is None:
             talk_at = self._next_talk(now)
             if talk_at <= now:
