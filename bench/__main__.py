@@ -11,6 +11,12 @@ from bench.report import Report
 MEASURES = (
     "cpu_per_call",
     "throughput",
+    "unconfigured",
+    "scaling",
+    "rate_bound",
+    "token_bound",
+    "dirty_provider",
+    "seed_speed",
 )
 FOLDER = Path(__file__).parents[1] / "docs" / "benchmarks"
 
