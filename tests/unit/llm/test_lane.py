@@ -1,0 +1,217 @@
+import asyncio
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from shared.llm import lane as lane_module
+from shared.llm.lane import CHECK_SECONDS, SLEEPERS, UNCHECKED_SECONDS, Heard, Lane, Message, Waiter
+from shared.llm.provider import RateHeaders
+
+
+class FakeRedis:
+    """Books everything at `wait_seconds`, up to as many as are sure; keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.epoch = "1"
+        self.wait_seconds = 0.0
+        self.is_away = False
+        self.answers = asyncio.Event()
+        self.answers.set()
+
+    async def talk(self, message: Message) -> Heard | None:
+        self.messages.append(message)
+        await self.answers.wait()
+        if self.is_away:
+            return None
+        soon = self.wait_seconds <= UNCHECKED_SECONDS
+        booked = message.asked if soon else message.asked[: max(message.sure, 0)]
+        return Heard(self.epoch, [self.wait_seconds] * len(booked), None)
+
+    def total(self) -> tuple[int, int]:
+        """What was settled in all."""
+        return sum(each.requests for each in self.messages), sum(each.tokens for each in self.messages)
+
+
+@pytest.fixture
+def redis() -> FakeRedis:
+    return FakeRedis()
+
+
+@pytest.fixture
+async def lane(redis: FakeRedis) -> Lane:
+    return Lane(redis.talk, Random(1))
+
+
+async def granted(waiters: list[Waiter]) -> None:
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(waiter.turn for waiter in waiters))
+
+
+async def eventually(look: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not look():  # noqa: ASYNC110 - the fake tells nobody
+            await asyncio.sleep(0.001)
+
+
+async def test_calls_that_wait_together_are_asked_for_in_one_talk(redis: FakeRedis, lane: Lane) -> None:
+    waiters = [lane.join(tokens) for tokens in range(1, 31)]
+    await granted(waiters)
+    assert [list(each.asked) for each in redis.messages] == [list(range(1, 31))]
+
+
+async def test_turns_come_in_order_of_arrival(redis: FakeRedis, lane: Lane) -> None:
+    redis.wait_seconds = 0.03
+    order: list[int] = []
+    waiters = [lane.join(number) for number in range(3 * SLEEPERS)]
+    for waiter in waiters:
+        waiter.turn.add_done_callback(lambda _, number=waiter.tokens: order.append(number))
+    await granted(waiters)
+    await asyncio.sleep(0)
+    assert order == list(range(3 * SLEEPERS))
+    assert max(len(each.asked[: max(each.sure, 0)]) for each in redis.messages) == SLEEPERS
+
+
+async def test_settlements_are_added_up_and_told_once(redis: FakeRedis, lane: Lane) -> None:
+    await granted([lane.join(100)])
+    for tokens in (-30, -20, 5):
+        lane.settle("1", requests=0, tokens=tokens)
+    assert redis.total() == (0, 0)
+    await eventually(lambda: redis.total() == (0, -45))
+    await lane.close()
+    assert redis.total() == (0, -45)
+
+
+async def test_settlement_of_an_older_epoch_is_dropped(redis: FakeRedis, lane: Lane) -> None:
+    await granted([lane.join(100)])
+    lane.settle("1", requests=0, tokens=-30)  # not told yet when the epoch ends
+    redis.epoch = "2"
+    await lane.pause(0.001)
+    redis.messages.clear()
+    lane.settle("1", requests=0, tokens=-50)
+    lane.settle("2", requests=0, tokens=-7)
+    await lane.close()
+    assert [(each.epoch, each.tokens) for each in redis.messages] == [("2", -7)]
+
+
+async def test_closing_tells_what_is_left(redis: FakeRedis, lane: Lane) -> None:
+    await granted([lane.join(100)])
+    lane.settle("1", requests=-1, tokens=-100)
+    await lane.close()
+    assert redis.total() == (-1, -100)
+
+
+async def test_settlement_that_got_no_answer_is_not_repeated(redis: FakeRedis, lane: Lane) -> None:
+    """It may have been taken all the same: twice would be credit that nobody paid in."""
+    await granted([lane.join(100)])
+    redis.is_away = True
+    lane.settle("1", requests=0, tokens=-30)
+    await lane.close()
+    redis.is_away = False
+    lane.settle("1", requests=0, tokens=-1)
+    await lane.close()
+    assert [each.tokens for each in redis.messages[1:]] == [-30, -1]
+
+
+async def test_nobody_starts_without_an_answer(redis: FakeRedis, lane: Lane) -> None:
+    redis.is_away = True
+    waiter = lane.join(1)
+    await eventually(lambda: len(redis.messages) >= 1)
+    await asyncio.sleep(0.05)
+    assert not waiter.turn.done()
+    redis.is_away = False
+    await granted([waiter])
+
+
+async def test_who_leaves_gives_back_what_was_booked_and_is_asked_for_no_more(redis: FakeRedis, lane: Lane) -> None:
+    redis.wait_seconds = 60
+    waiters = [lane.join(10 + number) for number in range(SLEEPERS + 1)]
+    await eventually(lambda: bool(waiters[0].epoch))
+    for waiter in (waiters[0], waiters[SLEEPERS]):  # booked; still queueing
+        lane.leave(waiter)
+    await lane.close()
+    assert redis.total() == (-1, -10)
+    assert all(10 + SLEEPERS not in each.asked for each in redis.messages[1:])
+
+
+async def test_who_leaves_while_it_is_booked_gives_it_back(redis: FakeRedis, lane: Lane) -> None:
+    redis.answers.clear()
+    waiter = lane.join(10)
+    await eventually(lambda: len(redis.messages) == 1)
+    lane.leave(waiter)
+    redis.answers.set()
+    await eventually(lambda: redis.total() == (-1, -10))
+
+
+async def test_new_epoch_voids_bookings_which_are_made_again_in_order(redis: FakeRedis, lane: Lane) -> None:
+    redis.wait_seconds = 60
+    waiters = [lane.join(number) for number in range(SLEEPERS + 3)]
+    await eventually(lambda: bool(waiters[0].epoch))
+    redis.epoch, redis.wait_seconds = "2", 0.0
+    redis.messages.clear()
+    await lane.learn(RateHeaders(limit_requests=6000))
+    await granted(waiters)
+    assert [tokens for each in redis.messages for tokens in each.asked] == list(range(SLEEPERS + 3))
+    assert {waiter.epoch for waiter in waiters} == {"2"}
+
+
+async def test_booking_is_looked_at_again_before_a_start_that_was_far_off(redis: FakeRedis, lane: Lane) -> None:
+    redis.wait_seconds = 4 * UNCHECKED_SECONDS
+    waiter = lane.join(1)
+    await eventually(lambda: bool(waiter.epoch))
+    redis.is_away = True  # so it cannot be known whether the booking still stands
+    await asyncio.sleep(6 * UNCHECKED_SECONDS)
+    assert not waiter.turn.done()
+    lane.leave(waiter)
+
+
+async def test_sleeper_hears_of_a_new_epoch_within_a_second(redis: FakeRedis, lane: Lane) -> None:
+    redis.wait_seconds = 60
+    waiter = lane.join(1)
+    await eventually(lambda: bool(waiter.epoch))
+    redis.epoch, redis.wait_seconds = "2", 0.0
+    async with asyncio.timeout(CHECK_SECONDS + 1):
+        await waiter.turn
+
+
+async def test_pauses_of_one_storm_are_told_once(redis: FakeRedis, lane: Lane) -> None:
+    await asyncio.gather(*(lane.pause(1.0) for _ in range(50)))
+    assert len(redis.messages) <= 2
+    assert lane.pause_left > 0.9
+    waiter = lane.join(1)
+    await asyncio.sleep(0.05)
+    assert not any(each.asked for each in redis.messages)
+    lane.leave(waiter)
+    await lane.close()
+
+
+async def test_longer_pause_is_told_after_a_shorter_one(redis: FakeRedis, lane: Lane) -> None:
+    await lane.pause(1.0)
+    await lane.pause(30.0)
+    assert [round(each.pause_seconds) for each in redis.messages] == [1, 30]
+
+
+async def test_same_limits_of_many_replies_are_told_once(redis: FakeRedis, lane: Lane) -> None:
+    await granted([lane.join(1)])
+    await asyncio.gather(*(lane.learn(RateHeaders(limit_requests=600)) for _ in range(50)))
+    assert [each.learned.limit_requests for each in redis.messages] == [None, 600]
+
+
+async def test_fault_of_ours_is_raised_where_somebody_waits() -> None:
+    async def talk(message: Message) -> Heard | None:
+        raise LookupError
+
+    lane = Lane(talk, Random(1))
+    waiter = lane.join(1)
+    with pytest.raises(LookupError):
+        await waiter.turn
+
+
+async def test_busy_loop_does_not_keep_a_call_from_starting(
+    redis: FakeRedis, lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was heard is old whenever the loop comes round; an answer that has just come counts all the same."""
+    monkeypatch.setattr(lane_module, "UNCHECKED_SECONDS", 0.0)
+    redis.wait_seconds = 0.003
+    await granted([lane.join(1) for _ in range(5)])
