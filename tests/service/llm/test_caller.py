@@ -65,9 +65,26 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
     await client.aclose()
 
 
+NewCaller = Callable[..., Caller]
+
+
 @pytest.fixture
-def caller(engine: AsyncEngine, redis: Redis, providers: dict[str, Provider]) -> Caller:
-    made = Caller(SETTINGS, engine, redis, providers, rng=Random(7))
+async def new_caller(engine: AsyncEngine, redis: Redis, providers: dict[str, Provider]) -> AsyncIterator[NewCaller]:
+    made: list[Caller] = []
+
+    def make(seed: int = 7, **changes: object) -> Caller:
+        settings = SETTINGS.model_copy(update=changes)
+        made.append(Caller(settings, engine, redis, providers, rng=Random(seed)))
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.close()
+
+
+@pytest.fixture
+def caller(new_caller: NewCaller) -> Caller:
+    made = new_caller()
     made._policy = RetryPolicy(attempts=SETTINGS.call_attempts, base_seconds=0.02)
     return made
 
@@ -169,15 +186,10 @@ async def test_attempts_end(engine: AsyncEngine, caller: Caller, server: Scripte
 
 
 async def test_nobody_calls_before_retry_after(
-    engine: AsyncEngine,
-    redis: Redis,
-    providers: dict[str, Provider],
-    caller: Caller,
-    server: ScriptedServer,
-    hold: Hold,
+    new_caller: NewCaller, caller: Caller, server: ScriptedServer, hold: Hold
 ) -> None:
     """Neither the refused worker nor another one."""
-    other = Caller(SETTINGS, engine, redis, providers, rng=Random(8))
+    other = new_caller(seed=8)
     server.answers.append(Answer(429, openai_error("rate_limit_exceeded"), {"retry-after": "0.6"}))
     refused = asyncio.create_task(asked(caller, hold))
     await server.arrived.wait()
@@ -226,11 +238,10 @@ async def test_model_without_a_key_is_refused(caller: Caller, hold: Hold) -> Non
 
 
 async def test_drain_finishes_calls_in_flight_and_starts_no_other(
-    engine: AsyncEngine, redis: Redis, providers: dict[str, Provider], server: ScriptedServer, hold: Hold
+    engine: AsyncEngine, new_caller: NewCaller, server: ScriptedServer, hold: Hold
 ) -> None:
     """Of 12 calls with 4 places, 4 are in flight at the drain: they are stored, the others never sent."""
-    settings = SETTINGS.model_copy(update={"calls_in_flight": 4, "call_timeout_seconds": 5})
-    caller = Caller(settings, engine, redis, providers)
+    caller = new_caller(calls_in_flight=4, call_timeout_seconds=5)
     stop, release = Stop(), asyncio.Event()
     server.default = Answer(body=server.default.body, wait_for=release)
     calls = [asyncio.create_task(asked(caller, hold, ordinal=ordinal, stop=stop)) for ordinal in range(12)]
@@ -257,10 +268,8 @@ async def test_drain_ends_the_wait_before_a_retry(caller: Caller, server: Script
         await asyncio.wait_for(call, 5)
 
 
-async def test_no_more_than_the_cap_is_in_flight(
-    engine: AsyncEngine, redis: Redis, providers: dict[str, Provider], server: ScriptedServer, hold: Hold
-) -> None:
-    caller = Caller(SETTINGS.model_copy(update={"calls_in_flight": 3}), engine, redis, providers)
+async def test_no_more_than_the_cap_is_in_flight(new_caller: NewCaller, server: ScriptedServer, hold: Hold) -> None:
+    caller = new_caller(calls_in_flight=3)
     server.default = Answer(body=server.default.body, delay_seconds=0.03)
     most = 0
 
