@@ -11,6 +11,7 @@ from bench.report import Report
 MEASURES = (
     "cpu_per_call",
     "throughput",
+    "limiter_cpu",
     "unconfigured",
     "scaling",
     "rate_bound",
