@@ -66,10 +66,12 @@ async def test_turns_come_in_order_of_arrival(redis: FakeRedis, lane: Lane) -> N
     redis.wait_seconds = 0.03
     order: list[int] = []
     waiters = [lane.join(number) for number in range(3 * SLEEPERS)]
-    for waiter in waiters:
-        waiter.turn.add_done_callback(lambda _, number=waiter.tokens: order.append(number))
-    await granted(waiters)
-    await asyncio.sleep(0)
+
+    async def start(waiter: Waiter) -> None:
+        await waiter.turn
+        order.append(waiter.tokens)
+
+    await asyncio.gather(*map(start, waiters))
     assert order == list(range(3 * SLEEPERS))
     assert max(len(each.asked[: max(each.sure, 0)]) for each in redis.messages) == SLEEPERS
 
