@@ -173,7 +173,9 @@ class Lane:
 
     def _on_talked(self, talk: "asyncio.Task[None]") -> None:
         self._talking = None
-        if not talk.cancelled() and (error := talk.exception()) is not None:
+        if talk.cancelled():  # the loop ends
+            return
+        if (error := talk.exception()) is not None:
             # Not Redis: a fault of ours, which those who wait shall see rather than wait for ever.
             for waiter in [*self._booked, *self._queue]:
                 if not waiter.turn.done():
