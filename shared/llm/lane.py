@@ -77,7 +77,7 @@ class Lane:
         self._booked: list[Waiter] = []
         self._settled: list[int] = [0, 0]
         self._settled_epoch = ""
-        self._settled_at: float | None = None
+        self._untold_since: float | None = None
         self._known = ("", RateHeaders())  # limits that Redis has heard, and in which epoch
         self._news: RateHeaders | None = None
         self._paused_until = self._shared_until = float("-inf")
@@ -117,9 +117,7 @@ class Lane:
             self._settled_epoch, self._settled = epoch, [0, 0]
         self._settled[0] += requests
         self._settled[1] += tokens
-        if self._settled_at is None:
-            self._settled_at = self._clock()
-            self._advance()
+        self._note_untold()
 
     async def pause(self, seconds: float) -> None:
         """Start nothing for so long, and tell all workers; kept here too, for a Redis that forgets."""
@@ -134,12 +132,12 @@ class Lane:
             await self._talk_until(lambda: not self._are_limits_new(told))
         else:
             self._news = told
-            self._note_settled()
+            self._note_untold()
 
     async def close(self) -> None:
         """Say what is left to say. Nobody may wait any more."""
-        if self._settled_at is not None:
-            await self._talk_until(lambda: self._settled_at is None)
+        if self._untold_since is not None:
+            await self._talk_until(lambda: self._untold_since is None)
         while self._talking is not None:
             await asyncio.wait([self._talking])
         if self._timer is not None:
@@ -154,9 +152,9 @@ class Lane:
         same = (told.limit_requests, told.limit_tokens) == (known.limit_requests, known.limit_tokens)
         return epoch != self.epoch or not same
 
-    def _note_settled(self) -> None:
-        if self._settled_at is None:
-            self._settled_at = self._clock()
+    def _note_untold(self) -> None:
+        if self._untold_since is None:
+            self._untold_since = self._clock()
             self._advance()
 
     async def _talk_until(self, is_said: Callable[[], bool]) -> None:
@@ -188,7 +186,7 @@ class Lane:
         asking = self._find_asking(now)
         requests, tokens = self._settled if self._settled_epoch == self.epoch else (0, 0)
         learned, self._news = self._news, None
-        self._settled, self._settled_at = [0, 0], None
+        self._settled, self._untold_since = [0, 0], None
         message = Message(
             epoch=self.epoch,
             requests=requests,
@@ -277,8 +275,8 @@ class Lane:
     def _next_talk(self, now: float) -> float:
         """When there is a reason to talk; infinity when there is none."""
         at = float("inf")
-        if self._settled_at is not None:
-            at = self._settled_at + SETTLE_SECONDS
+        if self._untold_since is not None:
+            at = self._untold_since + SETTLE_SECONDS
         if self._booked:
             at = min(at, self._heard_at + CHECK_SECONDS)
             for waiter in self._booked:
