@@ -17,7 +17,7 @@ SKIP_SECONDS = 15
 WINDOW_SECONDS = 90
 QUESTIONS = 2
 MEAN_TOKENS = 500
-CALLS = 900
+CALLS = 640
 # Of one call: what its output was allowed to be, as the limiter books it, beside what it was.
 ESTIMATES = """
     SELECT avg(input_tokens + output_tokens)::float AS used, avg(output_tokens)::float AS output
