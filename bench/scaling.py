@@ -16,9 +16,10 @@ FEW, MANY = 1, 4
 IN_FLIGHT = 16
 LATENCY_SECONDS = 2.0
 QUESTIONS = 5
-SECONDS = 30
-# The first calls of a job wait for its batches, its last ones for replies that are no more than a call each.
-SETTLED_SECONDS, WINDOW_SECONDS = 6, 16
+SECONDS = 34
+# The first calls of a job wait for its batches. A worker may hold 16 batches, which is 40 s of work for its 16 calls in
+# flight: towards the end of a job that is no longer than this, the others have nothing left.
+SETTLED_SECONDS, WINDOW_SECONDS = 6, 18
 
 
 def measure(rounds: int) -> Report:
@@ -26,13 +27,13 @@ def measure(rounds: int) -> Report:
     found = []
     ideal = IN_FLIGHT / LATENCY_SECONDS
     with TemporaryDirectory() as folder:
-        replies = make_replies(int(MANY * ideal * SECONDS), QUESTIONS)
+        replies = make_replies(int(MANY * ideal * SECONDS * 1.2), QUESTIONS)
         with model_server(Path(folder), replies, latency_seconds=LATENCY_SECONDS) as model:
             for _ in range(rounds):
                 rates = {}
                 for workers in (FEW, MANY):
                     with trial(model, workers=workers, settings={"QUESTMILL_CALLS_IN_FLIGHT": str(IN_FLIGHT)}) as up:
-                        calls = int(workers * ideal * (SECONDS - 6))
+                        calls = int(workers * ideal * SECONDS)
                         ran = run_job(up, make_spec(calls=calls, questions_per_call=QUESTIONS))
                         times = answered_after(up, str(ran.job["id"]))
                     middle = per_second(times, SETTLED_SECONDS, SETTLED_SECONDS + WINDOW_SECONDS)
