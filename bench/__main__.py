@@ -11,6 +11,10 @@ from bench.report import Report
 MEASURES = (
     "cpu_per_call",
     "throughput",
+    "worker_footprint",
+    "import_rows",
+    "export_rows",
+    "database_size",
 )
 FOLDER = Path(__file__).parents[1] / "docs" / "benchmarks"
 

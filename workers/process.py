@@ -25,6 +25,7 @@ from workers.batch import Ending, Workshop, run_batch
 from workers.drain import is_draining, when_draining
 from workers.leases import LeaseKeeper
 from workers.loop import LoopThread
+from workers.memory import load_tokenizer
 
 log = structlog.get_logger()
 
@@ -45,6 +46,7 @@ class WorkerProcess:
         self._providers: dict[str, Provider]
         self._shop: Workshop
         self._background: list[asyncio.Task[None]] = []
+        load_tokenizer()
         self._loop.run(self._open())
 
     def run_batch(self, batch_id: BatchId) -> Ending:
