@@ -1,4 +1,4 @@
-"""Import over HTTP: 304,000 rows of which 85 % repeat others, and 300,000 that all differ; the API's memory meanwhile."""
+"""Import over HTTP: 304,000 rows, 85 % of them repeats, and 300,000 that all differ; the API's memory meanwhile."""
 
 import time
 from collections.abc import Iterator

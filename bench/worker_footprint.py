@@ -1,4 +1,4 @@
-"""What a worker process costs to start and to keep: CPU until it is ready, memory as it works, growth that does not end.
+"""What a worker process costs to start and to keep: CPU until it is ready, memory as it works, growth without end.
 
 The memory is what is resident after each job of a row of equal ones, each into a dataset of its own. What grows after
 the first of them grows for ever.
