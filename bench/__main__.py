@@ -18,6 +18,10 @@ MEASURES = (
     "token_bound",
     "dirty_provider",
     "seed_speed",
+    "worker_footprint",
+    "import_rows",
+    "export_rows",
+    "database_size",
 )
 FOLDER = Path(__file__).parents[1] / "docs" / "benchmarks"
 

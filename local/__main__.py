@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from local.home import Home
-from local.process import LocalProblem
+from local.process import SMALL_MEMORY, LocalProblem
 from shared.errors import InvalidInput
 from shared.settings import load_settings
 
@@ -106,6 +106,8 @@ def join(concurrency: int | None) -> None:
         os.environ["DATABASE_URL"] = addresses.database_url
         os.environ["REDIS_URL"] = addresses.redis_url
         os.environ.update(addresses.worker)
+    for name, value in SMALL_MEMORY.items():
+        os.environ.setdefault(name, value)
     root = Path(__file__).parents[1]
     os.chdir(root)
     os.execv(sys.executable, [sys.executable, "-m", "workers"])  # noqa: S606 - no shell is wanted

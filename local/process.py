@@ -17,6 +17,10 @@ TETHER = Path(__file__).with_name("tether.py")
 # For servers that are not ours: no key and no variable of the user that changes what they do.
 BARE_ENVIRONMENT = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
 
+# Threads that take turns at the interpreter need no heap each, and a large block that is freed goes back to the system:
+# by default glibc keeps it after the first. numpy multiplies no matrices here.
+SMALL_MEMORY = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "131072", "OPENBLAS_NUM_THREADS": "1"}
+
 
 class LocalProblem(QuestmillError):
     """Something on this machine stands in the way; the detail is one sentence that says what to do."""

@@ -16,7 +16,7 @@ import psycopg
 
 from local.home import Addresses, Home
 from local.postgres import EmbeddedPostgres
-from local.process import Command, LocalProblem, is_port_free, remembered_port
+from local.process import SMALL_MEMORY, Command, LocalProblem, is_port_free, remembered_port
 from local.supervisor import Child, Supervisor
 from local.valkey import EmbeddedValkey
 from shared.database.engine import libpq_url
@@ -195,6 +195,8 @@ def common_environment(given: Mapping[str, str]) -> dict[str, str]:
     own = environment.get("NO_PROXY") or environment.get("no_proxy")
     # A proxy for the world must not come between processes of this machine.
     environment["NO_PROXY"] = environment["no_proxy"] = ",".join(filter(None, [own, "127.0.0.1", "localhost"]))
+    for name, value in SMALL_MEMORY.items():
+        environment.setdefault(name, value)
     environment["PYTHONPATH"] = str(ROOT)
     environment["PYTHONUNBUFFERED"] = "1"
     return environment

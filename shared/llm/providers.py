@@ -1,7 +1,5 @@
 """The providers that this process holds a key for."""
 
-from shared.llm.anthropic import AnthropicProvider
-from shared.llm.openai import OpenAIProvider
 from shared.llm.provider import Provider
 from shared.settings import Settings
 
@@ -11,10 +9,15 @@ def open_providers(settings: Settings) -> dict[str, Provider]:
 
     Must be called in the event loop that will make the calls.
     """
+    # Each SDK is imported where there is a key for it: Anthropic's alone takes a second and 40 MB.
     opened: dict[str, Provider] = {}
     if settings.openai_api_key is not None:
+        from shared.llm.openai import OpenAIProvider
+
         opened["openai"] = OpenAIProvider(settings.openai_api_key.get_secret_value(), settings.openai_base_url)
     if settings.anthropic_api_key is not None:
+        from shared.llm.anthropic import AnthropicProvider
+
         opened["anthropic"] = AnthropicProvider(
             settings.anthropic_api_key.get_secret_value(), settings.anthropic_base_url
         )
