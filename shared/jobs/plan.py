@@ -40,8 +40,8 @@ WORKERS_ASSUMED = 2
 
 FIND_DATASET = text("SELECT id FROM dataset WHERE name = :name")
 CELLS = text("""
-SELECT domain, difficulty, COUNT(*) AS have, AVG(prompt_tokens)::float AS mean_tokens
-FROM question WHERE dataset_id = :dataset_id AND state IN ('selected', 'reserve')
+SELECT domain, difficulty, SUM(questions)::bigint AS have, SUM(prompt_tokens)::float / SUM(questions) AS mean_tokens
+FROM question_count WHERE dataset_id = :dataset_id AND state IN ('selected', 'reserve')
 GROUP BY domain, difficulty
 """)
 HAS_REAL_OR_REHEARSED = text("""

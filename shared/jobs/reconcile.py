@@ -4,16 +4,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.database.fence import lock_job
+from shared.database.reconnect import is_unreachable
 from shared.database.states import Stage
 from shared.ids import BatchId, JobId
 from shared.jobs.apply import apply, unmark_hinted
 from shared.jobs.decide import Hint, Limits, decide
-from shared.jobs.observe import observe
+from shared.jobs.observe import observe, observe_all
 from shared.settings import Settings
+
+log = structlog.get_logger()
 
 # The channel on which a change of a job is told to the reconciler; the payload is empty, the rows say the rest.
 WAKE_CHANNEL = "questmill_wake"
@@ -22,6 +26,8 @@ WAKE_CHANNEL = "questmill_wake"
 TRY_JOB_LOCK = text("SELECT pg_try_advisory_xact_lock(734601, hashtext(CAST(:job_id AS text)))")
 # Create, then hint; select, then end. More is left to the next tick.
 MOST_PASSES = 3
+# Jobs that are looked at together: few enough that their rows are a small part of memory.
+JOBS_AT_ONCE = 200
 UNFINISHED = text("SELECT id FROM job WHERE state IN ('running', 'paused') ORDER BY id")
 DESCRIBE = text("""
 SELECT batch.id, batch.stage, batch.domain, batch.difficulty, batch.number, batch.questions, dataset.name AS dataset
@@ -82,10 +88,31 @@ async def reconcile_job(engine: AsyncEngine, job_id: JobId, limits: Limits, publ
     return taken
 
 
-async def unfinished_jobs(engine: AsyncEngine) -> list[JobId]:
-    """The jobs that a reconciler has to look at, oldest first."""
+async def jobs_in_need(engine: AsyncEngine, limits: Limits) -> list[JobId]:
+    """The unfinished jobs that something is to be done for now, oldest first.
+
+    A look at all of them together, without a lock: most need nothing at most times. What is done is decided again from
+    a look at the one job, under its lock.
+    """
     async with engine.connect() as conn:
-        return [JobId(row.id) for row in await conn.execute(UNFINISHED)]
+        unfinished = [JobId(row.id) for row in await conn.execute(UNFINISHED)]
+    in_need: list[JobId] = []
+    for first in range(0, len(unfinished), JOBS_AT_ONCE):
+        in_need += await _choose(engine, unfinished[first : first + JOBS_AT_ONCE], limits)
+    return in_need
+
+
+async def _choose(engine: AsyncEngine, job_ids: Sequence[JobId], limits: Limits) -> Sequence[JobId]:
+    try:
+        async with engine.connect() as conn:
+            looks = await observe_all(conn, job_ids)
+        return [look.job_id for look in looks if decide(look, limits)]
+    except Exception as error:
+        if is_unreachable(error):
+            raise
+        # One of them cannot be judged; alone, each of the others can.
+        log.exception("jobs not judged together", jobs=len(job_ids))
+        return job_ids
 
 
 async def wake_reconciler(conn: AsyncConnection) -> None:
