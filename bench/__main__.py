@@ -11,6 +11,9 @@ from bench.report import Report
 MEASURES = (
     "cpu_per_call",
     "throughput",
+    "get_job",
+    "post_job",
+    "reconcile_tick",
 )
 FOLDER = Path(__file__).parents[1] / "docs" / "benchmarks"
 

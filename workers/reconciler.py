@@ -13,7 +13,7 @@ from shared.database.engine import KEEP_ALIVE, STALLED_SECONDS, engine_for, libp
 from shared.database.reconnect import is_unreachable
 from shared.database.tally import fold_changes
 from shared.database.trouble import find_trouble, first_line
-from shared.jobs.reconcile import WAKE_CHANNEL, jobs_in_need, limits_of, reconcile_job
+from shared.jobs.reconcile import WAKE_CHANNEL, Publish, jobs_in_need, limits_of, reconcile_job
 from shared.llm.ledger import book_unknown
 from shared.settings import Settings, load_settings
 from shared.watchdog import Watchdog
@@ -33,9 +33,10 @@ RENEWAL_SECONDS = 5.0
 class Reconciler:
     """Looks at every unfinished job each tick, and at once when woken."""
 
-    def __init__(self, settings: Settings, engine: AsyncEngine) -> None:
+    def __init__(self, settings: Settings, engine: AsyncEngine, publish: Publish = publish_hints) -> None:
         self._settings = settings
         self._engine = engine
+        self._publish = publish
         self._wake = asyncio.Event()
         self._spare_until = 0.0
         self._fold_at = 0.0
@@ -66,7 +67,7 @@ class Reconciler:
         limits = limits_of(self._settings, spare_expired=time.monotonic() < self._spare_until)
         for job_id in await jobs_in_need(self._engine, limits):
             try:
-                taken = await reconcile_job(self._engine, job_id, limits, publish_hints)
+                taken = await reconcile_job(self._engine, job_id, limits, self._publish)
             except Exception as error:
                 if is_unreachable(error):
                     raise

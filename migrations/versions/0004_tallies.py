@@ -34,7 +34,7 @@ BEGIN
     ELSIF TG_OP = 'DELETE' THEN
         INSERT INTO question_change (dataset_id, domain, difficulty, state, questions, prompt_tokens)
         SELECT dataset_id, domain, difficulty, state, -COUNT(*), -SUM(prompt_tokens)
-        FROM went GROUP BY 1, 2, 3, 4;
+        FROM went WHERE EXISTS (SELECT FROM dataset WHERE id = dataset_id) GROUP BY 1, 2, 3, 4;
     ELSE
         INSERT INTO question_change (dataset_id, domain, difficulty, state, questions, prompt_tokens)
         SELECT dataset_id, domain, difficulty, state, SUM(n), SUM(n * prompt_tokens)
@@ -70,6 +70,7 @@ BEGIN
     SELECT went.job_id, went.stage, went.domain, went.difficulty, counted.what, counted.name, -SUM(counted.n)
     FROM went CROSS JOIN LATERAL count_batch(state, generated, admitted, rejected, repaired) AS counted
     WHERE went.state NOT IN ('pending', 'leased') AND counted.n <> 0
+        AND EXISTS (SELECT FROM job WHERE id = went.job_id)
     GROUP BY 1, 2, 3, 4, 5, 6;
     RETURN NULL;
 END $$
@@ -98,12 +99,13 @@ BEGIN
     INSERT INTO call_change (job_id, state, outcome, again, calls, input_tokens, output_tokens)
     SELECT job_id, state, COALESCE(outcome, 'in flight'), attempt > 1, -COUNT(*),
         -SUM(COALESCE(input_tokens, 0)), -SUM(COALESCE(output_tokens, 0))
-    FROM went WHERE state <> 'sent' GROUP BY 1, 2, 3, 4;
+    FROM went WHERE state <> 'sent' AND EXISTS (SELECT FROM job WHERE id = went.job_id) GROUP BY 1, 2, 3, 4;
     RETURN NULL;
 END $$
 """
 
-# With the dataset or the job goes everything counted of it; the changes first, as whoever folds them takes them.
+# With the dataset or the job goes everything counted of it; the changes first, as whoever folds them takes them. What a
+# cascade deletes is told after that: then the owner is gone, and nothing is noted.
 FORGET = (
     """
 CREATE FUNCTION forget_dataset_counts() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -211,8 +213,19 @@ FROM (
     SELECT job_id, stage, domain, difficulty, what, name, n FROM batch_tally
     UNION ALL SELECT job_id, stage, domain, difficulty, what, name, n FROM batch_change
     UNION ALL SELECT job_id, stage, domain, difficulty, counted.what, counted.name, counted.n
-    FROM batch CROSS JOIN LATERAL count_batch(state, generated, admitted, rejected, repaired) AS counted
-    WHERE batch.state IN ('pending', 'leased')) AS noted
+    FROM (
+        SELECT job_id, stage, domain, difficulty, state, COUNT(*) AS batches, SUM(generated) AS generated,
+            SUM(admitted) AS admitted
+        FROM batch WHERE state IN ('pending', 'leased') GROUP BY 1, 2, 3, 4, 5) AS opened
+    CROSS JOIN LATERAL (
+        VALUES ('batches', state, batches), ('generated', '', generated), ('admitted', '', admitted)
+    ) AS counted (what, name, n)
+    UNION ALL SELECT job_id, stage, domain, difficulty, 'rejected', key, value::bigint
+    FROM batch CROSS JOIN LATERAL jsonb_each_text(rejected)
+    WHERE state IN ('pending', 'leased') AND rejected <> '{}'
+    UNION ALL SELECT job_id, stage, domain, difficulty, 'repaired', key, value::bigint
+    FROM batch CROSS JOIN LATERAL jsonb_each_text(repaired)
+    WHERE state IN ('pending', 'leased') AND repaired <> '{}') AS noted
 GROUP BY 1, 2, 3, 4, 5, 6 HAVING SUM(n) <> 0
 """,
     """

@@ -46,14 +46,14 @@ SELECT domain, difficulty, what, name, SUM(n)::bigint AS n FROM batch_count WHER
 CALLS = text("""
 SELECT state, outcome, again, calls, input_tokens, output_tokens FROM call_count WHERE job_id = :job_id
 """)
-# What was parsed within the window belongs to batches that are open or have ended within it.
+# What was parsed within the window belongs to batches that have been claimed and are open or ended within it.
 RECENT = text("""
-SELECT COALESCE(SUM(call.admitted), 0)
+SELECT COALESCE(SUM(parsed.admitted), 0)
 FROM (
-    SELECT id FROM batch WHERE job_id = :job_id AND state IN ('pending', 'leased')
+    SELECT id FROM batch WHERE job_id = :job_id AND state IN ('pending', 'leased') AND fence > 0
     UNION ALL SELECT id FROM batch WHERE job_id = :job_id AND finished_at >= :since) AS lately
-JOIN call ON call.batch_id = lately.id
-WHERE call.parsed_at >= :since
+CROSS JOIN LATERAL (
+    SELECT SUM(admitted) AS admitted FROM call WHERE batch_id = lately.id AND parsed_at >= :since) AS parsed
 """)
 LIST_JOBS = text("""
 SELECT job.id, dataset.name AS dataset, job.state, job.reason, job.rehearsal, job.created_at, job.finished_at
