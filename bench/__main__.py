@@ -14,6 +14,7 @@ MEASURES = (
     "get_job",
     "post_job",
     "reconcile_tick",
+    "tally_cost",
 )
 FOLDER = Path(__file__).parents[1] / "docs" / "benchmarks"
 

@@ -29,11 +29,11 @@ BOUND_GROWTH = 1.25
 JOBS = 1000
 # Of these each tick finds a hint to repeat: a tick every 5 s and a repeat after 30 s, had they all a batch unclaimed.
 WAITING = 167
-DONE, QUESTIONS = 12, 100
+DONE, QUESTIONS = 8, 20
 FACTOR = 10
 UNHINT = """
-UPDATE batch SET hinted_at = CASE WHEN job_id = ANY (:waiting) AND number = (
-        SELECT MAX(number) FROM batch AS other WHERE other.job_id = batch.job_id)
+UPDATE batch SET hinted_at = CASE WHEN job_id = ANY (:waiting) AND difficulty = 'easy' AND number = (
+        SELECT MAX(number) FROM batch AS other WHERE other.job_id = batch.job_id AND other.state = 'pending')
     THEN clock_timestamp() - interval '31 s' ELSE clock_timestamp() END
 WHERE state = 'pending'
 """
@@ -76,7 +76,7 @@ def _look(
     url: str, stock: Stock, jobs: Sequence[UUID], *, done: tuple[int, int], questions: tuple[int, int], rounds: int
 ) -> dict[str, Any]:
     """Bring the finished work from one size to another; then the seconds of each tick and the pages of each query."""
-    stock.add_batches(jobs, "done", done[1] - done[0])
+    stock.add_batches(jobs, "done", done[1] - done[0], with_calls=False)
     stock.add_questions(jobs, questions[0] + 1, questions[1])
     stock.settle(jobs)
     return asyncio.run(_measure(url, jobs, rounds))

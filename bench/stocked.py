@@ -127,10 +127,11 @@ class Stock:
             self._run(statement, jobs, domains=list(domains), difficulties=list(difficulties))
         return jobs
 
-    def add_batches(self, jobs: Sequence[UUID], state: str, each: int) -> None:
-        """So many more batches of a state for each cell; an ended one has all its calls."""
+    def add_batches(self, jobs: Sequence[UUID], state: str, each: int, *, with_calls: bool = True) -> None:
+        """So many more batches of a state for each cell; an ended one has all its calls, where these are wanted."""
         self._run(BATCHES, jobs, state=state, each=each, calls=CALLS_PER_BATCH)
-        self._run(CALLS, jobs)
+        if with_calls:
+            self._run(CALLS, jobs)
 
     def add_questions(self, jobs: Sequence[UUID], first: int, last: int) -> None:
         """Questions number `first` to `last` of each cell."""

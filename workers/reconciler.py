@@ -13,7 +13,14 @@ from shared.database.engine import KEEP_ALIVE, STALLED_SECONDS, engine_for, libp
 from shared.database.reconnect import is_unreachable
 from shared.database.tally import fold_changes
 from shared.database.trouble import find_trouble, first_line
-from shared.jobs.reconcile import WAKE_CHANNEL, Publish, jobs_in_need, limits_of, reconcile_job
+from shared.jobs.reconcile import (
+    WAKE_CHANNEL,
+    Publish,
+    limits_of,
+    look_around,
+    reconcile_job,
+    send_hints,
+)
 from shared.llm.ledger import book_unknown
 from shared.settings import Settings, load_settings
 from shared.watchdog import Watchdog
@@ -65,7 +72,10 @@ class Reconciler:
         async with self._engine.begin() as conn:
             await book_unknown(conn, older_than_seconds=2 * self._settings.call_timeout_seconds)
         limits = limits_of(self._settings, spare_expired=time.monotonic() < self._spare_until)
-        for job_id in await jobs_in_need(self._engine, limits):
+        needs = await look_around(self._engine, limits)
+        if hinted := await send_hints(self._engine, needs.hints, self._publish):
+            log.info("hints repeated", batches=hinted)
+        for job_id in needs.jobs:
             try:
                 taken = await reconcile_job(self._engine, job_id, limits, self._publish)
             except Exception as error:

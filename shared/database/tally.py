@@ -4,10 +4,8 @@ Triggers append a row to NAME_change for each statement that changes what counts
 change is either still there or in NAME_tally, at any moment and for every reader: it is moved by one statement.
 """
 
-from collections.abc import Sequence
-
 from sqlalchemy import Table, TextClause, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.database.tables import (
     batch_change,
@@ -34,11 +32,11 @@ def _fold(changes: Table, tally: Table) -> TextClause:
         WITH taken AS (
             DELETE FROM {changes.name} WHERE ctid = ANY (ARRAY(
                 SELECT ctid FROM {changes.name} LIMIT :most FOR UPDATE SKIP LOCKED))
-            RETURNING {named})
-        INSERT INTO {tally.name} AS tally ({named})
-        SELECT {by}, {", ".join(f"SUM({each})" for each in sums)} FROM taken GROUP BY {by} ORDER BY {by}
-        ON CONFLICT ({by}) DO UPDATE SET {", ".join(f"{each} = tally.{each} + excluded.{each}" for each in sums)}
-        RETURNING tally.{keys[0]}
+            RETURNING {named}), added AS (
+            INSERT INTO {tally.name} AS tally ({named})
+            SELECT {by}, {", ".join(f"SUM({each})" for each in sums)} FROM taken GROUP BY {by} ORDER BY {by}
+            ON CONFLICT ({by}) DO UPDATE SET {", ".join(f"{each} = tally.{each} + excluded.{each}" for each in sums)})
+        SELECT {keys[0]} AS owner, COUNT(*) AS changes FROM taken GROUP BY 1
     """)  # noqa: S608
 
 
@@ -56,14 +54,18 @@ FOLDS = tuple(
 
 
 async def fold_changes(engine: AsyncEngine) -> None:
-    """Fold what has gathered, of all datasets and jobs, in one short transaction for each of the three."""
+    """Fold what has gathered, of all datasets and jobs, in short transactions."""
     for fold, drop_empty in FOLDS:
-        async with engine.begin() as conn:
-            if (await conn.execute(TRY_LOCK)).scalar_one():
-                await _fold_some(conn, fold, drop_empty)
+        while await _fold_some(engine, fold, drop_empty) == MOST_CHANGES:
+            pass
 
 
-async def _fold_some(conn: AsyncConnection, fold: TextClause, drop_empty: TextClause) -> None:
-    owners: Sequence[object] = (await conn.execute(fold, {"most": MOST_CHANGES})).scalars().all()
-    if owners:
-        await conn.execute(drop_empty, {"owners": list(set(owners))})
+async def _fold_some(engine: AsyncEngine, fold: TextClause, drop_empty: TextClause) -> int:
+    """How many changes were folded; none while somebody else is folding."""
+    async with engine.begin() as conn:
+        if not (await conn.execute(TRY_LOCK)).scalar_one():
+            return 0
+        folded = (await conn.execute(fold, {"most": MOST_CHANGES})).all()
+        if folded:
+            await conn.execute(drop_empty, {"owners": list({row.owner for row in folded})})
+        return sum(row.changes for row in folded)

@@ -1,7 +1,7 @@
 """One pass over a job: observe, decide, apply, publish. Safe to run twice, anywhere, at any moment."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import structlog
@@ -12,8 +12,8 @@ from shared.database.fence import lock_job
 from shared.database.reconnect import is_unreachable
 from shared.database.states import Stage
 from shared.ids import BatchId, JobId
-from shared.jobs.apply import apply, unmark_hinted
-from shared.jobs.decide import Hint, Limits, decide
+from shared.jobs.apply import apply, mark_hinted, unmark_hinted
+from shared.jobs.decide import Action, Hint, Limits, decide
 from shared.jobs.observe import observe, observe_all
 from shared.settings import Settings
 
@@ -77,42 +77,73 @@ async def reconcile_job(engine: AsyncEngine, job_id: JobId, limits: Limits, publ
         taken += len(actions)
         if all(isinstance(action, Hint) for action in actions):
             break
-    if hints:
-        async with engine.connect() as conn:
-            messages = await _describe(conn, hints)
-        # After the commit, so that no worker meets a hint whose batch is not there yet.
-        published = set(await publish(messages))
-        if lost := [hint.batch.id for hint in hints if hint.batch.id not in published]:
-            async with engine.begin() as conn:
-                await unmark_hinted(conn, lost)
+    await _publish(engine, hints, publish)
     return taken
 
 
-async def jobs_in_need(engine: AsyncEngine, limits: Limits) -> list[JobId]:
-    """The unfinished jobs that something is to be done for now, oldest first.
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What is to be done now: jobs to be reconciled, and hints for those that need nothing else."""
 
-    A look at all of them together, without a lock: most need nothing at most times. What is done is decided again from
-    a look at the one job, under its lock.
+    jobs: list[JobId] = field(default_factory=list)
+    hints: list[Hint] = field(default_factory=list)
+
+
+async def look_around(engine: AsyncEngine, limits: Limits) -> Needs:
+    """Look at all unfinished jobs together, without a lock: most need nothing at most times.
+
+    What is done for a job is decided again from a look at it under its lock.
     """
     async with engine.connect() as conn:
         unfinished = [JobId(row.id) for row in await conn.execute(UNFINISHED)]
-    in_need: list[JobId] = []
+    needs = Needs()
     for first in range(0, len(unfinished), JOBS_AT_ONCE):
-        in_need += await _choose(engine, unfinished[first : first + JOBS_AT_ONCE], limits)
-    return in_need
+        together = unfinished[first : first + JOBS_AT_ONCE]
+        try:
+            for job_id, actions in await _judge(engine, together, limits):
+                hints = [action for action in actions if isinstance(action, Hint)]
+                if len(hints) == len(actions):
+                    needs.hints.extend(hints)
+                else:
+                    needs.jobs.append(job_id)
+        except Exception as error:
+            if is_unreachable(error):
+                raise
+            # One of them cannot be judged; alone, each of the others can.
+            log.exception("jobs not judged together", jobs=len(together))
+            needs.jobs.extend(together)
+    return needs
 
 
-async def _choose(engine: AsyncEngine, job_ids: Sequence[JobId], limits: Limits) -> Sequence[JobId]:
-    try:
-        async with engine.connect() as conn:
-            looks = await observe_all(conn, job_ids)
-        return [look.job_id for look in looks if decide(look, limits)]
-    except Exception as error:
-        if is_unreachable(error):
-            raise
-        # One of them cannot be judged; alone, each of the others can.
-        log.exception("jobs not judged together", jobs=len(job_ids))
-        return job_ids
+async def send_hints(engine: AsyncEngine, hints: Sequence[Hint], publish: Publish) -> int:
+    """Send hints of many jobs together; returns how many batches still stood as they were seen.
+
+    No job is locked for it: a hint that comes too late is ignored by whoever gets it.
+    """
+    if not hints:
+        return 0
+    async with engine.begin() as conn:
+        marked = await mark_hinted(conn, hints)
+    await _publish(engine, marked, publish)
+    return len(marked)
+
+
+async def _judge(engine: AsyncEngine, job_ids: Sequence[JobId], limits: Limits) -> list[tuple[JobId, list[Action]]]:
+    async with engine.connect() as conn:
+        looks = await observe_all(conn, job_ids)
+    return [(look.job_id, decide(look, limits)) for look in looks]
+
+
+async def _publish(engine: AsyncEngine, hints: Sequence[Hint], publish: Publish) -> None:
+    """Publish after the commit, so that no worker meets a hint whose batch is not there yet."""
+    if not hints:
+        return
+    async with engine.connect() as conn:
+        messages = await _describe(conn, hints)
+    published = set(await publish(messages))
+    if lost := [hint.batch.id for hint in hints if hint.batch.id not in published]:
+        async with engine.begin() as conn:
+            await unmark_hinted(conn, lost)
 
 
 async def wake_reconciler(conn: AsyncConnection) -> None:

@@ -23,6 +23,7 @@ from shared.llm.ledger import book_unknown, open_call, settle_call
 from shared.llm.provider import LLMReply, Outcome
 from shared.planning.mix import Cell
 from shared.settings import Settings
+from tests.recount import COUNTS
 from tests.service.jobs.past import COST, MODEL, PAID, WORST, judged
 from tests.service.jobs.world import (
     MATH,
@@ -38,31 +39,6 @@ from tests.service.jobs.world import (
     tick,
     until_blocked_by,
 )
-
-# The counts as the views tell them, and recounted from the rows.
-COUNTS = {
-    "question": (
-        "SELECT dataset_id, domain, difficulty, state, questions, prompt_tokens FROM question_count",
-        """SELECT dataset_id, domain, difficulty, state, COUNT(*), SUM(prompt_tokens)::bigint FROM question
-           GROUP BY 1, 2, 3, 4""",
-    ),
-    "batch": (
-        "SELECT job_id, stage, domain, difficulty, what, name, n FROM batch_count",
-        """SELECT job_id, stage, domain, difficulty, what, name, SUM(n)::bigint FROM (
-               SELECT *, 'batches' AS what, state AS name, 1 AS n FROM batch
-               UNION ALL SELECT *, 'generated', '', generated FROM batch
-               UNION ALL SELECT *, 'admitted', '', admitted FROM batch
-               UNION ALL SELECT batch.*, 'rejected', key, value::int FROM batch, jsonb_each_text(rejected)
-               UNION ALL SELECT batch.*, 'repaired', key, value::int FROM batch, jsonb_each_text(repaired)) AS each
-           GROUP BY 1, 2, 3, 4, 5, 6 HAVING SUM(n) <> 0""",
-    ),
-    "call": (
-        "SELECT job_id, state, outcome, again, calls, input_tokens, output_tokens FROM call_count",
-        """SELECT job_id, state, COALESCE(outcome, 'in flight'), attempt > 1, COUNT(*),
-               COALESCE(SUM(input_tokens), 0)::bigint, COALESCE(SUM(output_tokens), 0)::bigint
-           FROM call GROUP BY 1, 2, 3, 4""",
-    ),
-}
 
 
 async def check(conn: AsyncConnection) -> None:
@@ -176,7 +152,10 @@ class History:
             await add_questions(self.engine, self.dataset, self.new_texts(), cell=cell)
 
     async def steer(self) -> None:
-        await self.rng.choice([pause_job, resume_job])(self.engine, self.job_id)
+        if self.rng.random() < 0.5:
+            await pause_job(self.engine, self.job_id)
+        else:
+            await resume_job(self.engine, self.job_id)
 
     async def look(self) -> None:
         await tick(self.engine, self.job_id, Broker())
