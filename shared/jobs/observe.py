@@ -131,9 +131,8 @@ async def _read_newest(
     conn: AsyncConnection, job_ids: Sequence[UUID], evidence: int
 ) -> dict[tuple[UUID, Cell], list[EndedBatch]]:
     ended: dict[tuple[UUID, Cell], list[EndedBatch]] = defaultdict(list)
-    for job_id, domain, difficulty, state, calls, generated, admitted in await conn.execute(
-        ENDED, {"job_ids": list(job_ids), "evidence": evidence}
-    ):
+    rows = (await conn.execute(ENDED, {"job_ids": list(job_ids), "evidence": evidence})).all()
+    for job_id, domain, difficulty, state, calls, generated, admitted in rows:
         ended[job_id, Cell(domain, difficulty)].append(EndedBatch(BatchState(state), calls, generated, admitted))
     return ended
 
@@ -143,7 +142,7 @@ async def _read_open(
 ) -> dict[UUID, list[OpenBatch]]:
     """The open batches by job; how many they are and what they may bring is added to the counts of their cells."""
     found: dict[UUID, list[OpenBatch]] = defaultdict(list)
-    for row in await conn.execute(OPEN, values):
+    for row in (await conn.execute(OPEN, values)).all():
         batch_id, job_id, domain, difficulty, number, state, attempts, hinted_at, expired, coming = row
         cell = Cell(domain, difficulty)
         found[job_id].append(
