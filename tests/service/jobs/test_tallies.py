@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from shared.corpus.datasets import delete_dataset, discard_question, list_datasets, restore_question
 from shared.database.tally import fold_changes
 from shared.errors import Conflict, FencedOff, JobNotRunning
-from shared.ids import JobId, QuestionId, new_call_id
+from shared.ids import CallId, JobId, QuestionId, new_call_id
 from shared.jobs.apply import apply
 from shared.jobs.archive import archive_job
 from shared.jobs.claim import ClaimedBatch, finish, release
@@ -65,7 +65,8 @@ class History:
     async def step(self) -> str:
         """One thing; its name."""
         things: list[Callable[[], Awaitable[object]]] = [
-            self.claim_one, self.work, self.work, self.work, self.lose, self.end_batch, self.give_back, self.discard,
+            self.claim_one, self.work, self.work, self.work, self.lose, self.wake, self.wake,
+            self.end_batch, self.give_back, self.discard,
             self.restore, self.move, self.bring, self.steer, self.look, self.look, self.fold, self.park, self.drop,
             self.mend,
         ]  # fmt: skip
@@ -113,6 +114,13 @@ class History:
             await expire(self.engine, batch.hold.batch_id)
             async with self.engine.begin() as conn:
                 await book_unknown(conn, batch_id=batch.hold.batch_id)
+
+    async def wake(self) -> None:
+        """A process that was taken for dead records its reply after all."""
+        lost = "SELECT id FROM call WHERE job_id = :id AND state = 'unknown' ORDER BY id"
+        if rows := await fetch(self.engine, lost, id=self.job_id):
+            async with self.engine.begin() as conn:
+                await settle_call(conn, CallId(self.rng.choice(rows)[0]), PAID, COST)
 
     async def end_batch(self) -> None:
         if self.held:
