@@ -81,10 +81,14 @@ BUSY = (
     """UPDATE call SET parsed_at = batch.finished_at FROM batch
        WHERE call.batch_id = batch.id AND batch.job_id = ANY (%(jobs)s) AND batch.finished_at > clock_timestamp()""",
 )
+# Each fold writes a row anew: tallies in use have room for two of each.
+WORN = ("UPDATE question_tally SET questions = questions", "UPDATE batch_tally SET n = n")
 # Nothing is missing that is not on its way: a tick finds nothing to make.
 AIM = """
-UPDATE job_cell SET target = counted.questions + 100 FROM job JOIN question_count AS counted USING (dataset_id)
-WHERE job.id = job_cell.job_id AND job.id = ANY (%(jobs)s) AND counted.state = 'selected'
+WITH counted AS MATERIALIZED (
+    SELECT dataset_id, domain, difficulty, questions FROM question_count WHERE state = 'selected')
+UPDATE job_cell SET target = counted.questions + 100 FROM job JOIN counted USING (dataset_id)
+WHERE job.id = job_cell.job_id AND job.id = ANY (%(jobs)s)
   AND counted.domain = job_cell.domain AND counted.difficulty = job_cell.difficulty
 """
 
@@ -139,11 +143,13 @@ class Stock:
 
     def settle(self, jobs: Sequence[UUID], *, busy: bool = False) -> None:
         """Let the jobs need nothing, and the database rest: what has come is folded, vacuumed and analysed."""
-        self._run(AIM, jobs)
-        if busy:
-            for statement in BUSY:
-                self._run(statement, jobs)
         asyncio.run(_fold(self._database_url))
+        self._conn.execute("ANALYZE")
+        for statement in (AIM, *(BUSY if busy else ())):
+            self._run(statement, jobs)
+        asyncio.run(_fold(self._database_url))
+        for statement in WORN:
+            self._conn.execute(statement)
         self._conn.execute("VACUUM (ANALYZE)")
 
     def _run(self, statement: str, jobs: Sequence[UUID], **values: object) -> None:
