@@ -17,6 +17,7 @@ from api.routes import datasets, health, jobs, plans, questions, retention, stat
 from api.security import RefuseForeignOrigin
 from api.services import Services
 from shared.database.engine import open_engine
+from shared.jobs.plan import warm_up
 from shared.jobs.progress import read_job
 from shared.settings import Settings
 from shared.watchdog import Watchdog
@@ -33,6 +34,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         with Watchdog("api", asyncio.get_running_loop(), patience_seconds=settings.stall_seconds):
+            await asyncio.to_thread(warm_up, settings)
             try:
                 yield
             finally:

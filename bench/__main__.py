@@ -22,6 +22,10 @@ MEASURES = (
     "import_rows",
     "export_rows",
     "database_size",
+    "get_job",
+    "post_job",
+    "reconcile_tick",
+    "tally_cost",
 )
 FOLDER = Path(__file__).parents[1] / "docs" / "benchmarks"
 

@@ -11,8 +11,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.database.engine import KEEP_ALIVE, STALLED_SECONDS, engine_for, libpq_url
 from shared.database.reconnect import is_unreachable
+from shared.database.tally import fold_changes
 from shared.database.trouble import find_trouble, first_line
-from shared.jobs.reconcile import WAKE_CHANNEL, limits_of, reconcile_job, unfinished_jobs
+from shared.jobs.reconcile import (
+    WAKE_CHANNEL,
+    Publish,
+    limits_of,
+    look_around,
+    reconcile_job,
+    send_hints,
+)
 from shared.llm.ledger import book_unknown
 from shared.settings import Settings, load_settings
 from shared.watchdog import Watchdog
@@ -23,6 +31,8 @@ log = structlog.get_logger()
 
 # Several wake-ups within this time lead to one tick.
 GATHER_SECONDS = 0.2
+# Changes that count are folded this often: a reader adds up what came since.
+FOLD_SECONDS = 5.0
 # After the database was away, holders have so long to renew their leases: longer than they wait between two tries.
 RENEWAL_SECONDS = 5.0
 
@@ -30,11 +40,13 @@ RENEWAL_SECONDS = 5.0
 class Reconciler:
     """Looks at every unfinished job each tick, and at once when woken."""
 
-    def __init__(self, settings: Settings, engine: AsyncEngine) -> None:
+    def __init__(self, settings: Settings, engine: AsyncEngine, publish: Publish = publish_hints) -> None:
         self._settings = settings
         self._engine = engine
+        self._publish = publish
         self._wake = asyncio.Event()
         self._spare_until = 0.0
+        self._fold_at = 0.0
 
     async def run(self) -> None:
         """Tick until cancelled. A database that is away costs ticks, nothing else."""
@@ -60,9 +72,12 @@ class Reconciler:
         async with self._engine.begin() as conn:
             await book_unknown(conn, older_than_seconds=2 * self._settings.call_timeout_seconds)
         limits = limits_of(self._settings, spare_expired=time.monotonic() < self._spare_until)
-        for job_id in await unfinished_jobs(self._engine):
+        needs = await look_around(self._engine, limits)
+        if hinted := await send_hints(self._engine, needs.hints, self._publish):
+            log.info("hints repeated", batches=hinted)
+        for job_id in needs.jobs:
             try:
-                taken = await reconcile_job(self._engine, job_id, limits, publish_hints)
+                taken = await reconcile_job(self._engine, job_id, limits, self._publish)
             except Exception as error:
                 if is_unreachable(error):
                     raise
@@ -71,6 +86,18 @@ class Reconciler:
             else:
                 if taken:
                     log.info("reconciled", job=str(job_id), actions=taken)
+        if time.monotonic() >= self._fold_at:
+            self._fold_at = time.monotonic() + FOLD_SECONDS
+            await self._fold()
+
+    async def _fold(self) -> None:
+        try:
+            await fold_changes(self._engine)
+        except Exception as error:
+            if is_unreachable(error):
+                raise
+            # The sums are right all the same, only dearer to read.
+            log.exception("changes not folded")
 
     def _was_away(self) -> None:
         """Nobody could renew a lease: what has expired meanwhile is not taken for dead yet."""

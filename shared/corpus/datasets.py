@@ -16,22 +16,25 @@ from shared.ids import DatasetId, QuestionId
 from shared.planning.mix import fold_name
 
 FIND = text("SELECT id, name, created_at FROM dataset WHERE name = :name")
+# Promise 8: sums that triggers keep; neither of the two reads a question.
 LIST = text("""
     SELECT dataset.name, dataset.created_at, COALESCE(counted.questions, 0) AS questions,
         COALESCE(counted.selected, 0) AS selected, unfinished.id AS unfinished_job
     FROM dataset
     LEFT JOIN (
-        SELECT dataset_id, COUNT(*) AS questions, COUNT(*) FILTER (WHERE state = 'selected') AS selected
-        FROM question GROUP BY dataset_id) AS counted ON counted.dataset_id = dataset.id
+        SELECT dataset_id, SUM(questions)::bigint AS questions,
+            SUM(questions) FILTER (WHERE state = 'selected')::bigint AS selected
+        FROM question_count GROUP BY dataset_id) AS counted ON counted.dataset_id = dataset.id
     LEFT JOIN job AS unfinished
         ON unfinished.dataset_id = dataset.id AND unfinished.state IN ('running', 'paused')
     ORDER BY dataset.name
 """)
 CELLS = text("""
-    SELECT domain, difficulty, COUNT(*) FILTER (WHERE state = 'selected') AS selected,
-        COUNT(*) FILTER (WHERE state = 'reserve') AS reserve, COUNT(*) FILTER (WHERE state = 'discarded') AS discarded,
-        COALESCE(SUM(prompt_tokens) FILTER (WHERE state = 'selected'), 0) AS prompt_tokens
-    FROM question WHERE dataset_id = :dataset_id
+    SELECT domain, difficulty, COALESCE(SUM(questions) FILTER (WHERE state = 'selected'), 0)::bigint AS selected,
+        COALESCE(SUM(questions) FILTER (WHERE state = 'reserve'), 0)::bigint AS reserve,
+        COALESCE(SUM(questions) FILTER (WHERE state = 'discarded'), 0)::bigint AS discarded,
+        COALESCE(SUM(prompt_tokens) FILTER (WHERE state = 'selected'), 0)::bigint AS prompt_tokens
+    FROM question_count WHERE dataset_id = :dataset_id
     GROUP BY domain, difficulty ORDER BY domain, difficulty
 """)
 JOBS = text("SELECT id, state, created_at FROM job WHERE dataset_id = :dataset_id ORDER BY id DESC")
@@ -62,9 +65,9 @@ DISCARD = text("UPDATE question SET state = 'discarded' WHERE id = :id AND state
 # has been filled.
 RESTORE = text("""
     UPDATE question AS back SET state = CASE WHEN (
-        SELECT COUNT(*) FROM question AS other
-        WHERE other.dataset_id = back.dataset_id AND other.domain = back.domain
-            AND other.difficulty = back.difficulty AND other.state = 'selected'
+        SELECT COALESCE(SUM(questions), 0) FROM question_count AS others
+        WHERE others.dataset_id = back.dataset_id AND others.domain = back.domain
+            AND others.difficulty = back.difficulty AND others.state = 'selected'
     ) < COALESCE((
         SELECT COALESCE(MAX(job_cell.target), 0) FROM job LEFT JOIN job_cell ON job_cell.job_id = job.id
             AND job_cell.domain = back.domain AND job_cell.difficulty = back.difficulty

@@ -31,6 +31,8 @@ SERVER_LIMITS = {
     "lock_timeout": "20s",
     # A statement whose client has given up and gone ends too.
     "client_connection_check_interval": "5s",
+    # Our statements take milliseconds; compiling one may take hundreds, where the server can.
+    "jit": "off",
 }
 
 

@@ -1,6 +1,8 @@
 """The schema, as SQLAlchemy Core tables. CHECK constraints hold what docs/states.md draws."""
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import (
     ARRAY,
@@ -25,6 +27,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
 
 from shared.database.states import BatchState, CallState, IncidentKind, JobState, QuestionState, Stage
 
@@ -92,6 +95,7 @@ job = Table(
 # One unfinished job per dataset, also for two POSTs at once.
 Index("uq_job_unfinished", job.c.dataset_id, unique=True, postgresql_where=text("state IN ('running', 'paused')"))
 Index("ix_job_created_at", job.c.created_at)
+Index("ix_job_dataset_id_id", job.c.dataset_id, job.c.id)
 
 job_plan = Table(
     # Every plan a job has followed; the highest version is the current one.
@@ -179,6 +183,19 @@ batch = Table(
     CheckConstraint("questions > 0 AND calls > 0 AND questions_per_call > 0", name="not_empty"),
 )
 Index("ix_batch_open", batch.c.job_id, postgresql_where=text("state IN ('pending', 'leased')"))
+Index("ix_batch_job_id_id", batch.c.job_id, batch.c.id)
+Index("ix_batch_job_id_state_id", batch.c.job_id, batch.c.state, batch.c.id)
+Index(
+    # The newest ended batches of a cell, by which it is judged.
+    "ix_batch_evidence",
+    batch.c.job_id,
+    batch.c.stage,
+    batch.c.domain,
+    batch.c.difficulty,
+    batch.c.number,
+    postgresql_where=text("state IN ('done', 'parked')"),
+)
+Index("ix_batch_finished", batch.c.job_id, batch.c.finished_at, postgresql_where=text("finished_at IS NOT NULL"))
 
 call = Table(
     # The ledger: a row before each request, the raw reply before it is parsed.
@@ -220,7 +237,8 @@ call = Table(
     CheckConstraint("state <> 'ok' OR raw IS NOT NULL OR raw_pruned_at IS NOT NULL", name="raw_before_parse"),
 )
 Index("ix_call_job_id_id", call.c.job_id, call.c.id)
-Index("ix_call_sent", call.c.sent_at, postgresql_where=text("state = 'sent'"))
+Index("ix_call_sent", call.c.job_id, call.c.sent_at, postgresql_where=text("state = 'sent'"))
+Index("ix_call_failed", call.c.job_id, call.c.state, call.c.id, postgresql_where=text("state IN ('failed', 'unknown')"))
 
 question = Table(
     "question",
@@ -310,4 +328,40 @@ job_archive = Table(
     Column("spent_usd", Usd, nullable=False, comment="the sum over the ledger; equals job_budget.spent_usd"),
     Column("archived_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     CheckConstraint("calls >= 0 AND spent_usd >= 0", name="not_negative"),
+)
+
+
+def _counts(name: str, keys: Mapping[str, type[TypeEngine[Any]]], sums: Sequence[str]) -> tuple[Table, Table]:
+    """Promise 8. NAME_change gets a row from triggers on NAME for each statement that changes what counts; nobody waits
+    for it. Folded now and then into NAME_tally; the view NAME_count adds both up. All in migration 0004.
+    """
+    changes = Table(
+        f"{name}_change",
+        metadata,
+        *(Column(key, kind, nullable=False) for key, kind in keys.items()),
+        *(Column(each, BigInteger, nullable=False) for each in sums),
+    )
+    tally = Table(
+        f"{name}_tally",
+        metadata,
+        *(Column(key, kind, primary_key=True, autoincrement=False) for key, kind in keys.items()),
+        *(Column(each, BigInteger, nullable=False) for each in sums),
+    )
+    return changes, tally
+
+
+_cell = {"domain": Text, "difficulty": Text}
+question_change, question_tally = _counts(
+    "question", {"dataset_id": Integer, **_cell, "state": Text}, ["questions", "prompt_tokens"]
+)
+# `what` is batches (named by their state), generated, admitted, rejected (by reason) or repaired (by kind); of ended
+# batches only, open ones are few and counted from their rows.
+batch_change, batch_tally = _counts(
+    "batch", {"job_id": Uuid, "stage": Text, **_cell, "what": Text, "name": Text}, ["n"]
+)
+# Of settled calls only, those under way are few and counted from their rows.
+call_change, call_tally = _counts(
+    "call",
+    {"job_id": Uuid, "state": Text, "outcome": Text, "again": Boolean},
+    ["calls", "input_tokens", "output_tokens"],
 )

@@ -80,6 +80,16 @@ HINTED = text("""
 UPDATE batch SET hinted_at = clock_timestamp()
 WHERE id IN (SELECT id FROM batch WHERE id = ANY (CAST(:ids AS uuid[])) FOR NO KEY UPDATE SKIP LOCKED)
 """)
+# The mark of before must still be there: of two reconcilers that saw the same batch, one repeats its hint.
+HINT_AGAIN = text("""
+UPDATE batch SET hinted_at = clock_timestamp()
+WHERE id IN (
+    SELECT batch.id FROM batch
+    JOIN unnest(CAST(:ids AS uuid[]), CAST(:marks AS timestamptz[])) AS seen (id, hinted_at)
+        ON seen.id = batch.id AND batch.hinted_at IS NOT DISTINCT FROM seen.hinted_at
+    WHERE batch.state IN ('pending', 'leased') FOR NO KEY UPDATE OF batch SKIP LOCKED)
+RETURNING id
+""")
 NOT_HINTED = text("UPDATE batch SET hinted_at = NULL WHERE id = ANY (CAST(:ids AS uuid[])) AND state = 'pending'")
 
 
@@ -115,6 +125,13 @@ async def create_batches(conn: AsyncConnection, job_id: JobId, wanted: Sequence[
     }
     await conn.execute(CREATE, values)
     await conn.execute(TAKE_ORDINALS, {"ids": ids})
+
+
+async def mark_hinted(conn: AsyncConnection, hints: Sequence[Hint]) -> list[Hint]:
+    """Mark hints of any jobs; returns those whose batch is as it was seen, which are published after the commit."""
+    seen = {"ids": [hint.batch.id for hint in hints], "marks": [hint.batch.hinted_at for hint in hints]}
+    marked = set((await conn.execute(HINT_AGAIN, seen)).scalars())
+    return [hint for hint in hints if hint.batch.id in marked]
 
 
 async def unmark_hinted(conn: AsyncConnection, batch_ids: Sequence[BatchId]) -> None:

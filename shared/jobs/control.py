@@ -36,10 +36,9 @@ WHERE id IN (
 
 # What was admitted since the reconciler's last look; nobody looks at an ended job again.
 SURPLUS = text("""
-SELECT domain, difficulty, target FROM job_cell WHERE job_id = :job_id AND target < (
-    SELECT COUNT(*) FROM question JOIN job ON job.dataset_id = question.dataset_id
-    WHERE job.id = :job_id AND question.domain = job_cell.domain AND question.difficulty = job_cell.difficulty
-      AND question.state = 'selected')
+SELECT domain, difficulty, target FROM job_cell JOIN question_count USING (domain, difficulty)
+WHERE job_cell.job_id = :job_id AND question_count.state = 'selected' AND questions > target
+  AND question_count.dataset_id = (SELECT dataset_id FROM job WHERE id = :job_id)
 """)
 
 

@@ -4,14 +4,14 @@ First start, top-up after refusals, a dead worker, a wiped broker and a resumed 
 whatever is missing and not yet on its way is asked for.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from math import ceil
 
 from shared.database.states import BatchState, JobState
 from shared.ids import BatchId
-from shared.jobs.observed import CellStatus, Observed, OpenBatch
+from shared.jobs.observed import CellStatus, EndedBatch, Observed, OpenBatch
 from shared.planning.mix import Cell
 
 # DESIGN: a batch is about 20 calls.
@@ -130,21 +130,42 @@ def smoothed_yield(status: CellStatus) -> float:
     return max(LEAST_YIELD, (status.admitted + YIELD_PRIOR) / (status.generated + YIELD_PRIOR))
 
 
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """What a cell's newest ended batches did; conclusive once that is enough to judge by."""
+
+    calls: int
+    generated: int
+    admitted: int
+    is_conclusive: bool
+
+
+def _read_back(ended: Sequence[EndedBatch]) -> _Evidence:
+    """Add up batches, newest first, until they are evidence."""
+    calls = generated = admitted = 0
+    for batch in ended:
+        calls += 0 if batch.state is BatchState.PARKED else batch.calls
+        generated += batch.generated
+        admitted += batch.admitted
+        if calls >= EVIDENCE_CALLS and (generated == 0 or generated >= EVIDENCE_CANDIDATES):
+            return _Evidence(calls, generated, admitted, is_conclusive=True)
+    return _Evidence(calls, generated, admitted, is_conclusive=False)
+
+
+def is_conclusive(ended: Sequence[EndedBatch]) -> bool:
+    """Whether older batches than these, which are the newest, could not change the judgement of their cell."""
+    return _read_back(ended).is_conclusive
+
+
 def why_dry(status: CellStatus) -> str | None:
     """The reason to stop a cell, from its newest ended batches; None while there is hope."""
     newest = status.ended[:EVIDENCE_BATCHES]
     if len(newest) == EVIDENCE_BATCHES and all(batch.state is BatchState.PARKED for batch in newest):
         return f"{EVIDENCE_BATCHES} batches in a row never got anywhere and were parked"
-    calls = generated = admitted = 0
-    for batch in status.ended:
-        calls += 0 if batch.state is BatchState.PARKED else batch.calls
-        generated += batch.generated
-        admitted += batch.admitted
-        if calls >= EVIDENCE_CALLS and (generated == 0 or generated >= EVIDENCE_CANDIDATES):
-            break
-    else:
-        if len(status.ended) < EVIDENCE_BATCHES_READ:
-            return None
+    read = _read_back(status.ended)
+    if not read.is_conclusive and len(status.ended) < EVIDENCE_BATCHES_READ:
+        return None
+    calls, generated, admitted = read.calls, read.generated, read.admitted
     if generated == 0:
         return f"the last {calls} calls brought no usable reply"
     if admitted < LEAST_YIELD * generated:

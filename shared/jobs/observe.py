@@ -1,111 +1,154 @@
-"""Read what the reconciler judges by: one job's rows, counted, never remembered."""
+"""Read what the reconciler judges by, of many jobs at once: counts, never remembered.
+
+No query here grows with the work that is finished: ended batches and questions are read as sums (Promise 8), open
+batches, which are few, from their rows.
+"""
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
+from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.states import BatchState, JobState
 from shared.ids import BatchId, JobId
-from shared.jobs.decide import EVIDENCE_BATCHES_READ
+from shared.jobs.decide import EVIDENCE_BATCHES_READ, is_conclusive
 from shared.jobs.observed import CellStatus, EndedBatch, Observed, OpenBatch
 from shared.planning.mix import Cell
 
-JOB = text("SELECT state, clock_timestamp() AS now FROM job WHERE id = :job_id")
+# Nearly always enough to judge a cell by; where they leave a doubt, as many are read as count.
+ENDED_AT_FIRST = 6
+
+JOBS = text("""
+SELECT id, dataset_id, state, clock_timestamp() AS now FROM job WHERE id = ANY (CAST(:job_ids AS uuid[])) ORDER BY id
+""")
 
 CELLS = text("""
-SELECT job_cell.domain, job_cell.difficulty, job_cell.target, job_cell.mean_tokens, job_cell.stopped,
+SELECT job_cell.job_id, job_cell.domain, job_cell.difficulty, job_cell.target, job_cell.mean_tokens, job_cell.stopped,
     (job.spec -> 'questions_per_call' ->> job_cell.difficulty)::int AS questions_per_call,
-    COALESCE(prompt_cursor.next_ordinal, 0) AS next_ordinal
+    COALESCE(prompt_cursor.next_ordinal, 0) AS next_ordinal, COALESCE(newest.number, 0) AS batches
 FROM job JOIN job_cell ON job_cell.job_id = job.id
 LEFT JOIN prompt_cursor ON prompt_cursor.dataset_id = job.dataset_id
     AND prompt_cursor.domain = job_cell.domain AND prompt_cursor.difficulty = job_cell.difficulty
-WHERE job.id = :job_id
-ORDER BY job_cell.domain, job_cell.difficulty
+LEFT JOIN LATERAL (
+    SELECT number FROM batch
+    WHERE batch.job_id = job.id AND stage = 'generate'
+      AND batch.domain = job_cell.domain AND batch.difficulty = job_cell.difficulty
+    ORDER BY number DESC LIMIT 1) AS newest ON true
+WHERE job.id = ANY (CAST(:job_ids AS uuid[]))
+ORDER BY job.id, job_cell.domain, job_cell.difficulty
 """)
 
-QUESTIONS = text("""
-SELECT domain, difficulty, COUNT(*) FILTER (WHERE question.state = 'selected') AS selected,
-    COUNT(*) FILTER (WHERE question.state = 'reserve') AS reserve
-FROM question JOIN job ON job.dataset_id = question.dataset_id
-WHERE job.id = :job_id AND question.state IN ('selected', 'reserve')
-GROUP BY domain, difficulty
-""")
-
-BATCHES = text("""
-SELECT domain, difficulty, MAX(number) AS batches, SUM(generated) AS generated, SUM(admitted) AS admitted,
-    COUNT(*) FILTER (WHERE state IN ('pending', 'leased')) AS open_batches,
-    COALESCE(SUM(GREATEST(0, calls - calls_parsed - calls_given_up) * questions_per_call)
-        FILTER (WHERE state IN ('pending', 'leased')), 0) AS coming
-FROM batch WHERE job_id = :job_id AND stage = 'generate'
-GROUP BY domain, difficulty
+CANDIDATES = text("""
+SELECT job_id, domain, difficulty, what, n FROM batch_count
+WHERE job_id = ANY (CAST(:job_ids AS uuid[])) AND stage = 'generate' AND what IN ('generated', 'admitted')
 """)
 
 ENDED = text("""
 SELECT newest.* FROM job_cell CROSS JOIN LATERAL (
-    SELECT domain, difficulty, state, calls, generated, admitted
+    SELECT job_id, domain, difficulty, state, calls, generated, admitted
     FROM batch
     WHERE batch.job_id = job_cell.job_id AND stage = 'generate'
       AND batch.domain = job_cell.domain AND batch.difficulty = job_cell.difficulty AND state IN ('done', 'parked')
     ORDER BY number DESC LIMIT :evidence) AS newest
-WHERE job_cell.job_id = :job_id
+WHERE job_cell.job_id = ANY (CAST(:job_ids AS uuid[]))
 """)
 
 OPEN = text("""
-SELECT id, domain, difficulty, number, state, attempts, hinted_at,
-    COALESCE(lease_until < clock_timestamp(), false) AS expired
-FROM batch WHERE job_id = :job_id AND state IN ('pending', 'leased')
+SELECT id, job_id, domain, difficulty, number, state, attempts, hinted_at,
+    COALESCE(lease_until < clock_timestamp(), false) AS expired,
+    GREATEST(0, calls - calls_parsed - calls_given_up) * questions_per_call AS coming
+FROM batch WHERE job_id = ANY (CAST(:job_ids AS uuid[])) AND state IN ('pending', 'leased')
+""")
+
+QUESTIONS = text("""
+SELECT dataset_id, domain, difficulty, state, questions FROM question_count
+WHERE dataset_id = ANY (CAST(:dataset_ids AS int[])) AND state IN ('selected', 'reserve')
 """)
 
 
 async def observe(conn: AsyncConnection, job_id: JobId) -> Observed:
-    """One look at a job. The counts are of one moment only if the transaction reads repeatably; judgement
-    does not need that: what one tick misses the next one sees.
+    """One look at a job."""
+    [observed] = await observe_all(conn, [job_id])
+    return observed
+
+
+async def observe_all(conn: AsyncConnection, job_ids: Sequence[JobId]) -> list[Observed]:
+    """One look at each of these jobs that is still there, in the order of their ids.
+
+    The counts are of one moment only if the transaction reads repeatably; judgement does not need that: what one tick
+    misses the next one sees.
     """
-    values = {"job_id": job_id}
-    job = (await conn.execute(JOB, values)).one()
-    cells = {
-        Cell(row.domain, row.difficulty): CellStatus(
-            cell=Cell(row.domain, row.difficulty),
+    values = {"job_ids": list(job_ids)}
+    jobs = (await conn.execute(JOBS, values)).all()
+    cells: dict[UUID, dict[Cell, CellStatus]] = defaultdict(dict)
+    for row in await conn.execute(CELLS, values):
+        cell = Cell(row.domain, row.difficulty)
+        cells[row.job_id][cell] = CellStatus(
+            cell=cell,
             target=row.target,
             mean_tokens=row.mean_tokens,
             questions_per_call=row.questions_per_call,
             stopped=row.stopped,
+            batches=row.batches,
             next_ordinal=row.next_ordinal,
         )
-        for row in await conn.execute(CELLS, values)
-    }
-    for row in await conn.execute(BATCHES, values):
-        cell = Cell(row.domain, row.difficulty)
-        cells[cell] = replace(
-            cells[cell],
-            batches=row.batches,
-            generated=row.generated,
-            admitted=row.admitted,
-            open_batches=row.open_batches,
-            coming=row.coming,
-        )
-    ended: dict[Cell, list[EndedBatch]] = defaultdict(list)
-    for row in await conn.execute(ENDED, values | {"evidence": EVIDENCE_BATCHES_READ}):
-        result = EndedBatch(BatchState(row.state), row.calls, row.generated, row.admitted)
-        ended[Cell(row.domain, row.difficulty)].append(result)
-    open_batches = tuple(
-        OpenBatch(
-            id=BatchId(row.id),
-            cell=Cell(row.domain, row.difficulty),
-            number=row.number,
-            state=BatchState(row.state),
-            attempts=row.attempts,
-            hinted_at=row.hinted_at,
-            expired=row.expired,
-        )
-        for row in await conn.execute(OPEN, values)
-    )
+    counts: dict[tuple[UUID, Cell], dict[str, Any]] = defaultdict(dict)
+    for job_id, domain, difficulty, what, n in await conn.execute(CANDIDATES, values):
+        counts[job_id, Cell(domain, difficulty)][what] = n
+    for key, ended in (await _read_ended(conn, job_ids)).items():
+        counts[key]["ended"] = tuple(ended)
+    open_batches = await _read_open(conn, values, counts)
     # Questions last: a batch seen as ended above has all its questions in this count.
-    for row in await conn.execute(QUESTIONS, values):
-        cell = Cell(row.domain, row.difficulty)
-        if cell in cells:
-            cells[cell] = replace(cells[cell], selected=row.selected, reserve=row.reserve)
-    statuses = tuple(replace(status, ended=tuple(ended[cell])) for cell, status in cells.items())
-    return Observed(JobId(job_id), JobState(job.state), job.now, statuses, open_batches)
+    of_dataset = {job.dataset_id: job.id for job in jobs}
+    for dataset_id, domain, difficulty, state, n in await conn.execute(QUESTIONS, {"dataset_ids": list(of_dataset)}):
+        counts[of_dataset[dataset_id], Cell(domain, difficulty)][state] = n
+    return [
+        Observed(
+            JobId(job.id),
+            JobState(job.state),
+            job.now,
+            tuple(replace(status, **counts[job.id, cell]) for cell, status in cells[job.id].items()),
+            tuple(open_batches[job.id]),
+        )
+        for job in jobs
+    ]
+
+
+async def _read_ended(conn: AsyncConnection, job_ids: Sequence[JobId]) -> dict[tuple[UUID, Cell], list[EndedBatch]]:
+    """The newest ended batches by job and cell, newest first: as many as a judgement takes."""
+    ended = await _read_newest(conn, job_ids, ENDED_AT_FIRST)
+    in_doubt = {
+        job_id for (job_id, _), read in ended.items() if len(read) == ENDED_AT_FIRST and not is_conclusive(read)
+    }
+    return ended | (await _read_newest(conn, list(in_doubt), EVIDENCE_BATCHES_READ) if in_doubt else {})
+
+
+async def _read_newest(
+    conn: AsyncConnection, job_ids: Sequence[UUID], evidence: int
+) -> dict[tuple[UUID, Cell], list[EndedBatch]]:
+    ended: dict[tuple[UUID, Cell], list[EndedBatch]] = defaultdict(list)
+    rows = (await conn.execute(ENDED, {"job_ids": list(job_ids), "evidence": evidence})).all()
+    for job_id, domain, difficulty, state, calls, generated, admitted in rows:
+        ended[job_id, Cell(domain, difficulty)].append(EndedBatch(BatchState(state), calls, generated, admitted))
+    return ended
+
+
+async def _read_open(
+    conn: AsyncConnection, values: Mapping[str, Any], counts: dict[tuple[UUID, Cell], dict[str, Any]]
+) -> dict[UUID, list[OpenBatch]]:
+    """The open batches by job; how many they are and what they may bring is added to the counts of their cells."""
+    found: dict[UUID, list[OpenBatch]] = defaultdict(list)
+    for row in (await conn.execute(OPEN, values)).all():
+        batch_id, job_id, domain, difficulty, number, state, attempts, hinted_at, expired, coming = row
+        cell = Cell(domain, difficulty)
+        found[job_id].append(
+            OpenBatch(BatchId(batch_id), cell, number, BatchState(state), attempts, hinted_at, expired)
+        )
+        count = counts[job_id, cell]
+        count["open_batches"] = count.get("open_batches", 0) + 1
+        count["coming"] = count.get("coming", 0) + coming
+    return found

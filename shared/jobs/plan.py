@@ -1,6 +1,7 @@
 """Turn a spec into a plan, a forecast and warnings, given what the dataset holds. Writes nothing."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -20,7 +21,7 @@ from shared.planning.balance import Plan, make_plan
 from shared.planning.forecast import Forecast, make_forecast
 from shared.planning.mix import Cell
 from shared.planning.warnings import mean_warnings, rounding_warnings
-from shared.questions.atlas import atlas_for
+from shared.questions.atlas import atlas_for, load_atlas
 from shared.questions.prompts import max_output_tokens
 from shared.settings import Settings
 
@@ -40,8 +41,8 @@ WORKERS_ASSUMED = 2
 
 FIND_DATASET = text("SELECT id FROM dataset WHERE name = :name")
 CELLS = text("""
-SELECT domain, difficulty, COUNT(*) AS have, AVG(prompt_tokens)::float AS mean_tokens
-FROM question WHERE dataset_id = :dataset_id AND state IN ('selected', 'reserve')
+SELECT domain, difficulty, SUM(questions)::bigint AS have, SUM(prompt_tokens)::float / SUM(questions) AS mean_tokens
+FROM question_count WHERE dataset_id = :dataset_id AND state IN ('selected', 'reserve')
 GROUP BY domain, difficulty
 """)
 HAS_REAL_OR_REHEARSED = text("""
@@ -68,6 +69,15 @@ class PlannedJob:
             "spec": self.spec.model_dump(mode="json"),
             "rehearsal": self.rehearsal,
         }
+
+
+def warm_up(settings: Settings) -> None:
+    """Read the atlas and the price list, for which the first plan of a process would wait some 200 ms."""
+    load_atlas()
+    nothing = Usage(input_tokens=0, cached_tokens=0, output_tokens=0, reasoning_tokens=0)
+    for model in settings.cheap_models:
+        with suppress(UnusableModel):
+            price_of(model, nothing, settings.prices)
 
 
 async def plan_job(engine: AsyncEngine, settings: Settings, spec: JobSpec) -> PlannedJob:

@@ -1,19 +1,23 @@
 """One pass over a job: observe, decide, apply, publish. Safe to run twice, anywhere, at any moment."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
+import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.database.fence import lock_job
+from shared.database.reconnect import is_unreachable
 from shared.database.states import Stage
 from shared.ids import BatchId, JobId
-from shared.jobs.apply import apply, unmark_hinted
-from shared.jobs.decide import Hint, Limits, decide
-from shared.jobs.observe import observe
+from shared.jobs.apply import apply, mark_hinted, unmark_hinted
+from shared.jobs.decide import Action, Hint, Limits, decide
+from shared.jobs.observe import observe, observe_all
 from shared.settings import Settings
+
+log = structlog.get_logger()
 
 # The channel on which a change of a job is told to the reconciler; the payload is empty, the rows say the rest.
 WAKE_CHANNEL = "questmill_wake"
@@ -22,6 +26,8 @@ WAKE_CHANNEL = "questmill_wake"
 TRY_JOB_LOCK = text("SELECT pg_try_advisory_xact_lock(734601, hashtext(CAST(:job_id AS text)))")
 # Create, then hint; select, then end. More is left to the next tick.
 MOST_PASSES = 3
+# Jobs that are looked at together: few enough that their rows are a small part of memory.
+JOBS_AT_ONCE = 200
 UNFINISHED = text("SELECT id FROM job WHERE state IN ('running', 'paused') ORDER BY id")
 DESCRIBE = text("""
 SELECT batch.id, batch.stage, batch.domain, batch.difficulty, batch.number, batch.questions, dataset.name AS dataset
@@ -71,21 +77,73 @@ async def reconcile_job(engine: AsyncEngine, job_id: JobId, limits: Limits, publ
         taken += len(actions)
         if all(isinstance(action, Hint) for action in actions):
             break
-    if hints:
-        async with engine.connect() as conn:
-            messages = await _describe(conn, hints)
-        # After the commit, so that no worker meets a hint whose batch is not there yet.
-        published = set(await publish(messages))
-        if lost := [hint.batch.id for hint in hints if hint.batch.id not in published]:
-            async with engine.begin() as conn:
-                await unmark_hinted(conn, lost)
+    await _publish(engine, hints, publish)
     return taken
 
 
-async def unfinished_jobs(engine: AsyncEngine) -> list[JobId]:
-    """The jobs that a reconciler has to look at, oldest first."""
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What is to be done now: jobs to be reconciled, and hints for those that need nothing else."""
+
+    jobs: list[JobId] = field(default_factory=list)
+    hints: list[Hint] = field(default_factory=list)
+
+
+async def look_around(engine: AsyncEngine, limits: Limits) -> Needs:
+    """Look at all unfinished jobs together, without a lock: most need nothing at most times.
+
+    What is done for a job is decided again from a look at it under its lock.
+    """
     async with engine.connect() as conn:
-        return [JobId(row.id) for row in await conn.execute(UNFINISHED)]
+        unfinished = [JobId(row.id) for row in await conn.execute(UNFINISHED)]
+    needs = Needs()
+    for first in range(0, len(unfinished), JOBS_AT_ONCE):
+        together = unfinished[first : first + JOBS_AT_ONCE]
+        try:
+            for job_id, actions in await _judge(engine, together, limits):
+                hints = [action for action in actions if isinstance(action, Hint)]
+                if len(hints) == len(actions):
+                    needs.hints.extend(hints)
+                else:
+                    needs.jobs.append(job_id)
+        except Exception as error:
+            if is_unreachable(error):
+                raise
+            # One of them cannot be judged; alone, each of the others can.
+            log.exception("jobs not judged together", jobs=len(together))
+            needs.jobs.extend(together)
+    return needs
+
+
+async def send_hints(engine: AsyncEngine, hints: Sequence[Hint], publish: Publish) -> int:
+    """Send hints of many jobs together; returns how many batches still stood as they were seen.
+
+    No job is locked for it: a hint that comes too late is ignored by whoever gets it.
+    """
+    if not hints:
+        return 0
+    async with engine.begin() as conn:
+        marked = await mark_hinted(conn, hints)
+    await _publish(engine, marked, publish)
+    return len(marked)
+
+
+async def _judge(engine: AsyncEngine, job_ids: Sequence[JobId], limits: Limits) -> list[tuple[JobId, list[Action]]]:
+    async with engine.connect() as conn:
+        looks = await observe_all(conn, job_ids)
+    return [(look.job_id, decide(look, limits)) for look in looks]
+
+
+async def _publish(engine: AsyncEngine, hints: Sequence[Hint], publish: Publish) -> None:
+    """Publish after the commit, so that no worker meets a hint whose batch is not there yet."""
+    if not hints:
+        return
+    async with engine.connect() as conn:
+        messages = await _describe(conn, hints)
+    published = set(await publish(messages))
+    if lost := [hint.batch.id for hint in hints if hint.batch.id not in published]:
+        async with engine.begin() as conn:
+            await unmark_hinted(conn, lost)
 
 
 async def wake_reconciler(conn: AsyncConnection) -> None:

@@ -43,9 +43,11 @@ SELECT :job_id, * FROM unnest(CAST(:domains AS text[]), CAST(:difficulties AS te
 # What lies outside the mix is kept, but counts for nothing: the export holds the plan's cells only.
 UNSELECT_OUTSIDE = text("""
 UPDATE question SET state = 'reserve'
-WHERE dataset_id = :dataset_id AND state = 'selected' AND NOT EXISTS (
-    SELECT FROM job_cell WHERE job_cell.job_id = :job_id
-      AND job_cell.domain = question.domain AND job_cell.difficulty = question.difficulty)
+FROM (
+    SELECT domain, difficulty FROM question_count WHERE dataset_id = :dataset_id AND state = 'selected'
+    EXCEPT SELECT domain, difficulty FROM job_cell WHERE job_id = :job_id) AS outside
+WHERE question.dataset_id = :dataset_id AND question.domain = outside.domain
+  AND question.difficulty = outside.difficulty AND question.state = 'selected'
 """)
 
 

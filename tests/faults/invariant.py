@@ -17,6 +17,7 @@ from psycopg.rows import namedtuple_row
 from shared.corpus.guards import guard_between
 from shared.corpus.normalise import normalise
 from tests.faults.witness import breaches
+from tests.recount import COUNTS
 
 Connection = psycopg.Connection[Any]
 # From here on 12 bands of 5 find practically every pair (0.9 ** 5 = 0.59 each); between 0.75 and 0.9 they miss a few.
@@ -53,6 +54,7 @@ def check_invariant(
         _check_money(conn, job_id)
         _check_holds(conn, job_id)
         _check_counts(conn, job_id)
+        _check_sums(conn)
         findings = _check_calls(conn, record, job_id, in_flight)
     with psycopg.Connection[Any].connect(database_url) as conn:
         assert breaches(conn) == []
@@ -148,6 +150,15 @@ def _check_counts(conn: Connection, job_id: str) -> None:
         [job_id],
     ).fetchall()
     assert wrong == []
+
+
+def _check_sums(conn: Connection) -> None:
+    """Promise 8: what is added up, of all jobs and datasets, is what their rows say."""
+    conn.commit()
+    conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    for table, (told, counted) in COUNTS.items():
+        rows = sorted(map(repr, conn.execute(told.encode())))
+        assert rows == sorted(map(repr, conn.execute(counted.encode()))), f"the sums of {table} are wrong"
 
 
 def _check_calls(conn: Connection, record: Path, job_id: str, in_flight: int) -> Findings:

@@ -241,6 +241,7 @@ async def test_a_deleted_dataset_leaves_no_row_and_takes_no_other(engine: AsyncE
         "dataset": 1,
         "question": 1,
         "question_band": 12,
+        "question_change": 1,
     }
     assert await states(engine, other) == {"Mine to keep?": "selected"}
     async with engine.begin() as conn:
