@@ -16,13 +16,13 @@ from bench.replies import make_replies
 from bench.report import Report, draw_bars, medians
 from bench.stocked import empty_database
 from bench.trial import cpu_seconds
-from shared.corpus.admission import Candidate, admit
+from shared.corpus.admission import Candidate, CandidateReply, admit
 from shared.corpus.fingerprint import fingerprint_many
 from shared.database.engine import engine_for
 from shared.database.fence import Hold
 from shared.database.tally import fold_changes
 from shared.ids import new_call_id
-from shared.llm.ledger import open_call, settle_call
+from shared.llm.ledger import NewCall, Settlement, open_call, settle_calls
 from shared.llm.provider import LLMReply, Outcome, Usage
 from shared.questions.parsing import parse_questions
 from tests.service.factories import CELL, make_hold
@@ -93,16 +93,14 @@ class _Writer:
         candidates = [self._candidates() for _ in range(ADMISSIONS)]
         began, busy = time.perf_counter(), cpu_seconds(self._backend)
         for ordinal, call_id in enumerate(calls):
-            await open_call(
-                self._conn, self._hold, call_id=call_id, ordinal=ordinal, model=MODEL, prompt={}, worst_usd=Decimal(0)
-            )
-            await settle_call(self._conn, call_id, PAID, Decimal(0))
+            new = NewCall(self._hold, call_id, ordinal, model=MODEL, prompt={}, worst_usd=Decimal(0))
+            await open_call(self._conn, new)
+            await settle_calls(self._conn, [Settlement(call_id, PAID, Decimal(0))])
         called, called_busy = time.perf_counter(), cpu_seconds(self._backend)
         for call_id, each in zip(calls, candidates, strict=False):
             await self._conn.execute(text("BEGIN"))
-            await admit(
-                self._conn, self._hold, cell=CELL, call_id=call_id, model=MODEL, candidates=each, template_cap=5
-            )
+            reply = CandidateReply(self._hold, CELL, call_id, MODEL, each)
+            await admit(self._conn, self._hold.dataset_id, [reply], template_cap=5)
             await self._conn.execute(text("COMMIT"))
         admitted, admitted_busy = time.perf_counter(), cpu_seconds(self._backend)
         return {

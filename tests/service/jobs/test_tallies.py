@@ -19,7 +19,7 @@ from shared.jobs.claim import ClaimedBatch, finish, release
 from shared.jobs.control import cancel_job, pause_job, resume_job
 from shared.jobs.decide import DropFree, Park, Select
 from shared.jobs.progress import read_job
-from shared.llm.ledger import book_unknown, open_call, settle_call
+from shared.llm.ledger import NewCall, Settlement, book_unknown, open_call, settle_calls
 from shared.llm.provider import LLMReply, Outcome
 from shared.planning.mix import Cell
 from shared.settings import Settings
@@ -98,13 +98,14 @@ class History:
         call_id = new_call_id()
         async with self.engine.begin() as conn:
             ordinal = self.rng.randrange(20)
-            await open_call(conn, batch.hold, call_id=call_id, ordinal=ordinal, model=MODEL, prompt={}, worst_usd=WORST)
+            await open_call(conn, NewCall(batch.hold, call_id, ordinal, model=MODEL, prompt={}, worst_usd=WORST))
         how = self.rng.choice(["in flight", "failed", "unknown", "late", "ok", "ok"])
         if how == "in flight":
             return
         reply = {"failed": LLMReply(Outcome.OVERLOADED, http_status=529), "unknown": LLMReply(Outcome.TIMEOUT)}
         async with self.engine.begin() as conn:
-            await settle_call(conn, call_id, reply.get(how, PAID), Decimal(0) if how == "failed" else COST)
+            cost = Decimal(0) if how == "failed" else COST
+            await settle_calls(conn, [Settlement(call_id, reply.get(how, PAID), cost)])
         if how == "ok":
             await judged(self.engine, batch, call_id, self.new_texts(), flawed=["Odd?"] * self.rng.randrange(2))
 
@@ -120,7 +121,7 @@ class History:
         lost = "SELECT id FROM call WHERE job_id = :id AND state = 'unknown' ORDER BY id"
         if rows := await fetch(self.engine, lost, id=self.job_id):
             async with self.engine.begin() as conn:
-                await settle_call(conn, CallId(self.rng.choice(rows)[0]), PAID, COST)
+                await settle_calls(conn, [Settlement(CallId(self.rng.choice(rows)[0]), PAID, COST)])
 
     async def end_batch(self) -> None:
         if self.held:
@@ -278,10 +279,10 @@ async def test_a_call_that_is_settled_while_its_dataset_is_deleted_leaves_no_cou
     await history.claim_one()
     call_id = new_call_id()
     async with engine.begin() as conn:
-        await open_call(conn, history.held[0].hold, call_id=call_id, ordinal=0, model=MODEL, prompt={}, worst_usd=WORST)
+        await open_call(conn, NewCall(history.held[0].hold, call_id, 0, model=MODEL, prompt={}, worst_usd=WORST))
     await cancel_job(engine, job_id)
     async with engine.connect() as conn:
-        await settle_call(conn, call_id, PAID, COST)
+        await settle_calls(conn, [Settlement(call_id, PAID, COST)])
         deleting = asyncio.create_task(delete_dataset(engine, dataset))
         await until_blocked_by(engine, (await conn.execute(text("SELECT pg_backend_pid()"))).scalar_one())
         await conn.commit()
