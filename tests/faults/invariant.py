@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg.rows import namedtuple_row
+from psycopg.rows import namedtuple_row, tuple_row
 
 from shared.corpus.guards import guard_between
 from shared.corpus.normalise import normalise
@@ -158,9 +158,7 @@ def _check_sums(conn: Connection) -> None:
     conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     for table, (told, counted) in COUNTS.items():
         told_rows, counted_rows = (
-            # Without the columns' names, which differ.
-            sorted(repr(tuple(row)) for row in conn.execute(query.encode()))
-            for query in (told, counted)
+            sorted(map(repr, conn.cursor(row_factory=tuple_row).execute(query.encode()))) for query in (told, counted)
         )
         assert told_rows == counted_rows, f"the sums of {table} are wrong"
 
