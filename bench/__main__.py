@@ -19,6 +19,7 @@ MEASURES = (
     "dirty_provider",
     "seed_speed",
     "worker_footprint",
+    "admission",
     "import_rows",
     "export_rows",
     "database_size",
