@@ -14,7 +14,7 @@ from shared.database.fence import confirm_hold
 from shared.database.reconnect import until_reachable
 from shared.database.states import JobState
 from shared.errors import BudgetExhausted, FencedOff, JobNotRunning
-from shared.ids import BatchId, CallId, DatasetId
+from shared.ids import BatchId, CallId, DatasetId, JobId
 from shared.jobs.claim import ClaimedBatch, Judged, claim, finish, record_judged, release
 from shared.jobs.control import pause_if_running
 from shared.jobs.incidents import note_fenced_off
@@ -63,6 +63,8 @@ class Workshop:
     leases: LeaseKeeper
     admitter: Admitter
     name: str
+    # The runs of this process by job, so that what stops the job stops all of them.
+    runs: defaultdict[JobId, set["BatchRun"]] = field(default_factory=lambda: defaultdict(set))
     admitted_lately: defaultdict[tuple[DatasetId, str, str], deque[str]] = field(
         default_factory=lambda: defaultdict(lambda: deque(maxlen=AVOID_PER_TOPIC))
     )
@@ -107,6 +109,16 @@ class BatchRun:
 
     async def run(self) -> Ending:
         """Re-read what is already paid for, call for the rest, then finish or give back."""
+        runs = self._shop.runs[self._hold.job_id]
+        runs.add(self)
+        try:
+            return await self._run()
+        finally:
+            runs.discard(self)
+            if not runs:
+                self._shop.runs.pop(self._hold.job_id, None)
+
+    async def _run(self) -> Ending:
         try:
             ordinals = await self._open()
             # Never cancelled: a call in flight is paid for, so its reply is always waited for and kept.
@@ -189,12 +201,14 @@ class BatchRun:
 
     async def _pause_job(self, reason: str) -> None:
         """What no other prompt would fare better with: a person must act before anything more is spent."""
+        # At once, here: until the pause is committed, the other batches would go on.
+        for run in tuple(self._shop.runs[self._hold.job_id]):
+            run._end_early(Ending.RELEASED, reason)  # noqa: SLF001 - of the same class
 
         async def pause() -> bool:
             return await pause_if_running(self._shop.engine, self._hold.job_id, reason)
 
         await until_reachable(pause, what="pause job")
-        self._end_early(Ending.RELEASED, reason)
 
     async def _fenced_off(self, error: FencedOff) -> None:
         """FAULTS 5: another worker has the batch; say so, and write nothing more for it."""

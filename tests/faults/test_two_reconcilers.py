@@ -40,6 +40,10 @@ CLAIMED_AGAIN = """
 SELECT batch_id, count(*) FROM witness.claim JOIN batch ON batch.id = claim.batch_id
 WHERE job_id = %(job_id)s GROUP BY batch_id HAVING count(*) > 1
 """
+UNSELECT_ONE = """
+UPDATE question SET state = 'reserve' WHERE id = (
+    SELECT id FROM question WHERE job_id = %(job_id)s AND state = 'selected' ORDER BY id LIMIT 1) RETURNING id
+"""
 
 
 class SecondReconciler:
@@ -119,8 +123,10 @@ def freeze_within_transaction(strikes: Strikes) -> None:
         wait_for_admitted(system, job_id, 20)
         victim, other = strikes.random.sample(sorted(system.wait_for_processes(Role.RECONCILER, 2)), 2)
         with strikes.stopped(other), system.database() as conn, conn.transaction():
-            # Whoever acts on the job has its lock by now and waits here; that can only be the victim.
+            # Something is to be done: a question to be selected again. Whoever acts on the job has its lock by then and
+            # waits here; that can only be the victim.
             conn.execute(CLOSE_GATE, {"job_id": job_id})
+            assert system.query(UNSELECT_ONE, {"job_id": job_id})
             [acting] = wait_until(lambda: system.query(ACTING), "a reconciler that acts")
             os.kill(victim, signal.SIGSTOP)
         try:
