@@ -11,7 +11,7 @@ from shared.database.reconnect import until_reachable
 from shared.errors import LeaseLapsed, QuestmillError
 from shared.ids import CallId, JobId
 from shared.llm.ledger import NewCall, Settlement, open_call, open_calls, settle_calls
-from shared.llm.stop import Stop
+from shared.llm.stop import Draining, Stop
 
 RENEWAL_LOOK_SECONDS = 0.2
 # So long the calls of a job wait for each other at most: little beside an answer, and at 400 calls a second a third of
@@ -35,7 +35,7 @@ class LedgerWriter:
         while True:
             try:
                 return await until_reachable(
-                    lambda: self._opening(call.hold.job_id, call), what="open call", sleep=stop.sleep
+                    lambda: self._opening(call.hold.job_id, (call, stop)), what="open call", sleep=stop.sleep
                 )
             except IntegrityError:
                 # Another holder numbered the same attempt, or our own cut-off try got through: look again.
@@ -48,10 +48,12 @@ class LedgerWriter:
         """`settle_calls`, repeated until it succeeds: the reply in hand is paid for. FAULTS 2, 18."""
         await until_reachable(lambda: self._settling(job_id, settlement), what="settle call")
 
-    async def _open_together(self, job_id: JobId, calls: Sequence[NewCall]) -> list[int | Exception]:
+    async def _open_together(self, job_id: JobId, asked: Sequence[tuple[NewCall, Stop]]) -> list[int | Exception]:
+        opened: dict[CallId, int] = {}
         async with self._engine.connect() as conn:
-            opened: dict[CallId, int] = await open_calls(conn, job_id, calls) if len(calls) > 1 else {}
-            return [opened.get(each.call_id) or await _open_alone(conn, each) for each in calls]
+            if len(asked) > 1:
+                opened = await open_calls(conn, job_id, [call for call, stop in asked if not stop.is_set])
+            return [opened.get(call.call_id) or await _open_alone(conn, call, stop) for call, stop in asked]
 
     async def _settle_together(self, _: JobId, settlements: Sequence[Settlement]) -> list[Exception | None]:
         async with self._engine.connect() as conn:
@@ -59,7 +61,9 @@ class LedgerWriter:
         return [None] * len(settlements)
 
 
-async def _open_alone(conn: AsyncConnection, call: NewCall) -> int | Exception:
+async def _open_alone(conn: AsyncConnection, call: NewCall, stop: Stop) -> int | Exception:
+    if stop.is_set:
+        return Draining()  # it was set while the call waited for its group
     try:
         return await open_call(conn, call)
     except QuestmillError as error:
