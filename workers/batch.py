@@ -63,8 +63,10 @@ class Workshop:
     leases: LeaseKeeper
     admitter: Admitter
     name: str
-    # The runs of this process by job, so that what stops the job stops all of them.
+    # The runs of this process by job, so that what stops the job stops all of them at once; and the pauses of jobs that
+    # are being written, before whose end no batch goes back, to be claimed again at once.
     runs: defaultdict[JobId, set["BatchRun"]] = field(default_factory=lambda: defaultdict(set))
+    pauses: dict[JobId, asyncio.Task[None]] = field(default_factory=dict)
     admitted_lately: defaultdict[tuple[DatasetId, str, str], deque[str]] = field(
         default_factory=lambda: defaultdict(lambda: deque(maxlen=AVOID_PER_TOPIC))
     )
@@ -111,6 +113,8 @@ class BatchRun:
         """Re-read what is already paid for, call for the rest, then finish or give back."""
         runs = self._shop.runs[self._hold.job_id]
         runs.add(self)
+        if self._hold.job_id in self._shop.pauses:
+            self._end_early(Ending.RELEASED, "the job is being paused")
         try:
             return await self._run()
         finally:
@@ -133,6 +137,8 @@ class BatchRun:
         except FencedOff as error:
             await self._fenced_off(error)
         if self._ended_early is not None:
+            if (pause := self._shop.pauses.get(self._hold.job_id)) is not None:
+                await pause
             # What is held no longer is not given back: the fence sees to that.
             await self._transaction(lambda conn: release(conn, self._hold), what="release")
         return self._ended_early or Ending.DONE
@@ -201,10 +207,16 @@ class BatchRun:
 
     async def _pause_job(self, reason: str) -> None:
         """What no other prompt would fare better with: a person must act before anything more is spent."""
+        job_id, pauses = self._hold.job_id, self._shop.pauses
         # At once, here: until the pause is committed, the other batches would go on.
-        for run in tuple(self._shop.runs[self._hold.job_id]):
+        for run in tuple(self._shop.runs[job_id]):
             run._end_early(Ending.RELEASED, reason)  # noqa: SLF001 - of the same class
+        if job_id not in pauses:
+            pauses[job_id] = asyncio.create_task(self._write_pause(reason))
+            pauses[job_id].add_done_callback(lambda _: pauses.pop(job_id))
+        await pauses[job_id]
 
+    async def _write_pause(self, reason: str) -> None:
         async def pause() -> bool:
             return await pause_if_running(self._shop.engine, self._hold.job_id, reason)
 

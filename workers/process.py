@@ -17,7 +17,7 @@ from shared.jobs.models import publish_providers
 from shared.llm.caller import Caller
 from shared.llm.limiter import open_limiter_redis
 from shared.llm.provider import Provider
-from shared.llm.providers import open_providers
+from shared.llm.providers import import_sdks, open_providers
 from shared.llm.stop import Stop
 from shared.settings import Settings
 from workers.admitter import Admitter
@@ -38,6 +38,7 @@ class WorkerProcess:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        import_sdks(settings)
         self._loop = LoopThread(stall_seconds=settings.stall_seconds)
         self._stops: set[Stop] = set()
         self._engine: AsyncEngine

@@ -1,15 +1,27 @@
 """The providers that this process holds a key for."""
 
+from importlib import import_module
+
 from shared.llm.provider import Provider
 from shared.settings import Settings
+
+
+def import_sdks(settings: Settings) -> None:
+    """Import the SDK of each provider with a key, and of no other: Anthropic's alone takes a second and 40 MB.
+
+    Before the event loop turns, which that second would block.
+    """
+    if settings.openai_api_key is not None:
+        import_module("shared.llm.openai")
+    if settings.anthropic_api_key is not None:
+        import_module("shared.llm.anthropic")
 
 
 def open_providers(settings: Settings) -> dict[str, Provider]:
     """A client per provider with a key, by name; close each. Base URLs come from the settings alone.
 
-    Must be called in the event loop that will make the calls.
+    Must be called in the event loop that will make the calls, after `import_sdks` elsewhere.
     """
-    # Each SDK is imported where there is a key for it: Anthropic's alone takes a second and 40 MB.
     opened: dict[str, Provider] = {}
     if settings.openai_api_key is not None:
         from shared.llm.openai import OpenAIProvider
