@@ -72,8 +72,13 @@ class RunningSystem:
         return (self.home / "logs" / f"{name}.log").read_text()
 
     def processes(self, role: Role) -> list[int]:
-        """The ids of this system's live processes of a role."""
-        return [pid for pid, words in find_processes(self.home) if plays(role, words)]
+        """The ids of this system's live processes of a role.
+
+        A process that is just starting a program looks like a second one of its own until the program is loaded: an SDK
+        asks `lsb_release` at its first call.
+        """
+        found = [pid for pid, words in find_processes(self.home) if plays(role, words)]
+        return [pid for pid in found if _parent_of(pid) not in found]
 
     def wait_for_processes(self, role: Role, count: int) -> list[int]:
         """The ids, once there are so many."""
@@ -147,6 +152,14 @@ def find_processes(home: Path) -> list[tuple[int, list[str]]]:
         if (told or works_in.is_relative_to(home)) and state != "Z" and int(folder.name) != os.getpid():
             found.append((int(folder.name), words))
     return found
+
+
+def _parent_of(pid: int) -> int | None:
+    """The process that started this one; None when it has ended."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
 
 
 def wait_until(look: Callable[[], T | None], what: str, *, seconds: float = 60.0) -> T:
