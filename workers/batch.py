@@ -38,6 +38,7 @@ T = TypeVar("T")
 
 # The avoid list of a prompt: the newest questions that this process saw admitted for the topic.
 AVOID_PER_TOPIC = 6
+MOST_TOPICS = 5_000  # of all datasets that a process has worked for; about 5 MB
 NEW_TO_AVOID = 2
 # How long a call waits for others to give back what they hold of the budget.
 BUDGET_LOOK_SECONDS = 0.5
@@ -275,7 +276,10 @@ class BatchRun:
                 repairs,
             )
         )
-        self._shop.admitted_lately[self._hold.dataset_id, drawn.domain, drawn.topic].extend(admitted[:NEW_TO_AVOID])
+        lately = self._shop.admitted_lately
+        lately[self._hold.dataset_id, drawn.domain, drawn.topic].extend(admitted[:NEW_TO_AVOID])
+        if len(lately) > MOST_TOPICS:
+            del lately[next(iter(lately))]  # the one that began first
 
     async def _give_up(self, call_id: CallId, verdict: GiveUp) -> None:
         """Count a prompt that brought nothing; its deficit gets another one."""
