@@ -120,6 +120,11 @@ class RunningSystem:
         [row] = self.query(statement, values)
         return row[0]
 
+    def calls_at_model(self) -> int:
+        """How many calls the rehearsal server has and has not answered yet."""
+        answer = httpx2.get(f"{self.addresses.worker['ANTHROPIC_BASE_URL']}/rehearsal/summary")
+        return int(answer.json()["in_flight"])
+
     def rehearse(self, what: str, **change: object) -> None:
         """Steer the rehearsal server: `rehearse("faults", shares={"429": 0.1})`."""
         answer = httpx2.post(f"{self.addresses.worker['ANTHROPIC_BASE_URL']}/rehearsal/{what}", json=change)
