@@ -33,7 +33,7 @@ def measure(rounds: int) -> Report:
             stock.add_questions(jobs[size], 1, questions // CELLS)
             for state, each in {"done": BATCHES_PER_CELL[size], "leased": 2, "pending": 48}.items():
                 stock.add_batches(jobs[size], state, each)
-            stock.settle(jobs[size], busy=True)
+            stock.settle(jobs[size], questions_per_cell=questions // CELLS, busy=True)
         with serving_process(url, NOBODY) as (address, _), httpx2.Client(base_url=address, timeout=60) as client:
             asked = {
                 "job": {size: f"/v1/jobs/{jobs[size][0]}" for size in SIZES},

@@ -78,7 +78,7 @@ def _look(
     """Bring the finished work from one size to another; then the seconds of each tick and the pages of each query."""
     stock.add_batches(jobs, "done", done[1] - done[0], with_calls=False)
     stock.add_questions(jobs, questions[0] + 1, questions[1])
-    stock.settle(jobs)
+    stock.settle(jobs, questions_per_cell=questions[1])
     return asyncio.run(_measure(url, jobs, rounds))
 
 

@@ -81,16 +81,17 @@ BUSY = (
     """UPDATE call SET parsed_at = batch.finished_at FROM batch
        WHERE call.batch_id = batch.id AND batch.job_id = ANY (%(jobs)s) AND batch.finished_at > clock_timestamp()""",
 )
-# Each fold writes a row anew: tallies in use have room for two of each.
-WORN = ("UPDATE question_tally SET questions = questions", "UPDATE batch_tally SET n = n")
-# Nothing is missing that is not on its way: a tick finds nothing to make.
-AIM = """
-WITH counted AS MATERIALIZED (
-    SELECT dataset_id, domain, difficulty, questions FROM question_count WHERE state = 'selected')
-UPDATE job_cell SET target = counted.questions + 100 FROM job JOIN counted USING (dataset_id)
-WHERE job.id = job_cell.job_id AND job.id = ANY (%(jobs)s)
-  AND counted.domain = job_cell.domain AND counted.difficulty = job_cell.difficulty
-"""
+# Folding all of a past at once leaves more old rows behind than folding it as it came: as tallies are in use, with room
+# for two of each row.
+WORN = (
+    "VACUUM (FULL) question_tally, batch_tally, call_tally",
+    "UPDATE question_tally SET questions = questions",
+    "UPDATE batch_tally SET n = n",
+    "VACUUM (ANALYZE)",
+)
+# What is missing is on its way: a tick finds nothing to make.
+AIM = "UPDATE job_cell SET target = %(target)s WHERE job_id = ANY (%(jobs)s)"
+MISSING_PER_CELL = 100
 
 
 @contextmanager
@@ -141,16 +142,14 @@ class Stock:
         """Questions number `first` to `last` of each cell."""
         self._run(QUESTIONS, jobs, first=first, last=last)
 
-    def settle(self, jobs: Sequence[UUID], *, busy: bool = False) -> None:
+    def settle(self, jobs: Sequence[UUID], *, questions_per_cell: int, busy: bool = False) -> None:
         """Let the jobs need nothing, and the database rest: what has come is folded, vacuumed and analysed."""
-        asyncio.run(_fold(self._database_url))
-        self._conn.execute("ANALYZE")
-        for statement in (AIM, *(BUSY if busy else ())):
+        self._run(AIM, jobs, target=questions_per_cell + MISSING_PER_CELL)
+        for statement in BUSY if busy else ():
             self._run(statement, jobs)
         asyncio.run(_fold(self._database_url))
         for statement in WORN:
             self._conn.execute(statement)
-        self._conn.execute("VACUUM (ANALYZE)")
 
     def _run(self, statement: str, jobs: Sequence[UUID], **values: object) -> None:
         self._conn.execute(statement.encode(), {"jobs": list(jobs), **values})

@@ -14,13 +14,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.states import BatchState, JobState
-from shared.ids import BatchId, JobId
+from shared.ids import JobId
 from shared.jobs.decide import EVIDENCE_BATCHES_READ, is_conclusive
 from shared.jobs.observed import CellStatus, EndedBatch, Observed, OpenBatch
 from shared.planning.mix import Cell
 
 # Nearly always enough to judge a cell by; where they leave a doubt, as many are read as count.
 ENDED_AT_FIRST = 6
+STATES = {str(state): state for state in BatchState}
 
 JOBS = text("""
 SELECT id, dataset_id, state, clock_timestamp() AS now FROM job WHERE id = ANY (CAST(:job_ids AS uuid[])) ORDER BY id
@@ -47,21 +48,27 @@ SELECT job_id, domain, difficulty, what, n FROM batch_count
 WHERE job_id = ANY (CAST(:job_ids AS uuid[])) AND stage = 'generate' AND what IN ('generated', 'admitted')
 """)
 
+# Of both, one row for each cell, with its batches in arrays: a tick reads tens of thousands of batches, and a row for
+# each of them would take longer to unpack than to find.
 ENDED = text("""
-SELECT newest.* FROM job_cell CROSS JOIN LATERAL (
-    SELECT job_id, domain, difficulty, state, calls, generated, admitted
-    FROM batch
-    WHERE batch.job_id = job_cell.job_id AND stage = 'generate'
-      AND batch.domain = job_cell.domain AND batch.difficulty = job_cell.difficulty AND state IN ('done', 'parked')
-    ORDER BY number DESC LIMIT :evidence) AS newest
-WHERE job_cell.job_id = ANY (CAST(:job_ids AS uuid[]))
+SELECT job_id, domain, difficulty, newest.* FROM job_cell CROSS JOIN LATERAL (
+    SELECT array_agg(state ORDER BY number DESC) AS states, array_agg(calls ORDER BY number DESC) AS calls,
+        array_agg(generated ORDER BY number DESC) AS generated, array_agg(admitted ORDER BY number DESC) AS admitted
+    FROM (
+        SELECT number, state, calls, generated, admitted FROM batch
+        WHERE batch.job_id = job_cell.job_id AND stage = 'generate' AND batch.domain = job_cell.domain
+          AND batch.difficulty = job_cell.difficulty AND state IN ('done', 'parked')
+        ORDER BY number DESC LIMIT :evidence) AS ended) AS newest
+WHERE job_id = ANY (CAST(:job_ids AS uuid[])) AND states IS NOT NULL
 """)
 
 OPEN = text("""
-SELECT id, job_id, domain, difficulty, number, state, attempts, hinted_at,
-    COALESCE(lease_until < clock_timestamp(), false) AS expired,
-    GREATEST(0, calls - calls_parsed - calls_given_up) * questions_per_call AS coming
+SELECT job_id, domain, difficulty,
+    SUM(GREATEST(0, calls - calls_parsed - calls_given_up) * questions_per_call)::bigint AS coming,
+    array_agg(id) AS ids, array_agg(number) AS numbers, array_agg(state) AS states, array_agg(attempts) AS attempts,
+    array_agg(hinted_at) AS hinted_at, array_agg(COALESCE(lease_until < clock_timestamp(), false)) AS expired
 FROM batch WHERE job_id = ANY (CAST(:job_ids AS uuid[])) AND state IN ('pending', 'leased')
+GROUP BY job_id, domain, difficulty
 """)
 
 QUESTIONS = text("""
@@ -130,11 +137,13 @@ async def _read_ended(conn: AsyncConnection, job_ids: Sequence[JobId]) -> dict[t
 async def _read_newest(
     conn: AsyncConnection, job_ids: Sequence[UUID], evidence: int
 ) -> dict[tuple[UUID, Cell], list[EndedBatch]]:
-    ended: dict[tuple[UUID, Cell], list[EndedBatch]] = defaultdict(list)
-    rows = (await conn.execute(ENDED, {"job_ids": list(job_ids), "evidence": evidence})).all()
-    for job_id, domain, difficulty, state, calls, generated, admitted in rows:
-        ended[job_id, Cell(domain, difficulty)].append(EndedBatch(BatchState(state), calls, generated, admitted))
-    return ended
+    rows = await conn.execute(ENDED, {"job_ids": list(job_ids), "evidence": evidence})
+    return {
+        (row.job_id, Cell(row.domain, row.difficulty)): [
+            EndedBatch(*each) for each in zip(map(STATES.__getitem__, row.states), *row[4:], strict=True)
+        ]
+        for row in rows
+    }
 
 
 async def _read_open(
@@ -142,13 +151,13 @@ async def _read_open(
 ) -> dict[UUID, list[OpenBatch]]:
     """The open batches by job; how many they are and what they may bring is added to the counts of their cells."""
     found: dict[UUID, list[OpenBatch]] = defaultdict(list)
-    for row in (await conn.execute(OPEN, values)).all():
-        batch_id, job_id, domain, difficulty, number, state, attempts, hinted_at, expired, coming = row
-        cell = Cell(domain, difficulty)
-        found[job_id].append(
-            OpenBatch(BatchId(batch_id), cell, number, BatchState(state), attempts, hinted_at, expired)
-        )
-        count = counts[job_id, cell]
-        count["open_batches"] = count.get("open_batches", 0) + 1
-        count["coming"] = count.get("coming", 0) + coming
+    for row in await conn.execute(OPEN, values):
+        cell = Cell(row.domain, row.difficulty)
+        counts[row.job_id, cell] |= {"open_batches": len(row.ids), "coming": row.coming}
+        found[row.job_id] += [
+            OpenBatch(batch_id, cell, number, STATES[state], attempts, hinted_at, expired)
+            for batch_id, number, state, attempts, hinted_at, expired in zip(
+                row.ids, row.numbers, row.states, row.attempts, row.hinted_at, row.expired, strict=True
+            )
+        ]
     return found

@@ -1,5 +1,6 @@
 """One pass over a job: observe, decide, apply, publish. Safe to run twice, anywhere, at any moment."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,7 +14,7 @@ from shared.database.reconnect import is_unreachable
 from shared.database.states import Stage
 from shared.ids import BatchId, JobId
 from shared.jobs.apply import apply, mark_hinted, unmark_hinted
-from shared.jobs.decide import Action, Hint, Limits, decide
+from shared.jobs.decide import Hint, Limits, decide
 from shared.jobs.observe import observe, observe_all
 from shared.settings import Settings
 
@@ -28,6 +29,8 @@ TRY_JOB_LOCK = text("SELECT pg_try_advisory_xact_lock(734601, hashtext(CAST(:job
 MOST_PASSES = 3
 # Jobs that are looked at together: few enough that their rows are a small part of memory.
 JOBS_AT_ONCE = 200
+# While one group of them is judged, another is read.
+LOOKS_AT_ONCE = 2
 UNFINISHED = text("SELECT id FROM job WHERE state IN ('running', 'paused') ORDER BY id")
 DESCRIBE = text("""
 SELECT batch.id, batch.stage, batch.domain, batch.difficulty, batch.number, batch.questions, dataset.name AS dataset
@@ -97,22 +100,41 @@ async def look_around(engine: AsyncEngine, limits: Limits) -> Needs:
     async with engine.connect() as conn:
         unfinished = [JobId(row.id) for row in await conn.execute(UNFINISHED)]
     needs = Needs()
-    for first in range(0, len(unfinished), JOBS_AT_ONCE):
-        together = unfinished[first : first + JOBS_AT_ONCE]
-        try:
-            for job_id, actions in await _judge(engine, together, limits):
-                hints = [action for action in actions if isinstance(action, Hint)]
-                if len(hints) == len(actions):
-                    needs.hints.extend(hints)
-                else:
-                    needs.jobs.append(job_id)
-        except Exception as error:
-            if is_unreachable(error):
-                raise
-            # One of them cannot be judged; alone, each of the others can.
-            log.exception("jobs not judged together", jobs=len(together))
-            needs.jobs.extend(together)
+    groups = iter([unfinished[first : first + JOBS_AT_ONCE] for first in range(0, len(unfinished), JOBS_AT_ONCE)])
+
+    async def look() -> None:
+        for together in groups:
+            await _look_at(engine, together, limits, needs)
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(LOOKS_AT_ONCE):
+                tasks.create_task(look())
+    except ExceptionGroup as failed:
+        # They fail for one reason, a database that is away, and whoever asked looks at that.
+        raise failed.exceptions[0] from None
+    needs.jobs.sort()
     return needs
+
+
+async def _look_at(engine: AsyncEngine, job_ids: Sequence[JobId], limits: Limits, needs: Needs) -> None:
+    try:
+        async with engine.connect() as conn:
+            looks = await observe_all(conn, job_ids)
+        judged = [(look.job_id, decide(look, limits)) for look in looks]
+    except Exception as error:
+        if is_unreachable(error):
+            raise
+        # One of them cannot be judged; alone, each of the others can.
+        log.exception("jobs not judged together", jobs=len(job_ids))
+        needs.jobs.extend(job_ids)
+        return
+    for job_id, actions in judged:
+        hints = [action for action in actions if isinstance(action, Hint)]
+        if len(hints) == len(actions):
+            needs.hints.extend(hints)
+        else:
+            needs.jobs.append(job_id)
 
 
 async def send_hints(engine: AsyncEngine, hints: Sequence[Hint], publish: Publish) -> int:
@@ -126,12 +148,6 @@ async def send_hints(engine: AsyncEngine, hints: Sequence[Hint], publish: Publis
         marked = await mark_hinted(conn, hints)
     await _publish(engine, marked, publish)
     return len(marked)
-
-
-async def _judge(engine: AsyncEngine, job_ids: Sequence[JobId], limits: Limits) -> list[tuple[JobId, list[Action]]]:
-    async with engine.connect() as conn:
-        looks = await observe_all(conn, job_ids)
-    return [(look.job_id, decide(look, limits)) for look in looks]
 
 
 async def _publish(engine: AsyncEngine, hints: Sequence[Hint], publish: Publish) -> None:
