@@ -19,8 +19,8 @@ from shared.llm.ledger import mark_parsed
 from shared.planning.mix import Cell
 
 # Admissions of one dataset take turns; the fuller each is, the less each reply costs. So long they wait at most.
-PACE_SECONDS = 0.05
-MOST_REPLIES = 40
+PACE_SECONDS = 0.1
+MOST_REPLIES = 64
 
 
 @dataclass(frozen=True, slots=True)

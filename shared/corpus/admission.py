@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.corpus.duplicates import Refusal, judge
 from shared.corpus.fingerprint import SIGNATURE_VERSION, Fingerprint
 from shared.corpus.lookup import find_exact, find_known
-from shared.corpus.minhash import BANDS
+from shared.corpus.minhash import BANDS, SKETCH_BITS
 from shared.database.fence import Hold
-from shared.database.parameters import int_array, json_rows
+from shared.database.parameters import bit_string, int_array, json_rows
 from shared.database.states import QuestionState
 from shared.ids import CallId, DatasetId, QuestionId
 from shared.planning.mix import Cell
@@ -31,14 +31,15 @@ LOCK_DATASET = text("SELECT pg_advisory_xact_lock(:lock_class, :dataset_id)")
 INSERT_QUESTIONS = text("""
     INSERT INTO question (
         dataset_id, domain, difficulty, text, text_hash, template_hash, signature_version, prompt_tokens, tokenizer,
-        tags, state, job_id, batch_id, call_id, fence, model
+        tags, state, job_id, batch_id, call_id, fence, model, sketch
     )
     SELECT
         :dataset_id, reply.domain, reply.difficulty, fresh.text, fresh.text_hash, fresh.template_hash,
         :signature_version, fresh.prompt_tokens, :tokenizer, fresh.tags, :state, reply.job_id, reply.batch_id,
-        reply.call_id, reply.fence, reply.model
+        reply.call_id, reply.fence, reply.model, fresh.sketch
     FROM json_to_recordset(CAST(:fresh AS json)) AS fresh (
-        place int, reply int, text text, text_hash bytea, template_hash bigint, prompt_tokens int, tags text[])
+        place int, reply int, text text, text_hash bytea, template_hash bigint, sketch bit(120), prompt_tokens int,
+        tags text[])
     JOIN json_to_recordset(CAST(:replies AS json)) AS reply (
         number int, domain text, difficulty text, job_id uuid, batch_id uuid, call_id uuid, fence int, model text)
         ON reply.number = fresh.reply
@@ -199,6 +200,7 @@ async def _insert(
                         "text": each.text,
                         "text_hash": f"\\x{each.fingerprint.text_hash.hex()}",
                         "template_hash": each.fingerprint.template_hash,
+                        "sketch": bit_string(each.fingerprint.sketch, SKETCH_BITS),
                         "prompt_tokens": each.prompt_tokens,
                         "tags": each.tags,
                     }

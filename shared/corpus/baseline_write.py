@@ -11,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.corpus.baseline_row import BaselineRow
 from shared.corpus.duplicates import Known, judge
 from shared.corpus.fingerprint import SIGNATURE_VERSION, Fingerprint, fingerprint_many
+from shared.corpus.minhash import SKETCH_BITS
+from shared.database.parameters import bit_string
 from shared.ids import DatasetId, QuestionId
 from shared.questions.tokens import TOKENIZER, count_tokens
 
@@ -24,12 +26,13 @@ MOST_CHARACTERS_COMPARED = 50_000
 INSERT_QUESTIONS = text("""
     INSERT INTO question (
         dataset_id, domain, difficulty, text, text_hash, template_hash, signature_version, prompt_tokens, tokenizer,
-        tags, metadata)
+        tags, metadata, sketch)
     SELECT :dataset_id, fresh.domain, fresh.difficulty, fresh.text, decode(fresh.text_hash, 'hex'),
-        fresh.template_hash, :signature_version, fresh.prompt_tokens, :tokenizer, fresh.tags, fresh.metadata
+        fresh.template_hash, :signature_version, fresh.prompt_tokens, :tokenizer, fresh.tags, fresh.metadata,
+        fresh.sketch
     FROM json_to_recordset(CAST(:rows AS json)) AS fresh (
         domain text, difficulty text, text text, text_hash text, template_hash bigint, prompt_tokens int, tags text[],
-        metadata jsonb)
+        metadata jsonb, sketch bit(120))
     ON CONFLICT (dataset_id, text_hash) DO NOTHING
     RETURNING text_hash, id
 """)
@@ -100,6 +103,7 @@ def _measure(rows: Sequence[BaselineRow]) -> tuple[list[Fingerprint], str]:
             "text": row.question,
             "text_hash": its.text_hash.hex(),
             "template_hash": its.template_hash,
+            "sketch": bit_string(its.sketch, SKETCH_BITS),
             "prompt_tokens": count_tokens(row.question),
             "tags": row.tags,
             "metadata": None if row.metadata is None else orjson.Fragment(row.metadata),

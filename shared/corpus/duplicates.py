@@ -1,7 +1,7 @@
 """Judges candidates against what is known: pure, so that admitting and asking follow the same path."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from heapq import nlargest
@@ -9,8 +9,9 @@ from heapq import nlargest
 from shared.corpus.fingerprint import Fingerprint
 from shared.corpus.guards import Guard, guard_between_marks
 from shared.corpus.marks import Marks, read_marks
-from shared.corpus.minhash import SHINGLE
+from shared.corpus.minhash import SHINGLE, may_be_similar
 from shared.corpus.normalise import normalise
+from shared.corpus.similarity import similarities
 from shared.ids import QuestionId
 
 # Of two texts' character 4-grams, the share that both have: from here on they are near-equal. Measured together with
@@ -68,16 +69,14 @@ def judge(
     Of those, near ones are looked for among the likeliest `EARLIER_PER_TEXT`; equal texts and templates among all.
     """
     earlier = _Earlier()
-    questions = {question_id: _Features(text) for question_id, text in known.texts.items()}
+    near = _find_near(texts, known)
     templates = dict(known.templates)
     verdicts: list[Verdict] = []
     for place, (text, its) in enumerate(zip(texts, fingerprints, strict=True)):
         verdict = _find_same(its, known, earlier)
         if verdict is None:
             features = _Features(text)
-            neighbours = known.neighbours[place] if known.neighbours else ()
-            similar: list[_Similar] = [(question_id, None, questions[question_id]) for question_id in neighbours]
-            similar += [(None, place, other) for place, other in earlier.neighbours(its)]
+            similar = [*near[place], *earlier.find_near(its, features)]
             verdict = _compare(features, similar)
             if verdict.refusal is None and template_cap is not None:
                 if templates.get(its.template_hash, 0) >= template_cap:
@@ -98,7 +97,7 @@ class _Features:
     def __init__(self, text: str) -> None:
         self.text = text
         self._folded: str | None = None
-        self._shingles: frozenset[str] | None = None
+        self._shingles: set[str] | None = None
         self._marks: Marks | None = None
 
     def folded(self) -> str:
@@ -106,10 +105,10 @@ class _Features:
             self._folded = normalise(self.text)
         return self._folded
 
-    def shingles(self) -> frozenset[str]:
+    def shingles(self) -> set[str]:
         if self._shingles is None:
             folded = self.folded()
-            self._shingles = frozenset([folded[at : at + SHINGLE] for at in range(max(1, len(folded) - SHINGLE + 1))])
+            self._shingles = {folded[at : at + SHINGLE] for at in range(max(1, len(folded) - SHINGLE + 1))}
         return self._shingles
 
     def marks(self) -> Marks:
@@ -118,7 +117,28 @@ class _Features:
         return self._marks
 
 
-_Similar = tuple[QuestionId | None, int | None, _Features]
+@dataclass(frozen=True, slots=True)
+class _Similar:
+    """A question of the dataset, or an earlier candidate, that is at least `NEAR_SIMILARITY` like the candidate."""
+
+    similarity: float
+    question_id: QuestionId | None
+    place: int | None
+    features: _Features
+
+
+def _find_near(texts: Sequence[str], known: Known) -> list[list[_Similar]]:
+    """For each text, those of its neighbours in the dataset that are near."""
+    near: list[list[_Similar]] = [[] for _ in texts]
+    questions = {question_id: _Features(text) for question_id, text in known.texts.items()}
+    places = {question_id: place for place, question_id in enumerate(questions, len(texts))}
+    asked = [(place, question_id) for place, ids in enumerate(known.neighbours) for question_id in ids]
+    folded = [normalise(text) for text in (*texts, *known.texts.values())]
+    measured = similarities(folded, [(place, places[question_id]) for place, question_id in asked])
+    for (place, question_id), similarity in zip(asked, measured, strict=True):
+        if similarity >= NEAR_SIMILARITY:
+            near[place].append(_Similar(similarity, question_id, None, questions[question_id]))
+    return near
 
 
 class _Earlier:
@@ -128,10 +148,12 @@ class _Earlier:
         self.by_hash: dict[bytes, int] = {}
         self._by_band: dict[int, list[int]] = {}
         self._features: dict[int, _Features] = {}
+        self._sketches: dict[int, int] = {}
 
     def add(self, place: int, its: Fingerprint, features: _Features) -> None:
         self.by_hash[its.text_hash] = place
         self._features[place] = features
+        self._sketches[place] = its.sketch
         by_band = self._by_band
         for band in its.bands:
             if band in by_band:
@@ -139,7 +161,16 @@ class _Earlier:
             else:
                 by_band[band] = [place]
 
-    def neighbours(self, its: Fingerprint) -> list[tuple[int, _Features]]:
+    def find_near(self, its: Fingerprint, features: _Features) -> Iterator[_Similar]:
+        """Those of its likeliest neighbours that are near."""
+        for place in self._neighbours(its):
+            if may_be_similar(its.sketch, self._sketches[place]):
+                other = self._features[place]
+                similarity = _similarity(features, other)
+                if similarity >= NEAR_SIMILARITY:
+                    yield _Similar(similarity, None, place, other)
+
+    def _neighbours(self, its: Fingerprint) -> list[int]:
         """Who shares many bands comes first, and a band counts for less the more texts share it."""
         weights: defaultdict[int, float] = defaultdict(float)
         for band in its.bands:
@@ -149,10 +180,8 @@ class _Earlier:
                 for place in newest:
                     weights[place] += weight
         if len(weights) <= EARLIER_PER_TEXT:
-            likeliest = sorted(weights)
-        else:
-            likeliest = sorted(nlargest(EARLIER_PER_TEXT, weights, key=lambda place: (weights[place], place)))
-        return [(place, self._features[place]) for place in likeliest]
+            return sorted(weights)
+        return sorted(nlargest(EARLIER_PER_TEXT, weights, key=lambda place: (weights[place], place)))
 
 
 def _find_same(its: Fingerprint, known: Known, earlier: _Earlier) -> Verdict | None:
@@ -163,19 +192,15 @@ def _find_same(its: Fingerprint, known: Known, earlier: _Earlier) -> Verdict | N
     return None
 
 
-def _compare(features: _Features, others: Sequence[_Similar]) -> Verdict:
+def _compare(features: _Features, similar: Sequence[_Similar]) -> Verdict:
     """Near to the most similar text that no guard tells apart; else new, and what told the most similar one apart."""
-    measured = [(_similarity(features, other), index) for index, (_, _, other) in enumerate(others)]
     verdict = Verdict(None)
-    for similarity, index in sorted(measured, key=lambda pair: -pair[0]):
-        if similarity < NEAR_SIMILARITY:
-            break
-        question_id, place, other = others[index]
-        guard = guard_between_marks(features.marks(), other.marks())
+    for other in sorted(similar, key=lambda each: -each.similarity):
+        guard = guard_between_marks(features.marks(), other.features.marks())
         if guard is None:
-            return Verdict(Refusal.NEAR, question_id, place, similarity)
+            return Verdict(Refusal.NEAR, other.question_id, other.place, other.similarity)
         if verdict.guard is None:
-            verdict = Verdict(None, question_id, place, similarity, guard)
+            verdict = Verdict(None, other.question_id, other.place, other.similarity, guard)
     return verdict
 
 
@@ -186,11 +211,12 @@ def _similarity(some: _Features, other: _Features) -> float:
     looking for shingles until too many are missing costs a tenth of taking the other text to pieces.
     """
     shingles, text = some.shingles(), other.folded()
-    may_miss = (1 - NEAR_SIMILARITY) * len(shingles)
+    most_missing = (1 - NEAR_SIMILARITY) * len(shingles)
+    missing = 0
     for shingle in shingles:
         if shingle not in text:
-            may_miss -= 1
-            if may_miss < 0:
+            missing += 1
+            if missing > most_missing:
                 return 0.0
-    common = len(shingles & other.shingles())
+    common = len(shingles) - missing
     return common / (len(shingles) + len(other.shingles()) - common)

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.corpus.minhash import SIGNATURE_VERSION, bands_of
+from shared.corpus.minhash import SIGNATURE_VERSION, signatures_of
 from shared.corpus.normalise import hash_of, mask_numbers, normalise
 
 __all__ = ["SIGNATURE_VERSION", "Fingerprint", "fingerprint", "fingerprint_many"]
@@ -12,11 +12,15 @@ __all__ = ["SIGNATURE_VERSION", "Fingerprint", "fingerprint", "fingerprint_many"
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Equal hash: the same question. Equal template: the same but for numbers. A shared band: perhaps similar."""
+    """Equal hash: the same question. Equal template: the same but for numbers. A shared band: perhaps similar.
+
+    The sketch, an unsigned integer of `SKETCH_BITS`, says how likely.
+    """
 
     text_hash: bytes
     template_hash: int
     bands: tuple[int, ...]
+    sketch: int
 
 
 def fingerprint(text: str) -> Fingerprint:
@@ -28,8 +32,8 @@ def fingerprint_many(texts: Sequence[str]) -> list[Fingerprint]:
     """The fingerprints in the order of the texts. Hash values are signed 64-bit integers, as Postgres has them."""
     normalised = [normalise(text) for text in texts]
     return [
-        Fingerprint(hash_of(text), _template_hash(text), bands)
-        for text, bands in zip(normalised, bands_of(normalised), strict=True)
+        Fingerprint(hash_of(text), _template_hash(text), signature.bands, signature.sketch)
+        for text, signature in zip(normalised, signatures_of(normalised), strict=True)
     ]
 
 

@@ -7,7 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.corpus.duplicates import Known
 from shared.corpus.fingerprint import Fingerprint
-from shared.database.parameters import int_array
+from shared.corpus.minhash import SKETCH_BITS, SKETCH_DISTANCE
+from shared.database.parameters import bit_string, int_array
 from shared.ids import DatasetId, QuestionId
 
 # How many questions of one band are looked at, newest first, and how many neighbours of one candidate are compared.
@@ -21,8 +22,8 @@ FIND_EXACT = text("""
     WHERE dataset_id = :dataset_id AND text_hash = ANY(CAST(:hashes AS bytea[]))
 """)
 
-# The LATERAL keeps the work bounded however full a band is. Who shares many bands comes first, and a band counts for
-# less the more questions share it.
+# The LATERAL keeps the work bounded however full a band is. Who shares many bands comes first, and a band counts for less
+# the more questions share it. Of those, the sketches tell most apart; rows of an older release have none.
 FIND_NEIGHBOURS = text("""
     WITH shared AS (
         SELECT asked.candidate, found.question_id, sum(CAST(1 AS float8) / found.questions) AS weight
@@ -40,8 +41,12 @@ FIND_NEIGHBOURS = text("""
         SELECT *, row_number() OVER (PARTITION BY candidate ORDER BY weight DESC, question_id DESC) AS rank FROM shared
     )
     SELECT ranked.candidate, question.id, question.text
-    FROM ranked JOIN question ON question.id = ranked.question_id
+    FROM ranked
+    JOIN question ON question.id = ranked.question_id
+    JOIN unnest(CAST(:sketches AS bit(120)[])) WITH ORDINALITY AS its (sketch, place)
+        ON its.place = ranked.candidate + 1
     WHERE ranked.rank <= :per_candidate
+        AND (question.sketch IS NULL OR bit_count(question.sketch # its.sketch) <= :sketch_distance)
     ORDER BY ranked.candidate, ranked.rank
 """)
 
@@ -75,6 +80,8 @@ async def find_known(
             "bands": int_array(band for _, band in asked),
             "per_band": QUESTIONS_PER_BAND,
             "per_candidate": NEIGHBOURS_PER_CANDIDATE,
+            "sketches": f"{{{','.join(bit_string(its.sketch, SKETCH_BITS) for its in prints)}}}",
+            "sketch_distance": SKETCH_DISTANCE,
         },
     )
     for place, question_id, question_text in rows:

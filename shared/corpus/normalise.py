@@ -9,6 +9,7 @@ compatibility forms only full-width ASCII is folded, since it differs in nothing
 import hashlib
 import re
 import unicodedata
+from functools import lru_cache
 
 from shared.corpus.canonical import compose
 from shared.corpus.number_words import NUMBER_WORDS
@@ -53,13 +54,24 @@ _DIGITS = re.compile(
     r"|[\u2070-\u2089\u00b2\u00b3\u00b9\u00bc-\u00be]+"  # superscripts, subscripts, halves and quarters
 )
 _SIGN = re.compile(r"(?<![\w#)\]}])-(?=#)")
+# A candidate is folded for its hash and for what it is compared with, and soon again as the neighbour of others.
+REMEMBERED = 4096  # texts
+MOST_REMEMBERED = 1000  # characters
+
 _NUMBER_WORD = re.compile(rf"\b(?:{'|'.join(NUMBER_WORDS)})\b")
 
 
 def normalise(text: str) -> str:
     """The text with all that folds folded; the same for its own result."""
+    return _normalise_lately(text) if len(text) <= MOST_REMEMBERED else _normalise(text)
+
+
+def _normalise(text: str) -> str:
     folded = fold_characters(text).lower()
     return unwrap(folded if folded.isascii() else unicodedata.normalize("NFC", folded))
+
+
+_normalise_lately = lru_cache(REMEMBERED)(_normalise)
 
 
 def text_hash(text: str) -> bytes:

@@ -17,3 +17,8 @@ def json_rows(rows: Sequence[Mapping[str, Any]]) -> str:
 def int_array(numbers: Iterable[int]) -> str:
     """For `CAST(:numbers AS bigint[])`."""
     return f"{{{','.join(map(str, numbers))}}}"
+
+
+def bit_string(number: int, width: int) -> str:
+    """For a column of type `bit(width)`, where `width` is a multiple of 4."""
+    return f"x{number:0{width // 4}x}"

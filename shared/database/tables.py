@@ -26,7 +26,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import BIT, JSONB
 from sqlalchemy.types import TypeEngine
 
 from shared.database.states import BatchState, CallState, IncidentKind, JobState, QuestionState, Stage
@@ -251,6 +251,7 @@ question = Table(
     Column("text_hash", LargeBinary, nullable=False, comment="16 bytes of sha256 over the normalised text"),
     Column("template_hash", BigInteger, nullable=False, comment="of the text with its numbers masked"),
     Column("signature_version", SmallInteger, nullable=False),
+    Column("sketch", BIT(120), comment="of the MinHash rows; NULL where an older release wrote it"),
     Column("prompt_tokens", Integer, nullable=False),
     Column("completion_tokens", Integer),
     Column("tokenizer", Text, nullable=False),

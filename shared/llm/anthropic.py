@@ -29,6 +29,7 @@ class AnthropicProvider:
             timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
             http_client=DefaultAioHttpClient(),
         )
+        self._url = f"{self._client.base_url}v1/messages"
 
     async def complete(self, request: LLMRequest) -> LLMReply:
         """Send the request once."""
@@ -42,7 +43,7 @@ class AnthropicProvider:
         try:
             async with asyncio.timeout(request.timeout_seconds):
                 answer = await self._client.post(
-                    "/v1/messages",
+                    self._url,
                     cast_to=httpx2.Response,
                     content=orjson.dumps(body),
                     options={"headers": {**JSON, "X-Client-Request-Id": str(request.call_id)}},

@@ -34,6 +34,7 @@ class OpenAIProvider:
             timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
             http_client=DefaultAioHttpClient(),
         )
+        self._url = f"{self._client.base_url}chat/completions"
         # OpenAI's reasoning models refuse `max_tokens`; servers behind an own base_url often know only that.
         self._limit_name = "max_tokens" if base_url else "max_completion_tokens"
 
@@ -51,7 +52,7 @@ class OpenAIProvider:
         try:
             async with asyncio.timeout(request.timeout_seconds):
                 answer = await self._client.post(
-                    "/chat/completions",
+                    self._url,
                     cast_to=httpx2.Response,
                     content=orjson.dumps(body),
                     options={"headers": {**JSON, "X-Client-Request-Id": str(request.call_id)}},

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.corpus.fingerprint import SIGNATURE_VERSION, Fingerprint, fingerprint, fingerprint_many
-from shared.corpus.minhash import BANDS, bands_of
+from shared.corpus.minhash import BANDS, SKETCH_BITS, may_be_similar, signatures_of
 
 TEXT = "Why is the sky blue at noon?"
 # Stored signatures depend on these: when this fails, the next SIGNATURE_VERSION is due.
@@ -29,6 +29,7 @@ STORED = Fingerprint(
         2180329610973154877,
         1296821752138758585,
     ),
+    sketch=1319817412456785361892891331889668448,
 )
 
 
@@ -55,26 +56,27 @@ def test_hashes_fit_into_postgres(text: str) -> None:
     its = fingerprint(text)
     assert len(its.text_hash) == 16
     assert len(its.bands) == BANDS
+    assert 0 <= its.sketch < 2**SKETCH_BITS
     assert all(-(2**63) <= value < 2**63 for value in (its.template_hash, *its.bands))
 
 
 def test_bands_do_not_read_into_the_next_text() -> None:
     texts = ["a", "", "ab", "abcd", "abcde", "the same", "the same"]
-    assert bands_of(texts) == [bands_of([text])[0] for text in texts]
+    assert signatures_of(texts) == [signatures_of([text])[0] for text in texts]
 
 
 def test_bands_of_a_long_text_take_little_memory() -> None:
     text = "".join(random.Random(3).choices("abcdefgh ", k=200_000))
     tracemalloc.start()
     try:
-        bands_of([text])
+        signatures_of([text])
         assert tracemalloc.get_traced_memory()[1] < 120 * len(text)  # all rows at once would be 480 bytes a character
     finally:
         tracemalloc.stop()
 
 
 def test_bands_of_one_text_differ_among_themselves() -> None:
-    assert len(set(bands_of(["aaaaaaaa"])[0])) == BANDS
+    assert len(set(signatures_of(["aaaaaaaa"])[0].bands)) == BANDS
 
 
 def test_texts_share_bands_as_often_as_their_similarity_says() -> None:
@@ -86,9 +88,30 @@ def test_texts_share_bands_as_often_as_their_similarity_says() -> None:
             words = ["".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=12)) for _ in range(64)]
             one = " ".join(words[:32])
             other = " ".join(words[:kept] + words[kept + 32 : 64])
-            first, second = bands_of([one, other])
-            shared += not set(first).isdisjoint(second)
+            first, second = signatures_of([one, other])
+            shared += not set(first.bands).isdisjoint(second.bands)
         assert least <= shared / 400 <= most, kept
+
+
+def test_sketches_tell_most_neighbours_apart_and_lose_no_near_one() -> None:
+    draw = random.Random(7)
+    near = far = kept_near = kept_far = 0
+    for _ in range(2000):
+        words = ["".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=5)) for _ in range(30)]
+        changed = draw.choice([1, 5, 6, 7])
+        one, other = " ".join(words[:20]), " ".join(words[changed:20] + words[20 : 20 + changed])
+        shingles = [{text[at : at + 4] for at in range(len(text) - 3)} for text in (one, other)]
+        similarity = len(shingles[0] & shingles[1]) / len(shingles[0] | shingles[1])
+        first, second = signatures_of([one, other])
+        if set(first.bands).isdisjoint(second.bands):
+            continue
+        kept = may_be_similar(first.sketch, second.sketch)
+        near, kept_near = near + (similarity >= 0.75), kept_near + (kept and similarity >= 0.75)
+        far, kept_far = far + (similarity < 0.5), kept_far + (kept and similarity < 0.5)
+    assert near > 400
+    assert kept_near == near
+    assert far > 80
+    assert kept_far < far / 2, (kept_far, far)
 
 
 def test_only_numbers_differ_in_one_template() -> None:
