@@ -22,8 +22,8 @@ FIND_EXACT = text("""
     WHERE dataset_id = :dataset_id AND text_hash = ANY(CAST(:hashes AS bytea[]))
 """)
 
-# The LATERAL keeps the work bounded however full a band is. Who shares many bands comes first, and a band counts for less
-# the more questions share it. Of those, the sketches tell most apart; rows of an older release have none.
+# The LATERAL keeps the work bounded however full a band is. Who shares many bands comes first, and a band counts for
+# less the more questions share it. Of those, the sketches tell most apart; rows of an older release have none.
 FIND_NEIGHBOURS = text("""
     WITH shared AS (
         SELECT asked.candidate, found.question_id, sum(CAST(1 AS float8) / found.questions) AS weight

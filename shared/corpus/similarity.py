@@ -9,8 +9,8 @@ from shared.corpus.minhash import shingles_of
 
 Index = NDArray[np.intp]
 
-# A key is the number of a text or pair above so many bits of a shingle's hash: two of a hundred shingles have the same 40
-# bits once in 200 million pairs.
+# A key is the number of a text or pair above so many bits of a shingle's hash: two of a hundred shingles have the same
+# 40 bits once in 200 million pairs.
 _HASH_BITS = np.uint64(40)
 _HASH = np.uint64((1 << 40) - 1)
 # Shingles sorted together: 4 MB of keys.
