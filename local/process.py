@@ -18,8 +18,8 @@ TETHER = Path(__file__).with_name("tether.py")
 BARE_ENVIRONMENT = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
 
 # Threads that take turns at the interpreter need no heap each. Blocks of up to 4 MB, which numpy takes and gives
-# back many times a second, stay with the process: with new pages for each, a worker spent a sixth of its CPU time in the
-# system. Larger ones go back: by default glibc keeps them after the first. numpy multiplies no matrices here.
+# back many times a second, stay with the process: with new pages for each, a worker spent a sixth of its CPU time in
+# the system. Larger ones go back: by default glibc keeps them after the first. numpy multiplies no matrices here.
 SMALL_MEMORY = {
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
