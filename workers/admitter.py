@@ -2,20 +2,18 @@
 once.
 """
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared.corpus.admission import Admission, Candidate, CandidateReply, admit, find_ahead
+from shared.corpus.admission import Admission, Candidate, CandidateReply, admit
 from shared.corpus.fingerprint import fingerprint_many
-from shared.corpus.lookup import FoundAhead
 from shared.database.fence import Hold, confirm_holds, fenced_off
 from shared.database.grouped import Grouped
 from shared.database.reconnect import until_reachable
-from shared.ids import CallId, DatasetId, JobId, QuestionId
+from shared.ids import CallId, JobId
 from shared.jobs.claim import Judged, record_judged
 from shared.llm.ledger import mark_parsed
 from shared.planning.mix import Cell
@@ -23,9 +21,6 @@ from shared.planning.mix import Cell
 # Admissions of one dataset take turns; the fuller each is, the less each reply costs. So long they wait at most.
 PACE_SECONDS = 0.1
 MOST_REPLIES = 64
-# So long after an admission of its own a process looks ahead of the next one: what others admitted since is little.
-LOOK_AHEAD_SECONDS = 5.0
-MOST_DATASETS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +47,6 @@ class Admitter:
     def __init__(self, engine: AsyncEngine, *, template_cap: int) -> None:
         self._engine = engine
         self._template_cap = template_cap
-        # By dataset, the newest question that this process has admitted, and when.
-        self._newest: dict[DatasetId, tuple[QuestionId, float]] = {}
         self._grouped = Grouped(self._admit_together, pace_seconds=PACE_SECONDS, most=MOST_REPLIES)
 
     async def admit(self, read: ReadReply) -> list[str]:
@@ -67,41 +60,16 @@ class Admitter:
         replies = _with_fingerprints(reads)
 
         async def once() -> Admitted:
-            ahead = await self._look_ahead(replies)
             async with self._engine.begin() as conn:
-                admitted, newest = await self._admit_within(conn, job_id, reads, replies, ahead)
-            self._note_newest(replies[0].hold.dataset_id, newest)
-            return admitted
+                return await self._admit_within(conn, job_id, reads, replies)
 
         admitted = await until_reachable(once, what="admit")
         return [admitted.get((read.hold, read.call_id), fenced_off(read.hold)) for read in reads]
 
-    async def _look_ahead(self, replies: Sequence[CandidateReply]) -> FoundAhead | None:
-        """The lookup for all of them, as long as this process knows how far the dataset was lately."""
-        dataset_id = replies[0].hold.dataset_id
-        newest, at = self._newest.get(dataset_id, (None, 0.0))
-        if newest is None or time.monotonic() - at > LOOK_AHEAD_SECONDS:
-            return None
-        async with self._engine.begin() as conn:
-            return await find_ahead(conn, dataset_id, replies, up_to=newest)
-
-    def _note_newest(self, dataset_id: DatasetId, newest: QuestionId | None) -> None:
-        """Only of what is committed."""
-        if newest is not None:
-            self._newest[dataset_id] = newest, time.monotonic()
-            if len(self._newest) > MOST_DATASETS:
-                del self._newest[next(iter(self._newest))]  # the one that began first
-
     async def _admit_within(
-        self,
-        conn: AsyncConnection,
-        job_id: JobId,
-        reads: Sequence[ReadReply],
-        replies: Sequence[CandidateReply],
-        ahead: FoundAhead | None,
-    ) -> tuple[Admitted, QuestionId | None]:
-        """What was admitted of each reply whose hold stands, and the newest question of all."""
-        newest: QuestionId | None = None
+        self, conn: AsyncConnection, job_id: JobId, reads: Sequence[ReadReply], replies: Sequence[CandidateReply]
+    ) -> Admitted:
+        """What was admitted of each reply whose hold stands."""
         standing = await confirm_holds(conn, job_id, [read.hold for read in reads])
         admitted: Admitted = {(read.hold, read.call_id): [] for read in reads if read.hold in standing}
         # FAULTS 18: what was marked before was admitted by a COMMIT that got through although its connection broke.
@@ -113,18 +81,14 @@ class Admitter:
                 due.append((read, reply))
         if due:
             offered = [reply for _, reply in due]
-            if len(offered) < len(replies):
-                ahead = None  # it goes by the places of all their candidates
-            dataset_id = offered[0].hold.dataset_id
-            admissions = await admit(conn, dataset_id, offered, template_cap=self._template_cap, ahead=ahead)
-            newest = max((each for admission in admissions for each in admission.admitted), default=None)
+            admissions = await admit(conn, offered[0].hold.dataset_id, offered, template_cap=self._template_cap)
             judged = []
             for (read, reply), admission in zip(due, admissions, strict=True):
                 judged.append(_judged(read, admission))
                 refused = {id(each.candidate) for each in admission.refused}
                 admitted[read.hold, read.call_id] = [each.text for each in reply.candidates if id(each) not in refused]
             await record_judged(conn, judged)
-        return admitted, newest
+        return admitted
 
 
 def _with_fingerprints(reads: Sequence[ReadReply]) -> list[CandidateReply]:

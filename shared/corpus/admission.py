@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.corpus.duplicates import Refusal, judge
 from shared.corpus.fingerprint import SIGNATURE_VERSION, Fingerprint
-from shared.corpus.lookup import FoundAhead, find_exact, find_known, find_neighbours
+from shared.corpus.lookup import find_exact, find_known
 from shared.corpus.minhash import BANDS, SKETCH_BITS
 from shared.database.fence import Hold
 from shared.database.parameters import bit_string, int_array, json_rows
@@ -105,18 +105,12 @@ class Admission:
 
 
 async def admit(
-    conn: AsyncConnection,
-    dataset_id: DatasetId,
-    replies: Sequence[CandidateReply],
-    *,
-    template_cap: int,
-    ahead: FoundAhead | None = None,
+    conn: AsyncConnection, dataset_id: DatasetId, replies: Sequence[CandidateReply], *, template_cap: int
 ) -> list[Admission]:
     """Insert what is new, with its provenance, and record what is refused; one outcome per reply.
 
     Runs inside the caller's READ COMMITTED transaction, after `confirm_holds`; other admissions to the dataset wait
-    from here until that commits. At most `template_cap` questions differ in nothing but numbers. `ahead`, from
-    `find_ahead` of the same replies, shortens their wait.
+    from here until that commits. At most `template_cap` questions differ in nothing but numbers.
     """
     candidates = [candidate for reply in replies for candidate in reply.candidates]
     if not candidates:
@@ -124,7 +118,7 @@ async def admit(
         return [Admission((), ()) for _ in replies]
     await lock_dataset(conn, dataset_id)
     prints = [each.fingerprint for each in candidates]
-    known = await find_known(conn, dataset_id, prints, template_cap, ahead=ahead)
+    known = await find_known(conn, dataset_id, prints, template_cap)
     verdicts = judge([each.text for each in candidates], prints, known, template_cap=template_cap)
 
     origins = [number for number, reply in enumerate(replies, 1) for _ in reply.candidates]
@@ -150,18 +144,6 @@ async def admit(
     admissions = [Admission(tuple(taken_in), tuple(refused)) for taken_in, refused in outcomes]
     await _record(conn, replies, admissions)
     return admissions
-
-
-async def find_ahead(
-    conn: AsyncConnection, dataset_id: DatasetId, replies: Sequence[CandidateReply], *, up_to: QuestionId
-) -> FoundAhead:
-    """The longest part of an admission, done before the lock: what the candidates could be like.
-
-    `up_to` is a question of this dataset that is known to be committed. Ids are given under the lock, so that all lower
-    ones were committed before it.
-    """
-    prints = [candidate.fingerprint for reply in replies for candidate in reply.candidates]
-    return FoundAhead(await find_neighbours(conn, dataset_id, prints), up_to)
 
 
 async def lock_dataset(conn: AsyncConnection, dataset_id: DatasetId) -> None:

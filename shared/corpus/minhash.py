@@ -72,16 +72,6 @@ def may_be_similar(sketch: int, other: int) -> bool:
     return (sketch ^ other).bit_count() <= SKETCH_DISTANCE
 
 
-def similar_sketches(sketches: Sequence[int], others: Sequence[int]) -> list[tuple[int, int]]:
-    """The places of those that may be similar, of each in `sketches` with each in `others`."""
-    ours, theirs = (
-        np.frombuffer(b"".join(sketch.to_bytes(16) for sketch in each), dtype=np.uint64).reshape(-1, 2)
-        for each in (sketches, others)
-    )
-    distances = np.bitwise_count(ours[:, np.newaxis] ^ theirs).sum(axis=2, dtype=np.uint8)
-    return [(int(one), int(other)) for one, other in np.argwhere(distances <= SKETCH_DISTANCE)]
-
-
 def signatures_of(texts: Sequence[str]) -> list[Signature]:
     """The signature of each text, which should be normalised."""
     if not texts:

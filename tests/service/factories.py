@@ -7,7 +7,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.corpus.admission import Admission, Candidate, CandidateReply, admit
 from shared.corpus.fingerprint import fingerprint_many
-from shared.corpus.lookup import FoundAhead
 from shared.database.fence import Hold
 from shared.database.states import BatchState, JobState, Stage
 from shared.database.tables import batch, dataset, job, job_budget
@@ -99,10 +98,9 @@ async def admit_reply(
     tags: tuple[str, ...] = (),
     flawed: Sequence[tuple[str, str]] = (),
     template_cap: int = 5,
-    ahead: FoundAhead | None = None,
 ) -> Admission:
     """Admit one reply with these questions; the hold must be confirmed before."""
     candidates = make_candidates(*texts, tags=tags)
     reply = CandidateReply(hold, cell, call_id or new_call_id(), MODEL, candidates, flawed)
-    [admission] = await admit(conn, hold.dataset_id, [reply], template_cap=template_cap, ahead=ahead)
+    [admission] = await admit(conn, hold.dataset_id, [reply], template_cap=template_cap)
     return admission

@@ -7,19 +7,19 @@ import pytest
 from sqlalchemy import TextClause, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared.corpus import admission, lookup
-from shared.corpus.admission import Admission, CandidateReply, find_ahead
+from shared.corpus import admission
+from shared.corpus.admission import Admission
 from shared.corpus.duplicates import NEAR_SIMILARITY, Known, Refusal
 from shared.corpus.fingerprint import fingerprint
 from shared.corpus.guards import guard_between
-from shared.corpus.lookup import QUESTIONS_PER_BAND, FoundAhead
+from shared.corpus.lookup import QUESTIONS_PER_BAND
 from shared.corpus.normalise import normalise, text_hash
 from shared.database.fence import Hold, confirm_hold
 from shared.database.states import QuestionState
 from shared.database.tables import job, question, question_band, rejection
 from shared.errors import FencedOff, JobNotRunning
-from shared.ids import QuestionId, new_call_id
-from tests.service.factories import CELL, MODEL, admit_reply, lease_batch, make_batch, make_candidates, make_hold
+from shared.ids import QuestionId
+from tests.service.factories import CELL, MODEL, admit_reply, lease_batch, make_batch, make_hold
 
 BOILED = "Why does an egg harden when it is boiled in water for several minutes?"
 BOILED_TOO = "Why does an egg harden when it is boiled in water for several minutes then?"
@@ -40,17 +40,9 @@ async def hold(conn: AsyncConnection) -> Hold:
     return await make_hold(conn, next(names))
 
 
-async def take(
-    conn: AsyncConnection, hold: Hold, *texts: str, template_cap: int = 5, ahead: FoundAhead | None = None
-) -> Admission:
+async def take(conn: AsyncConnection, hold: Hold, *texts: str, template_cap: int = 5) -> Admission:
     await confirm_hold(conn, hold)
-    return await admit_reply(conn, hold, *texts, tags=("eggs",), template_cap=template_cap, ahead=ahead)
-
-
-async def look_ahead(engine: AsyncEngine, hold: Hold, *texts: str, up_to: QuestionId) -> FoundAhead:
-    reply = CandidateReply(hold, CELL, new_call_id(), MODEL, make_candidates(*texts))
-    async with engine.begin() as conn:
-        return await find_ahead(conn, hold.dataset_id, [reply], up_to=up_to)
+    return await admit_reply(conn, hold, *texts, tags=("eggs",), template_cap=template_cap)
 
 
 def reasons(outcome: Admission) -> list[tuple[str, Refusal, QuestionId | None]]:
@@ -184,41 +176,27 @@ def questions_to_race_for(seed: int, distinct: int) -> list[tuple[str, str]]:
     return pairs
 
 
-async def race(
-    engine: AsyncEngine, *, writers: int = 8, rounds: int = 6, distinct: int = 60, ahead: bool = False
-) -> list[str]:
-    """The texts that racing writers got into one dataset, each writer with its own batch and connection.
-
-    With `ahead` they have looked for similar ones before they reach the lock, like a worker's admitter.
-    """
+async def race(engine: AsyncEngine, *, writers: int = 8, rounds: int = 6, distinct: int = 60) -> list[str]:
+    """The texts that racing writers got into one dataset, each writer with its own batch and connection."""
     pairs = questions_to_race_for(seed=7, distinct=distinct)
     async with engine.begin() as conn:
         first = await make_hold(conn, next(names))
         holds = [first] + [await lease_batch(conn, await make_batch(conn, first.job_id)) for _ in range(writers - 1)]
-        first_known = (await take(conn, first, NO_RIVER)).admitted[0]
     together = asyncio.Barrier(writers)
 
     async def write(hold: Hold, seed: int) -> None:
         draw = random.Random(seed)
-        newest: QuestionId | None = first_known if ahead else None
         for _ in range(rounds):
             # Sorted, or without the lock they would deadlock at the unique index instead of slipping in.
             chosen = sorted(draw.choice(pair) for pair in draw.sample(pairs, 20))
             await together.wait()
-            found = None
-            if newest is not None:
-                found = await look_ahead(engine, hold, *chosen, up_to=newest)
-            if ahead:
-                await together.wait()
             async with engine.begin() as conn:
-                outcome = await take(conn, hold, *chosen, ahead=found)
-            if newest is not None:
-                newest = max(outcome.admitted, default=newest)
+                await take(conn, hold, *chosen)
 
     await asyncio.gather(*(write(hold, seed) for seed, hold in enumerate(holds)))
     async with engine.connect() as conn:
         texts = await conn.execute(select(question.c.text).where(question.c.dataset_id == first.dataset_id))
-        return [each for each in texts.scalars() if each != NO_RIVER]
+        return list(texts.scalars())
 
 
 def near_pairs(texts: Sequence[str]) -> list[tuple[str, str]]:
@@ -232,9 +210,8 @@ def near_pairs(texts: Sequence[str]) -> list[tuple[str, str]]:
     ]
 
 
-@pytest.mark.parametrize("ahead", [False, True])
-async def test_racing_writers_admit_no_repeat(engine: AsyncEngine, ahead: bool) -> None:
-    admitted = await race(engine, ahead=ahead)
+async def test_racing_writers_admit_no_repeat(engine: AsyncEngine) -> None:
+    admitted = await race(engine)
     assert len({text_hash(each) for each in admitted}) == len(admitted) == 60
     assert near_pairs(admitted) == []
 
@@ -243,27 +220,3 @@ async def test_race_is_one_that_the_lock_decides(engine: AsyncEngine, monkeypatc
     unlocked: TextClause = text("SELECT CAST(:lock_class AS int), CAST(:dataset_id AS int)")
     monkeypatch.setattr(admission, "LOCK_DATASET", unlocked)
     assert near_pairs(await race(engine)) != []
-
-
-async def test_race_is_one_that_a_lookup_after_the_lock_decides(
-    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lookup, "FIND_LATER", text(f"{lookup.FIND_LATER.text.replace('LIMIT', 'OFFSET 1000 LIMIT')}"))
-    assert near_pairs(await race(engine, ahead=True)) != []
-
-
-@pytest.mark.parametrize("most_later", [0, 1000])
-async def test_what_came_since_the_lookup_ahead_is_refused(
-    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, most_later: int
-) -> None:
-    monkeypatch.setattr(lookup, "MOST_LATER", most_later)
-    async with engine.begin() as conn:
-        hold = await make_hold(conn, next(names))
-        [river] = (await take(conn, hold, NO_RIVER)).admitted
-    ahead = await look_ahead(engine, hold, BOILED_TOO, up_to=river)
-    assert ahead.neighbours.ids == [[]]
-    async with engine.begin() as conn:
-        [boiled] = (await take(conn, hold, BOILED)).admitted
-    async with engine.begin() as conn:
-        outcome = await take(conn, hold, BOILED_TOO, ahead=ahead)
-    assert reasons(outcome) == [(BOILED_TOO, Refusal.NEAR, boiled)]
