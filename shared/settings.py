@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     tick_seconds: float = Field(default=5.0, gt=0, description="pause between reconciler ticks")
     hint_repeat_seconds: float = Field(default=30.0, gt=0)
     max_attempts: int = Field(default=5, ge=1, description="claims without any committed call before a batch is parked")
-    window_batches: int = Field(default=24, ge=1, description="hinted or held batches per job")
+    window_batches: int = Field(default=48, ge=1, description="hinted or held batches per job")
     batches_at_once: int = Field(default=16, ge=1, description="batches that one worker process holds")
 
     calls_in_flight: int = Field(default=64, ge=1, description="cap per worker process")
