@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.corpus.duplicates import Known
 from shared.corpus.fingerprint import Fingerprint
 from shared.corpus.minhash import SKETCH_BITS, SKETCH_DISTANCE
-from shared.database.parameters import bit_string, int_array
+from shared.database.parameters import bit_string, bytes_array, int_array
 from shared.ids import DatasetId, QuestionId
 
 # How many questions of one band are looked at, newest first, and how many neighbours of one candidate are compared.
@@ -97,5 +97,5 @@ async def find_known(
 
 async def find_exact(conn: AsyncConnection, dataset_id: DatasetId, hashes: Sequence[bytes]) -> dict[bytes, QuestionId]:
     """The questions with one of these text hashes."""
-    rows = await conn.execute(FIND_EXACT, {"dataset_id": dataset_id, "hashes": list(hashes)})
+    rows = await conn.execute(FIND_EXACT, {"dataset_id": dataset_id, "hashes": bytes_array(hashes)})
     return {bytes(text_hash): QuestionId(question_id) for text_hash, question_id in rows}

@@ -16,7 +16,13 @@ def json_rows(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def int_array(numbers: Iterable[int]) -> str:
     """For `CAST(:numbers AS bigint[])`."""
-    return f"{{{','.join(map(str, numbers))}}}"
+    return f"{{{orjson.dumps(list(numbers))[1:-1].decode()}}}"
+
+
+def bytes_array(values: Iterable[bytes]) -> str:
+    """For `CAST(:values AS bytea[])`."""
+    elements = ",".join(rf'"\\x{value.hex()}"' for value in values)
+    return f"{{{elements}}}"
 
 
 def bit_string(number: int, width: int) -> str:
