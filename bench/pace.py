@@ -1,4 +1,4 @@
-"""How fast a job's calls were answered, by its ledger."""
+"""How fast a job's calls were answered and their questions admitted, by its ledger."""
 
 from collections.abc import Sequence
 
@@ -9,6 +9,18 @@ ANSWERED_AT = """
     FROM call JOIN job ON job.id = call.job_id
     WHERE job.id = %s AND call.state = 'ok' ORDER BY call.settled_at
 """
+
+
+COMMITTED_AT = """
+    SELECT extract(epoch FROM call.parsed_at - job.created_at)::float AS after
+    FROM call JOIN job ON job.id = call.job_id
+    WHERE job.id = %s AND call.parsed_at IS NOT NULL ORDER BY call.parsed_at
+"""
+
+
+def committed_after(system: RunningSystem, job_id: str) -> list[float]:
+    """When the questions of each answer were admitted: seconds after the POST, ascending."""
+    return [float(row.after) for row in system.query(COMMITTED_AT, [job_id])]
 
 
 def answered_after(system: RunningSystem, job_id: str) -> list[float]:

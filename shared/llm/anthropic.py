@@ -29,7 +29,7 @@ class AnthropicProvider:
             timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
             http_client=DefaultAioHttpClient(),
         )
-        self._url = f"{self._client.base_url}v1/messages"
+        self._url = f"{str(self._client.base_url).rstrip('/')}/v1/messages"
 
     async def complete(self, request: LLMRequest) -> LLMReply:
         """Send the request once."""

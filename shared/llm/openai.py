@@ -34,7 +34,7 @@ class OpenAIProvider:
             timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
             http_client=DefaultAioHttpClient(),
         )
-        self._url = f"{self._client.base_url}chat/completions"
+        self._url = f"{str(self._client.base_url).rstrip('/')}/chat/completions"
         # OpenAI's reasoning models refuse `max_tokens`; servers behind an own base_url often know only that.
         self._limit_name = "max_tokens" if base_url else "max_completion_tokens"
 
