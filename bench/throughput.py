@@ -33,7 +33,7 @@ def measure(rounds: int) -> Report:
     }
     with (
         TemporaryDirectory() as folder,
-        model_server(Path(folder), make_replies(OF_CALLS + 500, QUESTIONS), latency_seconds=LATENCY_SECONDS) as model,
+        model_server(Path(folder), make_replies(OF_CALLS * 3 // 2, QUESTIONS), latency_seconds=LATENCY_SECONDS) as model,
         trial(model, workers=WORKERS, settings=settings) as system,
     ):
         for _ in range(rounds):

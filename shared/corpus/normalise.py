@@ -58,7 +58,11 @@ _SIGN = re.compile(r"(?<![\w#)\]}])-(?=#)")
 REMEMBERED = 4096  # texts
 MOST_REMEMBERED = 1000  # characters
 
-_NUMBER_WORD = re.compile(rf"\b(?:{'|'.join(NUMBER_WORDS)})\b")
+# Half of all words are passed over by their first letter, before each number word is tried.
+_NUMBER_WORD = re.compile(
+    rf"\b(?=[{''.join(sorted({word[0] for word in NUMBER_WORDS}))}])(?:{'|'.join(NUMBER_WORDS)})\b"
+)
+_ASCII_DIGIT = re.compile(r"[0-9]")
 
 
 def normalise(text: str) -> str:
@@ -91,7 +95,8 @@ def hash_of(normalised: str) -> bytes:
 
 def mask_numbers(normalised: str) -> str:
     """`template_of` a text that is normalised already."""
-    masked = _DIGITS.sub("#", normalised)
+    has_digits = not normalised.isascii() or _ASCII_DIGIT.search(normalised)
+    masked = _DIGITS.sub("#", normalised) if has_digits else normalised
     if "-" in masked:
         masked = _SIGN.sub("", masked)
     masked = _NUMBER_WORD.sub("\0", masked)

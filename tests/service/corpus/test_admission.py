@@ -81,6 +81,12 @@ async def test_later_candidates_of_a_list_repeat_earlier_ones(conn: AsyncConnect
     assert reasons(outcome) == [(BOILED + "?", Refusal.EXACT, boiled), (BOILED_TOO, Refusal.NEAR, boiled)]
 
 
+async def test_question_of_a_release_without_sketches_is_compared(conn: AsyncConnection, hold: Hold) -> None:
+    [first] = (await take(conn, hold, BOILED)).admitted
+    await conn.execute(update(question).values(sketch=None))
+    assert reasons(await take(conn, hold, BOILED_TOO)) == [(BOILED_TOO, Refusal.NEAR, first)]
+
+
 async def test_guards_let_similar_but_different_questions_in(conn: AsyncConnection, hold: Hold) -> None:
     outcome = await take(conn, hold, "What is 12 + 5?", "What is 12 + 7?", "What is 12 - 7?", "Which language is C?")
     assert len(outcome.admitted) == 4
