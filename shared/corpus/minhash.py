@@ -30,8 +30,8 @@ Words = NDArray[np.uint64]
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
-# 60 rows of this many shingles are 1 MB: what is multiplied stays in the cache.
-_SHINGLES_AT_ONCE = 2048
+# 60 rows of this many shingles are 2 MB, which the C library keeps for the next block (local/process.py).
+_SHINGLES_AT_ONCE = 4096
 
 
 def _draw(count: int, stream: int) -> Words:

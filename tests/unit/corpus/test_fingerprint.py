@@ -45,7 +45,7 @@ def test_another_process_computes_the_same() -> None:
     assert told.stdout.strip() == repr(fingerprint(TEXT))
 
 
-# Long ones too: texts are hashed in blocks of 2,048 characters, and one alone may fill several.
+# Long ones too: texts are hashed in blocks of 4,096 characters, and one alone may fill several.
 @given(st.lists(st.builds(str.__mul__, st.text(max_size=40), st.sampled_from([1, 1, 60, 150])), max_size=8))
 def test_many_are_fingerprinted_as_one(texts: list[str]) -> None:
     assert fingerprint_many(texts) == [fingerprint(text) for text in texts]
