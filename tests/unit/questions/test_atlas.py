@@ -32,7 +32,7 @@ def test_the_seeds_domains_are_known() -> None:
 @pytest.mark.parametrize("atlas", ATLASES)
 def test_every_domain_is_large(atlas: DomainAtlas) -> None:
     assert len(atlas.topics) >= 40
-    assert all(6 <= len(subtopics) <= 10 for subtopics in atlas.topics.values())
+    assert all(10 <= len(subtopics) <= 12 for subtopics in atlas.topics.values())
     assert len(atlas.settings) >= 20
     assert all(len(atlas.forms[difficulty]) >= 10 for difficulty in ("easy", "hard"))
     assert atlas.domain == fold_name(atlas.domain)
