@@ -18,7 +18,7 @@ from shared.llm.stop import Draining, Stop
 from shared.settings import RateLimit
 from tests.faults.system import wait_until
 
-CLAIM = "the limiter alone, 400 calls/s with 200 waiting: CPU a call, booked and settled / one bare script call: <= 0.75"
+CLAIM = "the limiter, 400 calls/s with 200 waiting: CPU a call, booked and settled / one bare script call: <= 0.75"
 BOUND = 0.75
 RATE = 400
 WAITERS = 200

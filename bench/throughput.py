@@ -31,9 +31,10 @@ def measure(rounds: int) -> Report:
         "QUESTMILL_CALLS_IN_FLIGHT": str(IN_FLIGHT // WORKERS),
         "QUESTMILL_RATE_LIMITS": '{"openai/bench": {"requests_per_minute": 1e6, "tokens_per_minute": 1e9}}',
     }
+    replies = make_replies(OF_CALLS * 3 // 2, QUESTIONS)  # some repeat others, and are replaced
     with (
         TemporaryDirectory() as folder,
-        model_server(Path(folder), make_replies(OF_CALLS * 3 // 2, QUESTIONS), latency_seconds=LATENCY_SECONDS) as model,
+        model_server(Path(folder), replies, latency_seconds=LATENCY_SECONDS) as model,
         trial(model, workers=WORKERS, settings=settings) as system,
     ):
         for _ in range(rounds):
