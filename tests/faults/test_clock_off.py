@@ -25,7 +25,8 @@ from tests.faults.tally import Tally
 HOUR_SECONDS = 3600
 # Long enough that a busy machine lets no lease run out by itself.
 OWN_LEASE_SECONDS = 15.0
-OWN_LEASE = {"QUESTMILL_LEASE_SECONDS": f"{OWN_LEASE_SECONDS:g}"}
+# Two batches each: a worker that takes sixteen and sixteen hints beside them may leave none of this job for a guest.
+OWN = {"QUESTMILL_LEASE_SECONDS": f"{OWN_LEASE_SECONDS:g}", "QUESTMILL_BATCHES_AT_ONCE": "2"}
 LIBRARY = next(file for file in files("libfaketime") or [] if file.name == "libfaketime.so.1").locate()
 TIMESTAMP = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\S*Z")
 CLAIMS = "SELECT count(*) FROM witness.claim JOIN batch ON batch.id = claim.batch_id WHERE job_id = %(job_id)s "
@@ -61,7 +62,7 @@ def guest_worker(system: RunningSystem, *, off_seconds: int) -> Iterator[Guest]:
     environment = {
         **os.environ,
         **QUICK,
-        **OWN_LEASE,
+        **OWN,
         **system.addresses.worker,
         "DATABASE_URL": system.addresses.database_url,
         "REDIS_URL": system.addresses.redis_url,
@@ -115,6 +116,6 @@ def run_with_wrong_clocks(strikes: Strikes) -> None:
 @pytest.mark.long
 @pytest.mark.fault(12)
 def test_no_lease_ends_early_although_clocks_are_an_hour_off(tmp_path: Path, tally: Tally) -> None:
-    settings = OWN_LEASE | {"QUESTMILL_CALLS_IN_FLIGHT": "6", "QUESTMILL_REHEARSAL_LATENCY": "1"}
+    settings = OWN | {"QUESTMILL_CALLS_IN_FLIGHT": "6", "QUESTMILL_REHEARSAL_LATENCY": "1"}
     with running_system(tmp_path / "home", settings=settings) as system:
         run_with_wrong_clocks(Strikes(system, Random(f"{tally.seed}/clocks"), tally))
