@@ -10,6 +10,9 @@ from shared.settings import load_settings
 
 # Requests in flight get this long after a signal; open streams are ended at once.
 SHUTDOWN_SECONDS = 10
+# Longer than clients keep an idle connection (httpx2: 5 s, as uvicorn by default), or one that is just being closed
+# gets the next request, whose answer is then a reset.
+KEEP_ALIVE_SECONDS = 60
 
 
 class Server(uvicorn.Server):
@@ -36,6 +39,7 @@ def main() -> None:
         log_level=settings.log_level.lower(),
         access_log=False,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     Server(config, app.state.services.hub).run()

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx2
 import uvicorn
 
-from api.__main__ import Server
+from api.__main__ import KEEP_ALIVE_SECONDS, Server
 from api.app import create_app
 from shared.settings import Settings
 
@@ -32,7 +32,8 @@ def serving(settings: Settings) -> Iterator[str]:
     app = create_app(settings)
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         port = listener.getsockname()[1]
-        server = Server(uvicorn.Config(app, log_level="warning", access_log=False), app.state.services.hub)
+        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_keep_alive=KEEP_ALIVE_SECONDS)
+        server = Server(config, app.state.services.hub)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
