@@ -12,7 +12,7 @@ from shared.corpus.baseline_row import BaselineRow
 from shared.corpus.duplicates import Known, judge
 from shared.corpus.fingerprint import SIGNATURE_VERSION, Fingerprint, fingerprint_many
 from shared.corpus.minhash import SKETCH_BITS
-from shared.database.parameters import bit_string
+from shared.database.parameters import bit_string, int_array
 from shared.ids import DatasetId, QuestionId
 from shared.questions.tokens import TOKENIZER, count_tokens
 
@@ -115,10 +115,10 @@ def _measure(rows: Sequence[BaselineRow]) -> tuple[list[Fingerprint], str]:
 
 def _band_arrays(placed: Mapping[QuestionId, int], prints: Sequence[Fingerprint]) -> dict[str, str]:
     """Array literals, as Postgres reads them: made here, off the event loop."""
-    pairs = [(str(band), str(question_id)) for question_id, place in placed.items() for band in prints[place].bands]
+    pairs = [(band, question_id) for question_id, place in placed.items() for band in prints[place].bands]
     return {
-        "bands": "{" + ",".join(band for band, _ in pairs) + "}",
-        "question_ids": "{" + ",".join(question_id for _, question_id in pairs) + "}",
+        "bands": int_array(band for band, _ in pairs),
+        "question_ids": int_array(question_id for _, question_id in pairs),
     }
 
 

@@ -205,7 +205,9 @@ def _compare(features: _Features, similar: Sequence[_Similar]) -> Verdict:
 
 
 def _similarity(some: _Features, other: _Features) -> float:
-    """Jaccard of the shingles; 0 as soon as it is clear that it stays under what is near.
+    """What `similarities` measures, of one pair; 0 as soon as it is clear that it stays under what is near.
+
+    Earlier candidates come up one by one, and for a few pairs numpy takes three times as long.
 
     Of near texts at least `NEAR_SIMILARITY` of the one's shingles stand in the other. Most neighbours are not near, and
     looking for shingles until too many are missing costs a tenth of taking the other text to pieces.

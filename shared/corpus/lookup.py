@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.corpus.duplicates import Known
 from shared.corpus.fingerprint import Fingerprint
 from shared.corpus.minhash import SKETCH_BITS, SKETCH_DISTANCE
-from shared.database.parameters import bit_string, bytes_array, int_array
+from shared.database.parameters import bit_array, bytes_array, int_array
 from shared.ids import DatasetId, QuestionId
 
 # How many questions of one band are looked at, newest first, and how many neighbours of one candidate are compared.
@@ -80,7 +80,7 @@ async def find_known(
             "bands": int_array(band for _, band in asked),
             "per_band": QUESTIONS_PER_BAND,
             "per_candidate": NEIGHBOURS_PER_CANDIDATE,
-            "sketches": f"{{{','.join(bit_string(its.sketch, SKETCH_BITS) for its in prints)}}}",
+            "sketches": bit_array((its.sketch for its in prints), SKETCH_BITS),
             "sketch_distance": SKETCH_DISTANCE,
         },
     )

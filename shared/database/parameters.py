@@ -28,3 +28,8 @@ def bytes_array(values: Iterable[bytes]) -> str:
 def bit_string(number: int, width: int) -> str:
     """For a column of type `bit(width)`, where `width` is a multiple of 4."""
     return f"x{number:0{width // 4}x}"
+
+
+def bit_array(numbers: Iterable[int], width: int) -> str:
+    """For `CAST(:numbers AS bit(width)[])`."""
+    return f"{{{','.join(bit_string(number, width) for number in numbers)}}}"

@@ -140,7 +140,8 @@ async def _read_newest(
     rows = await conn.execute(ENDED, {"job_ids": list(job_ids), "evidence": evidence})
     return {
         (row.job_id, Cell(row.domain, row.difficulty)): [
-            EndedBatch(*each) for each in zip(map(STATES.__getitem__, row.states), *row[4:], strict=True)
+            EndedBatch(*each)
+            for each in zip(map(STATES.__getitem__, row.states), row.calls, row.generated, row.admitted, strict=True)
         ]
         for row in rows
     }

@@ -106,6 +106,13 @@ async def ledger(engine: AsyncEngine, hold: Hold) -> list[tuple[object, ...]]:
     )
 
 
+async def until_settled(engine: AsyncEngine, hold: Hold) -> None:
+    """Return once the batch's first call is settled; a pause that it asked for was told before."""
+    async with asyncio.timeout(10):
+        while not any(state != "sent" for _, state, _ in await ledger(engine, hold)):  # noqa: ASYNC110 - sends no event
+            await asyncio.sleep(0.005)
+
+
 async def test_reply_is_stored_and_paid(
     engine: AsyncEngine, caller: Caller, server: ScriptedServer, hold: Hold
 ) -> None:
@@ -186,14 +193,13 @@ async def test_attempts_end(engine: AsyncEngine, caller: Caller, server: Scripte
 
 
 async def test_nobody_calls_before_retry_after(
-    new_caller: NewCaller, caller: Caller, server: ScriptedServer, hold: Hold
+    engine: AsyncEngine, new_caller: NewCaller, caller: Caller, server: ScriptedServer, hold: Hold
 ) -> None:
     """Neither the refused worker nor another one."""
     other = new_caller(seed=8)
     server.answers.append(Answer(429, openai_error("rate_limit_exceeded"), {"retry-after": "0.6"}))
     refused = asyncio.create_task(asked(caller, hold))
-    await server.arrived.wait()
-    await asyncio.sleep(0.1)
+    await until_settled(engine, hold)
     await asyncio.gather(refused, *(asked(other, hold, ordinal=ordinal) for ordinal in range(1, 5)))
     first, *later = (request.at for request in server.requests)
     assert len(later) == 5
@@ -257,12 +263,13 @@ async def test_drain_finishes_calls_in_flight_and_starts_no_other(
     assert [row[1] for row in await ledger(engine, hold)] == ["ok"] * 4
 
 
-async def test_drain_ends_the_wait_before_a_retry(caller: Caller, server: ScriptedServer, hold: Hold) -> None:
+async def test_drain_ends_the_wait_before_a_retry(
+    engine: AsyncEngine, caller: Caller, server: ScriptedServer, hold: Hold
+) -> None:
     server.default = Answer(429, openai_error("rate_limit_exceeded"), {"retry-after": "60"})
     stop = Stop()
     call = asyncio.create_task(asked(caller, hold, stop=stop))
-    await server.arrived.wait()
-    await asyncio.sleep(0.1)
+    await until_settled(engine, hold)
     stop.set()
     with pytest.raises(Draining):
         await asyncio.wait_for(call, 5)

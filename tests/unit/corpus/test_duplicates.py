@@ -33,6 +33,13 @@ def test_similar_text_is_near_and_says_how_near() -> None:
     assert 0.85 < verdict.similarity < 1
 
 
+def test_a_list_is_measured_as_the_dataset_is() -> None:
+    known = judge_all([HEN_REWORDED, HEN_ELSEWHERE], Known(neighbours=[[FIRST], [FIRST]], texts={FIRST: HEN}))
+    assert [each.similarity for each in judge_all([HEN, HEN_REWORDED, HEN_ELSEWHERE])[1:]] == [
+        each.similarity for each in known
+    ]
+
+
 def test_guarded_text_is_new_and_names_the_guard() -> None:
     (verdict,) = judge_all([HEN_ELSEWHERE], Known(neighbours=[[FIRST]], texts={FIRST: HEN}))
     assert (verdict.verdict, verdict.question_id, verdict.guard) == ("new", FIRST, Guard.POLARITY)
