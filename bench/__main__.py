@@ -18,6 +18,7 @@ MEASURES = (
     "token_bound",
     "dirty_provider",
     "seed_speed",
+    "novelty",
     "worker_footprint",
     "admission",
     "import_rows",

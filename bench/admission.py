@@ -123,4 +123,4 @@ async def _turn(url: str, engine: AsyncEngine, hold: Hold, texts: Sequence[str],
 
 def _read(hold: Hold, call_id: CallId, text: str) -> ReadReply:
     usable = [(question, count_tokens(question)) for question in parse_questions(text, cut=False).questions]
-    return ReadReply(hold, CELL, call_id, MODEL, ("topic",), usable, [], Counter())
+    return ReadReply(hold, CELL, call_id, MODEL, "topic", ("topic",), usable, [], Counter())

@@ -7,6 +7,7 @@ import orjson
 from local.rehearsal.ask import read_ask
 from local.rehearsal.pools import Pools
 from shared.planning.mix import Cell
+from shared.questions.atlas import atlas_for
 from shared.questions.prompts import Prompt, draw_tuple, write_prompt
 
 CELL = Cell("coding", "easy")
@@ -16,8 +17,9 @@ SEED = 2025
 
 def make_prompts(count: int, questions: int) -> list[Prompt]:
     """The prompts of a cell's first calls."""
-    drawn = (draw_tuple(SEED, CELL, ordinal) for ordinal in range(count))
-    return [write_prompt(each, questions=questions, mean_tokens=MEAN_TOKENS) for each in drawn]
+    atlas = atlas_for(CELL.domain)
+    drawn = (draw_tuple(atlas, SEED, CELL, ordinal) for ordinal in range(count))
+    return [write_prompt(atlas, each, questions=questions, mean_tokens=MEAN_TOKENS) for each in drawn]
 
 
 def make_replies(count: int, questions: int) -> list[str]:

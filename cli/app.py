@@ -12,12 +12,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.address import api_url
+from cli.atlas_files import atlas_view, describe_atlas, load_atlas_files, resolve_atlases
 from cli.checking import check_file
 from cli.client import ApiProblem, Client
 from cli.doctor import Check, Verdict, examine
+from cli.novelty import novelty_view, topics_view
 from cli.pruning import prune_carefully, prune_view
 from cli.resolve import BadArgument, find_job
-from cli.spec_file import BadSpecFile, read_spec
+from cli.spec_file import STDIN, BadSpecFile, read_spec
 from cli.tables import import_view, jobs_view, plan_view
 from cli.watching import watch
 from shared.errors import InvalidInput
@@ -45,7 +47,7 @@ SourceFile = Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_oka
 @app.command()
 def plan(spec: Spec, as_json: AsJson = False) -> None:
     """Show what a job would do, take and cost, without starting it."""
-    body = read_spec(spec)
+    body = _read(spec)
     with _client() as client:
         planned = client.plan(body)
     _print(planned, plan_view(planned), as_json=as_json)
@@ -61,7 +63,7 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Start a job."""
-    body = read_spec(spec)
+    body = _read(spec)
     with _client() as client:
         for warning in [] if as_json else client.plan(body)["warnings"]:
             sys.stderr.write(f"warning: {warning}\n")
@@ -85,6 +87,43 @@ def jobs(as_json: AsJson = False) -> None:
     with _client() as client:
         listed = list(client.jobs())
     _print(listed, jobs_view(listed), as_json=as_json)
+
+
+@app.command()
+def novelty(
+    job: Job,
+    cell: Annotated[
+        str | None, typer.Option(metavar="DOMAIN/DIFFICULTY", help="Show the topics of this cell, driest first.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how a job still finds new questions: yield, open and dry topics, and how much may be left."""
+    domain, _, difficulty = (cell or "").rpartition("/")
+    if cell is not None and not (domain and difficulty):
+        raise BadArgument(f"{cell!r} is not a cell; write DOMAIN/DIFFICULTY, such as math/hard.")
+    with _client() as client:
+        job_id = find_job(client, job)
+        if cell is None:
+            found = client.novelty(job_id)
+            _print(found, novelty_view(found), as_json=as_json)
+        else:
+            topics = client.topics(job_id, domain, difficulty)
+            _print(topics, topics_view(topics), as_json=as_json)
+
+
+@app.command("atlas")
+def atlas_command(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FILE]...", exists=True, dir_okay=False, help="Atlas files of your own, to be checked."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Count what there is to ask about, by domain; with files, check those. Needs no running Questmill."""
+    described = [describe_atlas(each) for each in load_atlas_files(files or [])]
+    _print(described, atlas_view(described), as_json=as_json)
 
 
 @app.command()
@@ -216,6 +255,11 @@ def main() -> None:
 
 def _client() -> Client:
     return Client(api_url(load_settings()))
+
+
+def _read(spec: str) -> dict[str, Any]:
+    """A spec with the atlas files that it names, beside it or, of one on stdin, beside the user."""
+    return resolve_atlases(read_spec(spec), Path() if spec == STDIN else Path(spec).parent)
 
 
 def _watch(client: Client, job_id: str, *, as_json: bool) -> NoReturn:

@@ -85,6 +85,16 @@ class Client:
         """All calls of a job, oldest first."""
         return self._pages(f"/v1/jobs/{job_id}/calls")
 
+    def novelty(self, job_id: str) -> Json:
+        """How a job still finds new questions, cell by cell."""
+        return self._json("GET", f"/v1/jobs/{job_id}/novelty")
+
+    def topics(self, job_id: str, domain: str, difficulty: str) -> list[Json]:
+        """The topics of one cell, those that yield least first."""
+        params = {"domain": domain, "difficulty": difficulty}
+        items: list[Json] = self._json("GET", f"/v1/jobs/{job_id}/topics", params=params)["items"]
+        return items
+
     def pause(self, job_id: str) -> Json:
         """Start nothing new for this job."""
         return self._json("POST", f"/v1/jobs/{job_id}/pause")

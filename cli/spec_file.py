@@ -38,6 +38,11 @@ _StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _c
 
 def read_spec(source: str) -> dict[str, Any]:
     """The spec in a file, or on stdin for "-". Raises BadSpecFile."""
+    return read_mapping(source, "a job spec: a mapping with `dataset` and `mix`")
+
+
+def read_mapping(source: str, what: str) -> dict[str, Any]:
+    """What a YAML or JSON file holds, or stdin for "-"; `what` says what is expected of it. Raises BadSpecFile."""
     name = "stdin" if source == STDIN else source
     try:
         raw = sys.stdin.buffer.read() if source == STDIN else Path(source).read_bytes()
@@ -48,16 +53,16 @@ def read_spec(source: str) -> dict[str, Any]:
         raise BadSpecFile(f"{name} cannot be read: {error.strerror}.") from None
     try:
         # JSON is YAML too, but for its tabs and escapes.
-        spec = _parse_json(text) if text.lstrip().startswith("{") else _parse_yaml(text)
-        # What YAML knows and JSON does not (dates, binary) has no place in a spec.
-        json.dumps(spec, allow_nan=False)
+        content = _parse_json(text) if text.lstrip().startswith("{") else _parse_yaml(text)
+        # What YAML knows and JSON does not (dates, binary) has no place in one.
+        json.dumps(content, allow_nan=False)
     except yaml.YAMLError as error:
         raise BadSpecFile(f"{name} is not valid YAML: {_one_line(error)}.") from None
     except (TypeError, ValueError, RecursionError) as error:
-        raise BadSpecFile(f"{name} is not a valid spec: {_one_line(error)}.") from None
-    if not isinstance(spec, dict):
-        raise BadSpecFile(f"{name} does not hold a job spec: a mapping with `dataset` and `mix` is needed.")
-    return spec
+        raise BadSpecFile(f"{name} is not valid: {_one_line(error)}.") from None
+    if not isinstance(content, dict):
+        raise BadSpecFile(f"{name} does not hold {what}.")
+    return content
 
 
 def _parse_json(text: str) -> Any:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.corpus.admission import Admission, Candidate, CandidateReply, admit
+from shared.corpus.duplicates import Refusal
 from shared.corpus.fingerprint import fingerprint_many
+from shared.corpus.topic_yields import Harvest, record_harvests
 from shared.database.fence import Hold, confirm_holds, fenced_off
 from shared.database.grouped import Grouped
 from shared.database.reconnect import until_reachable
@@ -21,20 +23,27 @@ from shared.planning.mix import Cell
 # Admissions of one dataset take turns; the fuller each is, the less each reply costs. So long they wait at most.
 PACE_SECONDS = 0.1
 MOST_REPLIES = 64
+# What says that a topic's questions come again; a full template says that they vary in numbers only.
+REPEATS = frozenset({Refusal.EXACT, Refusal.NEAR})
 
 
 @dataclass(frozen=True, slots=True)
 class ReadReply:
-    """A reply that was parsed. `usable` are its questions with their tokens, `flawed` those refused: (reason, text)."""
+    """A reply that was parsed. `usable` are its questions with their tokens, `flawed` those refused: (reason, text).
+
+    `template_cap` is the job's own; None for the server's.
+    """
 
     hold: Hold
     cell: Cell
     call_id: CallId
     model: str
+    topic: str
     tags: tuple[str, ...]
     usable: Sequence[tuple[str, int]]
     flawed: Sequence[tuple[str, str]]
     repaired: Counter[str]
+    template_cap: int | None = None
 
 
 # The new questions of each reply, by its hold and call.
@@ -81,7 +90,10 @@ class Admitter:
                 due.append((read, reply))
         if due:
             offered = [reply for _, reply in due]
-            admissions = await admit(conn, offered[0].hold.dataset_id, offered, template_cap=self._template_cap)
+            dataset_id, cap = offered[0].hold.dataset_id, due[0][0].template_cap or self._template_cap
+            admissions = await admit(conn, dataset_id, offered, template_cap=cap)
+            harvests = [_harvested(read, admission) for (read, _), admission in zip(due, admissions, strict=True)]
+            await record_harvests(conn, dataset_id, harvests)
             judged = []
             for (read, reply), admission in zip(due, admissions, strict=True):
                 judged.append(_judged(read, admission))
@@ -105,6 +117,11 @@ def _with_fingerprints(reads: Sequence[ReadReply]) -> list[CandidateReply]:
         )
         for read in reads
     ]
+
+
+def _harvested(read: ReadReply, admission: Admission) -> Harvest:
+    repeats = sum(each.reason in REPEATS for each in admission.refused)
+    return Harvest(read.cell, read.topic, len(read.usable) + len(read.flawed), len(admission.admitted), repeats)
 
 
 def _judged(read: ReadReply, admission: Admission) -> Judged:

@@ -154,8 +154,7 @@ class BatchRun:
         stored, done = await self._transaction(take_over, what="take over")
         await self._judge_stored(stored)
         done |= {reply.ordinal for reply in stored}
-        first = self._batch.first_ordinal
-        return [ordinal for ordinal in range(first, first + self._batch.calls) if ordinal not in done]
+        return [ordinal for ordinal in self._batch.ordinals if ordinal not in done]
 
     async def _judge_stored(self, stored: Sequence[StoredReply]) -> None:
         for reply in stored:
@@ -238,14 +237,15 @@ class BatchRun:
             log.info("batch ends early", ending=ending, why=why)
 
     def _tuple(self, ordinal: int) -> PromptTuple:
-        return draw_tuple(self._batch.seed, self._batch.cell, ordinal)
+        batch = self._batch
+        return draw_tuple(batch.atlas, batch.seed, batch.cell, ordinal, inject=batch.novelty.inject)
 
     def _prompt(self, ordinal: int) -> tuple[Prompt, dict[str, object]]:
         """The prompt and what the ledger keeps of it: enough to write it again."""
         drawn = self._tuple(ordinal)
         avoid = tuple(self._shop.admitted_lately[self._hold.dataset_id, drawn.domain, drawn.topic])
         questions, mean_tokens = self._batch.questions_per_call, self._batch.mean_tokens
-        prompt = write_prompt(drawn, questions=questions, mean_tokens=mean_tokens, avoid=avoid)
+        prompt = write_prompt(self._batch.atlas, drawn, questions=questions, mean_tokens=mean_tokens, avoid=avoid)
         asked = {"version": prompt.version, "questions": questions, "mean_tokens": mean_tokens, "avoid": list(avoid)}
         return prompt, {**drawn.to_json(), **asked}
 
@@ -270,10 +270,12 @@ class BatchRun:
                 self._batch.cell,
                 call_id,
                 self._batch.model,
+                drawn.topic,
                 (drawn.topic, drawn.subtopic, drawn.form),
                 usable,
                 flawed,
                 repairs,
+                self._batch.novelty.template_cap,
             )
         )
         lately = self._shop.admitted_lately

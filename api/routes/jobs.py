@@ -4,20 +4,22 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response, StreamingResponse
 
-from api.answers import answer, read_job_id
+from api.answers import PlainText, answer, read_job_id
 from api.json_body import SpecJson, canonical_hash, parse_json, parse_model
 from api.limits import SPEC_BYTES, read_limited
 from api.openapi import model_body, spec_body
 from api.pages import PageQuery
 from api.problems import declared_problems
 from api.progress_stream import has_seen_end
-from api.schemas import BatchPage, CallPage, JobPage, JobShape, ResumeBody
+from api.schemas import BatchPage, CallPage, JobPage, JobShape, NoveltyShape, ResumeBody, TopicsShape
 from api.services import Wired
 from shared.database.states import BatchState, CallState
 from shared.ids import JobId
 from shared.jobs.control import cancel_job, pause_job, resume_job
+from shared.jobs.novelty import read_novelty, read_topics
 from shared.jobs.progress import list_batches, list_calls, list_jobs, read_job
 from shared.jobs.spec import parse_spec
 from shared.jobs.submit import submit_job
@@ -38,6 +40,15 @@ class CallQuery(PageQuery):
     """A page of calls, of one state if given."""
 
     state: CallState | None = None
+
+
+class TopicQuery(BaseModel):
+    """Which cell."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    domain: PlainText = Field(max_length=200)
+    difficulty: PlainText = Field(max_length=200)
 
 
 @router.post(
@@ -88,6 +99,19 @@ async def browse_calls(wired: Wired, job_id: PathJobId, query: Annotated[CallQue
         wired.engine, job_id, state=query.state, after=query.after_uuid(), limit=query.limit_and_one
     )
     return answer(query.page(rows))
+
+
+@router.get("/{job_id}/novelty", responses={200: {"model": NoveltyShape}, **declared_problems(403, 404, 503)})
+async def show_novelty(wired: Wired, job_id: PathJobId) -> Response:
+    """How each cell still finds new questions: its yield, its topics by state, and how many questions may be left."""
+    return answer(await read_novelty(wired.engine, job_id))
+
+
+@router.get("/{job_id}/topics", responses={200: {"model": TopicsShape}, **declared_problems(403, 404, 422, 503)})
+async def browse_topics(wired: Wired, job_id: PathJobId, query: Annotated[TopicQuery, Query()]) -> Response:
+    """The topics of one cell, those that yield least first."""
+    topics = await read_topics(wired.engine, job_id, domain=query.domain, difficulty=query.difficulty)
+    return answer({"items": topics})
 
 
 @router.post("/{job_id}/pause", responses={200: {"model": JobShape}, **declared_problems(403, 404, 409, 503)})

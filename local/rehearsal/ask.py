@@ -26,6 +26,11 @@ class Ask:
     questions: int
     avoid: frozenset[str]
 
+    @property
+    def pieces(self) -> tuple[str, ...]:
+        """What is listed to include, one by one."""
+        return tuple(piece for each in self.include.split(";") if (piece := each.strip()))
+
 
 def read_ask(user: str) -> Ask | None:
     """The ask of a user message; None when the message has neither a domain nor a topic line.

@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from local.rehearsal.faults import PRESETS, Fault, parse_faults
-from local.rehearsal.pools import DEFAULT_POOL_SIZE
+from local.rehearsal.pools import CONTENT_SHARE, DEFAULT_POOL_SIZE
 from local.rehearsal.quotas import DEFAULT_QUOTA, Quota
 
 _HELP = {
@@ -20,7 +20,8 @@ _HELP = {
     "rpm": "requests per minute and model",
     "tpm": "tokens per minute and model (Anthropic: input and output each)",
     "burst": "seconds' worth of quota that a model can use at once",
-    "pool_size": "questions that a model knows about one subtopic and form; a topic has a third as many of its own",
+    "pool_size": "questions that a model knows about a topic of middling depth, and about a subtopic and form in it",
+    "content_share": "share of the questions that take up a piece of what the prompt lists to include",
     "record": "JSONL file to which every request served is appended",
     "seed": "of the faults, latencies and draws; the texts themselves never depend on it",
 }
@@ -41,6 +42,7 @@ class RehearsalConfig(BaseSettings):
     burst: float = Field(default=DEFAULT_QUOTA.burst_seconds, gt=0)
     rate_headers: bool = True
     pool_size: int = Field(default=DEFAULT_POOL_SIZE, ge=1)
+    content_share: float = Field(default=CONTENT_SHARE, ge=0, le=1)
     record: Path | None = None
     seed: int = 2025
 

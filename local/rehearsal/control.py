@@ -34,9 +34,10 @@ class QuotaChange(BaseModel, extra="forbid"):
 
 
 class PoolChange(BaseModel, extra="forbid"):
-    """How many questions each model knows about one subtopic and form."""
+    """How many questions each model knows about a topic of middling depth; what is left out stays."""
 
-    size: int = Field(ge=1)
+    size: int | None = Field(default=None, ge=1)
+    content_share: float | None = Field(default=None, ge=0, le=1)
 
 
 class LatencyChange(BaseModel, extra="forbid"):
@@ -117,8 +118,10 @@ async def _change_pools(request: web.Request) -> web.Response:
         change = PoolChange.model_validate_json(await request.read())
     except ValidationError as error:
         return _refuse(error)
-    request.app[REHEARSAL].pools = Pools(change.size)
-    return _answer({"size": change.size})
+    rehearsal = request.app[REHEARSAL]
+    content_share = rehearsal.pools.content_share if change.content_share is None else change.content_share
+    rehearsal.pools = Pools(change.size or rehearsal.pools.size, content_share=content_share)
+    return _answer({"size": rehearsal.pools.size, "content_share": content_share})
 
 
 async def _change_latency(request: web.Request) -> web.Response:

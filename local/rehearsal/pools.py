@@ -2,61 +2,86 @@
 
 A model asked about one topic has its favourites: some questions come again and again, others hardly ever. Nearly half
 of a reply comes from the pool of the whole topic, which all its subtopics share, the rest from the pool of subtopic and
-form. So a plan that varies its topics keeps finding new questions, while one fixed prompt runs dry.
+form. So a plan that varies its topics keeps finding new questions, while one fixed prompt runs dry: one that names only
+its domain keeps 96 % of 1,000 questions and 84 % of 7,700, as a real GPT-4 set did. `./run bench novelty` measures it.
+
+Models know some topics better than others, and take up what a prompt lists to include: each piece in one question.
 """
 
-from bisect import bisect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate
+from hashlib import blake2b
+from math import exp
 from random import Random
+from statistics import NormalDist
 
 from local.rehearsal.ask import Ask
 from local.rehearsal.grammar import Dice, Grammar, Words, grammar_for, to_phrase
 from local.rehearsal.writing import LONG_FROM_TOKENS, write_latex, write_question
 from shared.planning.mix import fold_name
+from shared.questions.atlas import atlas_for
 
-DEFAULT_POOL_SIZE = 2000
+DEFAULT_POOL_SIZE = 20_000
+# A domain has as many topics as an atlas has for it: what is known of the domain is what is known of all of them.
+TOPICS_OF_A_DOMAIN = 50
 TOPIC_SHARE = 0.48
-_ZIPF_OFFSET = 20  # Zipf-Mandelbrot, exponent 1: flattens the head, so that no single question is a tenth of all
+DEPTH_SPREAD = 1.0  # the deviation of the logarithm of how much is known of a topic
+CONTENT_SHARE = 0.3  # of the questions take up a piece of what the prompt lists, while there are some left
+_ZIPF_FLATNESS = 1 / 5000  # of the pool's size: so many first ranks come about equally often
 _REDRAWS = 6
+_NORMAL = NormalDist()
 _to_phrase = lru_cache(maxsize=4096)(to_phrase)
 
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
-    """A pool as one prompt sees it: the text of an item depends on the key and its number only."""
+    """A pool as one prompt sees it: the text of an item depends on the key, its number and the content it takes up."""
 
     key: str
-    size: int
+    size: float
     grammar: Grammar
-    words: Words
+    subjects: Sequence[Words]
 
-    def write(self, item: int, ask: Ask) -> str:
-        return write_question(Dice(f"{self.key}|{item}".encode()), self.grammar, self.words, ask)
+    def write(self, item: int, ask: Ask, content: str) -> str:
+        dice = Dice(f"{self.key}|{item}".encode())
+        words = self.subjects[dice.below(len(self.subjects))] if len(self.subjects) > 1 else self.subjects[0]
+        return write_question(dice, self.grammar, words, ask, content)
 
 
 class Pools:
-    """All pools; none is stored, an item is written when it is drawn. `size` is that of a subtopic and form's pool."""
+    """All pools; none is stored, an item is written when it is drawn.
 
-    def __init__(self, size: int = DEFAULT_POOL_SIZE) -> None:
+    `size` is that of a topic of middling depth, and of a subtopic and form in it.
+    """
+
+    def __init__(self, size: int = DEFAULT_POOL_SIZE, *, content_share: float = CONTENT_SHARE) -> None:
         self.size = size
+        self.content_share = content_share
 
     def draw(self, ask: Ask, random: Random) -> list[str]:
         """The questions of one reply, which repeats itself only when its pools hold too few."""
         domain, topic, subtopic, form = (fold_name(name) for name in (ask.domain, ask.topic, ask.subtopic, ask.form))
         grammar = grammar_for(domain, form)
         band = "long" if ask.mean_tokens >= LONG_FROM_TOKENS else "short"
-        phrase = _to_phrase(ask.topic)
-        of_topic = _Pool(f"{domain}|{topic}|{band}", max(self.size // 3, 1), grammar, Words(phrase, phrase))
-        of_leaf = _Pool(
-            f"{domain}|{topic}|{subtopic}|{form}|{band}", self.size, grammar, Words(_to_phrase(ask.subtopic), phrase)
-        )
-        drawn: dict[tuple[str, int], str] = {}
-        return [
-            _draw_one(of_topic if random.random() < TOPIC_SHARE else of_leaf, ask, drawn, random)
-            for _ in range(ask.questions)
-        ]
+        key = f"{domain}|{topic}|{band}"
+        if topic == domain:
+            of_topic = of_leaf = _Pool(key, self.size * TOPICS_OF_A_DOMAIN, grammar, _subjects_of(domain))
+        else:
+            size, phrase = max(1.0, self.size * _depth(domain, topic)), _to_phrase(ask.topic)
+            of_topic = of_leaf = _Pool(key, size, grammar, [Words(phrase, phrase)])
+            if subtopic != topic:
+                words = Words(_to_phrase(ask.subtopic), phrase)
+                of_leaf = _Pool(f"{domain}|{topic}|{subtopic}|{form}|{band}", size, grammar, [words])
+        pieces = list(ask.pieces)
+        random.shuffle(pieces)
+        drawn: dict[tuple[str, int, str], str] = {}
+        questions = []
+        for _ in range(ask.questions):
+            content = pieces.pop() if pieces and random.random() < self.content_share else ""
+            pool = of_topic if random.random() < TOPIC_SHARE else of_leaf
+            questions.append(_draw_one(pool, ask, content, drawn, random))
+        return questions
 
     def draw_latex(self, ask: Ask, random: Random) -> str:
         """A question with LaTeX in it, from a pool of its own."""
@@ -66,24 +91,35 @@ class Pools:
         return write_latex(Dice(key.encode()), grammar_for(domain), words)
 
 
-def _draw_one(pool: _Pool, ask: Ask, drawn: dict[tuple[str, int], str], random: Random) -> str:
+@lru_cache(maxsize=256)
+def _subjects_of(domain: str) -> tuple[Words, ...]:
+    """What a model thinks of when a prompt names no topic."""
+    topics = atlas_for(domain).topics.items()
+    return tuple(Words(_to_phrase(leaf), _to_phrase(topic)) for topic, leaves in topics for leaf in leaves)
+
+
+@lru_cache(maxsize=4096)
+def _depth(domain: str, topic: str) -> float:
+    """How much is known of a topic, against the median one: lognormal, and always the same."""
+    digest = blake2b(f"{domain}|{topic}|depth".encode(), digest_size=8).digest()
+    unit = (int.from_bytes(digest, "big") + 0.5) / 2**64
+    return exp(DEPTH_SPREAD * _NORMAL.inv_cdf(unit))
+
+
+def _draw_one(pool: _Pool, ask: Ask, content: str, drawn: dict[tuple[str, int, str], str], random: Random) -> str:
     text = ""
     for _ in range(_REDRAWS):
-        item = (pool.key, _draw_rank(pool.size, random))
-        if item in drawn:
-            text = drawn[item]
+        item = _draw_rank(pool.size, random)
+        if (pool.key, item, content) in drawn:
+            text = drawn[pool.key, item, content]
             continue
-        text = drawn[item] = pool.write(item[1], ask)
+        text = drawn[pool.key, item, content] = pool.write(item, ask, content)
         if text not in ask.avoid:
             break
     return text
 
 
-@lru_cache(maxsize=16)
-def _zipf_weights(size: int) -> list[float]:
-    return list(accumulate(1.0 / (rank + _ZIPF_OFFSET) for rank in range(1, size + 1)))
-
-
-def _draw_rank(size: int, random: Random) -> int:
-    weights = _zipf_weights(size)
-    return bisect(weights, random.random() * weights[-1], hi=size - 1)
+def _draw_rank(size: float, random: Random) -> int:
+    """A rank from 0, by the law of Zipf and Mandelbrot: its chance falls with 1 / (rank + offset)."""
+    offset = max(1.0, size * _ZIPF_FLATNESS)
+    return min(int(offset * ((size + offset) / offset) ** random.random() - offset), max(0, int(size) - 1))

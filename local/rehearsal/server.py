@@ -53,7 +53,7 @@ class Rehearsal:
         self.quotas = Quotas(config.quota)
         self.rate_headers = config.rate_headers
         self.latency_seconds = config.latency
-        self.pools = Pools(config.pool_size)
+        self.pools = Pools(config.pool_size, content_share=config.content_share)
         self.record = Record(config.record)
         self.in_flight = 0
         self._served = 0

@@ -5,11 +5,13 @@ from statistics import NormalDist
 
 from local.rehearsal.ask import Ask
 from local.rehearsal.grammar import Dice, Grammar, Phrase, Template, Words
+from shared.questions.tokens import count_tokens
 
 LONG_FROM_TOKENS = 45.0
 SPREAD_SHORT = 0.24
 SPREAD_LONG = 0.18
 FORM_SHARE = 0.3
+SHORTER_BESIDE_CONTENT = 3.0  # tokens
 _CANDIDATES = 7
 _TAIL_FROM_TOKENS = 2.5
 _NORMAL = NormalDist()
@@ -23,13 +25,24 @@ _HEADINGS = {
 _LABELS = "abcdefghijklmnopqrstuvwxyz"
 
 
-def write_question(dice: Dice, grammar: Grammar, words: Words, ask: Ask) -> str:
-    """The text of one item of a pool, near a length of its own that averages to the asked mean."""
+def write_question(dice: Dice, grammar: Grammar, words: Words, ask: Ask, content: str = "") -> str:
+    """The text of one item of a pool, near a length of its own that averages to the asked mean.
+
+    A short one takes up `content`; a long one lists all that the prompt includes. Content makes a question longer than
+    it should be, so the others of a prompt that brings some are a little shorter.
+    """
     long = ask.mean_tokens >= LONG_FROM_TOKENS
     sigma = SPREAD_LONG if long else SPREAD_SHORT
     deviate = _NORMAL.inv_cdf(min(max(dice.unit(), 0.01), 0.99))
-    target = ask.mean_tokens * math.exp(sigma * deviate - sigma * sigma / 2)
-    return _write_long(dice, grammar, words, ask, target) if long else _write_short(dice, grammar, words, target)
+    mean = ask.mean_tokens if long or not ask.include else ask.mean_tokens - SHORTER_BESIDE_CONTENT
+    target = mean * math.exp(sigma * deviate - sigma * sigma / 2)
+    if long:
+        return _write_long(dice, grammar, words, ask, target)
+    if not content:
+        return _write_short(dice, grammar, words, target)
+    given = f", given {content}"
+    text = _write_short(dice, grammar, words, target - count_tokens(given))
+    return f"{text[:-1]}{given}{text[-1]}" if text[-1] in "?." else f"{text}{given}"
 
 
 def write_latex(dice: Dice, grammar: Grammar, words: Words) -> str:

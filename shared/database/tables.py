@@ -11,6 +11,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     DateTime,
+    Float,
     ForeignKey,
     Identity,
     Index,
@@ -142,6 +143,31 @@ prompt_cursor = Table(
     Column("next_ordinal", BigInteger, nullable=False),
 )
 
+atlas = Table(
+    # What users brought for domains of their own, by the digest that jobs' specs name.
+    "atlas",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("content", Text, nullable=False, comment="JSON, whose order counts"),
+    _created_at(),
+)
+
+topic_yield = Table(
+    # How each topic of a dataset's cell has fared; written where its questions are admitted, under the same lock.
+    "topic_yield",
+    metadata,
+    Column("dataset_id", ForeignKey("dataset.id", ondelete="CASCADE"), primary_key=True),
+    Column("domain", Text, primary_key=True),
+    Column("difficulty", Text, primary_key=True),
+    Column("topic", Text, primary_key=True),
+    Column("generated", BigInteger, nullable=False),
+    Column("admitted", BigInteger, nullable=False),
+    Column("recent", Float, nullable=False, comment="moving average of the yield, from 1"),
+    Column("marked", Float, nullable=False, comment="sum of caught x known before, see topic_yields.py"),
+    Column("recaptured", BigInteger, nullable=False),
+    CheckConstraint("recent >= 0 AND recent <= 1", name="recent_is_share"),
+)
+
 batch = Table(
     "batch",
     metadata,
@@ -155,6 +181,11 @@ batch = Table(
     Column("questions_per_call", SmallInteger, nullable=False),
     Column("first_ordinal", BigInteger, nullable=False, comment="its prompt tuples are first_ordinal + 0 .. calls - 1"),
     Column("calls", Integer, nullable=False),
+    Column(
+        "ordinals",
+        ARRAY(BigInteger),
+        comment="its prompt tuples, where some are passed over; NULL: first_ordinal + 0 .. calls - 1",
+    ),
     Column("state", Text, nullable=False, server_default=BatchState.PENDING),
     Column("reason", Text),
     Column("fence", Integer, nullable=False, server_default="0"),
@@ -181,6 +212,7 @@ batch = Table(
     CheckConstraint("state NOT IN ('parked', 'dropped') OR reason IS NOT NULL", name="reason_given"),
     CheckConstraint("state <> 'leased' OR fence > 0", name="leased_has_fence"),
     CheckConstraint("questions > 0 AND calls > 0 AND questions_per_call > 0", name="not_empty"),
+    CheckConstraint("cardinality(ordinals) = calls", name="ordinals_whole"),
 )
 Index("ix_batch_open", batch.c.job_id, postgresql_where=text("state IN ('pending', 'leased')"))
 Index("ix_batch_job_id_id", batch.c.job_id, batch.c.id)

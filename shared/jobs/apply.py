@@ -6,24 +6,27 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.database.parameters import int_array
 from shared.ids import BatchId, JobId, new_batch_id
 from shared.jobs.decide import Action, CreateBatch, DropFree, Fail, Hint, Park, Select, StopCell, Succeed
 from shared.jobs.observe import observe
 from shared.planning.mix import Cell
 
 CREATE = text("""
-INSERT INTO batch (id, job_id, stage, domain, difficulty, number, questions, questions_per_call, first_ordinal, calls)
+INSERT INTO batch (id, job_id, stage, domain, difficulty, number, questions, questions_per_call, first_ordinal, calls,
+    ordinals)
 SELECT new.id, :job_id, 'generate', new.domain, new.difficulty, new.number, new.questions, new.questions_per_call,
-    new.first_ordinal, new.calls
+    new.first_ordinal, new.calls, CAST(new.ordinals AS bigint[])
 FROM unnest(CAST(:ids AS uuid[]), CAST(:domains AS text[]), CAST(:difficulties AS text[]), CAST(:numbers AS int[]),
     CAST(:questions AS int[]), CAST(:questions_per_call AS int[]), CAST(:first_ordinals AS bigint[]),
-    CAST(:calls AS int[]))
-    AS new (id, domain, difficulty, number, questions, questions_per_call, first_ordinal, calls)
+    CAST(:calls AS int[]), CAST(:ordinals AS text[]))
+    AS new (id, domain, difficulty, number, questions, questions_per_call, first_ordinal, calls, ordinals)
 """)
 
 TAKE_ORDINALS = text("""
 INSERT INTO prompt_cursor (dataset_id, domain, difficulty, next_ordinal)
-SELECT job.dataset_id, batch.domain, batch.difficulty, MAX(batch.first_ordinal + batch.calls)
+SELECT job.dataset_id, batch.domain, batch.difficulty,
+    MAX(COALESCE(batch.ordinals[batch.calls] + 1, batch.first_ordinal + batch.calls))
 FROM batch JOIN job ON job.id = batch.job_id
 WHERE batch.id = ANY (CAST(:ids AS uuid[]))
 GROUP BY job.dataset_id, batch.domain, batch.difficulty
@@ -120,11 +123,18 @@ async def create_batches(conn: AsyncConnection, job_id: JobId, wanted: Sequence[
         "numbers": [each.number for each in wanted],
         "questions": [each.questions for each in wanted],
         "questions_per_call": [each.questions_per_call for each in wanted],
-        "first_ordinals": [each.first_ordinal for each in wanted],
-        "calls": [each.calls for each in wanted],
+        "first_ordinals": [each.ordinals[0] for each in wanted],
+        "calls": [len(each.ordinals) for each in wanted],
+        "ordinals": [_listed(each.ordinals) for each in wanted],
     }
     await conn.execute(CREATE, values)
     await conn.execute(TAKE_ORDINALS, {"ids": ids})
+
+
+def _listed(ordinals: Sequence[int]) -> str | None:
+    """The ordinals of a batch that passes over some; None for a run without a gap."""
+    is_run = ordinals[-1] - ordinals[0] + 1 == len(ordinals)
+    return None if is_run else int_array(ordinals)
 
 
 async def mark_hinted(conn: AsyncConnection, hints: Sequence[Hint]) -> list[Hint]:

@@ -15,13 +15,18 @@ from shared.database.fence import Hold, confirm_hold
 from shared.database.parameters import json_rows
 from shared.database.states import Stage
 from shared.ids import BatchId, CallId, DatasetId, JobId
+from shared.jobs.atlases import find_atlas
+from shared.jobs.redraw import redraw
+from shared.jobs.spec import Novelty
 from shared.planning.mix import Cell
+from shared.questions.atlas import DomainAtlas
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimedBatch:
-    """A batch and the hold on it. Its prompt tuples are `first_ordinal` .. `first_ordinal + calls - 1`.
+    """A batch and the hold on it, with a call for each of its prompt tuples.
 
+    `novelty` says how those are drawn, `atlas` from what.
     `transaction` is the claim's, by which the database knows whether it was committed.
     """
 
@@ -33,12 +38,13 @@ class ClaimedBatch:
     number: int
     questions: int
     questions_per_call: int
-    first_ordinal: int
-    calls: int
+    ordinals: Sequence[int]
     attempts: int
     seed: int
     model: str
     mean_tokens: int
+    atlas: DomainAtlas
+    novelty: Novelty
 
 
 # The inner SELECT skips a row that another claim holds, so five copies of one hint cost nothing (FAULTS 6).
@@ -59,7 +65,7 @@ UPDATE batch SET
     lease_until = clock_timestamp() + make_interval(secs => :lease_seconds)
 FROM free WHERE batch.id = free.id
 RETURNING batch.id, batch.job_id, stage, domain, difficulty, number, questions, questions_per_call, first_ordinal,
-    calls, batch.fence, attempts, pg_current_xact_id()::text AS transaction
+    calls, ordinals, batch.fence, attempts, pg_current_xact_id()::text AS transaction
 """)
 
 # FAULTS 18: the database remembers whether a COMMIT got through, also when its client was not told.
@@ -67,7 +73,8 @@ WAS_COMMITTED = text("SELECT COALESCE(pg_xact_status(CAST(:transaction AS xid8))
 
 DESCRIBE = text("""
 SELECT job.dataset_id, dataset.name AS dataset, job.seed, job_cell.mean_tokens,
-    job.spec -> 'models' -> CAST(:stage AS text) ->> CAST(:difficulty AS text) AS model
+    job.spec -> 'models' -> CAST(:stage AS text) ->> CAST(:difficulty AS text) AS model,
+    job.spec -> 'atlas' ->> CAST(:domain AS text) AS atlas, job.spec -> 'novelty' AS novelty
 FROM job JOIN dataset ON dataset.id = job.dataset_id
 JOIN job_cell ON job_cell.job_id = job.id AND job_cell.domain = :domain AND job_cell.difficulty = :difficulty
 WHERE job.id = :job_id
@@ -151,21 +158,27 @@ async def claim(
         batch_id=BatchId(row["id"]),
         fence=row["fence"],
     )
+    cell, novelty = Cell(row["domain"], row["difficulty"]), Novelty.model_validate(about["novelty"] or {})
+    atlas = await find_atlas(conn, cell.domain, about["atlas"])
+    ordinals = row["ordinals"] or range(row["first_ordinal"], row["first_ordinal"] + row["calls"])
+    if novelty.steer and hold.fence == 1:
+        ordinals = await redraw(conn, hold.batch_id, hold.dataset_id, cell, ordinals, seed=about["seed"], atlas=atlas)
     return ClaimedBatch(
         hold=hold,
         transaction=row["transaction"],
         dataset=about["dataset"],
         stage=Stage(row["stage"]),
-        cell=Cell(row["domain"], row["difficulty"]),
+        cell=cell,
         number=row["number"],
         questions=row["questions"],
         questions_per_call=row["questions_per_call"],
-        first_ordinal=row["first_ordinal"],
-        calls=row["calls"],
+        ordinals=ordinals,
         attempts=row["attempts"],
         seed=about["seed"],
         model=about["model"],
         mean_tokens=about["mean_tokens"],
+        atlas=atlas,
+        novelty=novelty,
     )
 
 

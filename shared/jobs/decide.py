@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from math import ceil
 
+from shared.corpus.topic_yields import estimate_pools
 from shared.database.states import BatchState, JobState
 from shared.ids import BatchId
 from shared.jobs.observed import CellStatus, EndedBatch, Observed, OpenBatch
+from shared.jobs.steer import TopicState, expected_yield, next_ordinals, topic_states
 from shared.planning.mix import Cell
 
 # DESIGN: a batch is about 20 calls.
@@ -28,8 +30,11 @@ EVIDENCE_BATCHES_READ = 120
 EVIDENCE_CANDIDATES = 200
 # With so few batches left open, one slow call must not hold the top-up of a whole cell back.
 TAIL_BATCHES = 2
-# Batches that exist ahead of the work, per cell: enough to keep every worker busy, few enough to re-plan.
-OPEN_BATCHES_PER_CELL = 50
+# Batches that exist ahead of the work, per cell: enough to keep every worker busy, few enough to re-plan and to steer.
+# All cells together have a quarter more than the window.
+MOST_BATCHES_AHEAD = 50
+LEAST_BATCHES_AHEAD = 4
+AHEAD_OF_WINDOW = 1.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +50,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class CreateBatch:
-    """Ask for `questions` more of a cell, in `calls` calls from prompt tuple `first_ordinal` on."""
+    """Ask for `questions` more of a cell, with one call for each of the prompt tuples `ordinals`, which ascend."""
 
     cell: Cell
     number: int
     questions: int
     questions_per_call: int
-    calls: int
-    first_ordinal: int
+    ordinals: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +123,9 @@ def decide(observed: Observed, limits: Limits) -> list[Action]:
     if observed.state is JobState.PAUSED:
         return actions
     free = {batch.cell for batch in observed.open_batches if _free(batch)}
+    ahead = _batches_ahead(observed, limits)
     for status in observed.cells:
-        actions += _work_on(status, has_free=status.cell in free)
+        actions += _work_on(status, ahead, has_free=status.cell in free)
     actions += _hint(observed, limits)
     return actions or _end(observed)
 
@@ -128,6 +133,12 @@ def decide(observed: Observed, limits: Limits) -> list[Action]:
 def smoothed_yield(status: CellStatus) -> float:
     """Admitted / generated of a cell, pulled towards 1 while there is little evidence."""
     return max(LEAST_YIELD, (status.admitted + YIELD_PRIOR) / (status.generated + YIELD_PRIOR))
+
+
+def yield_of(status: CellStatus) -> float:
+    """What the next prompts of a cell are expected to yield; a top-up asks for 1 / so much."""
+    smoothed = smoothed_yield(status)
+    return smoothed if status.ground is None else max(LEAST_YIELD, expected_yield(status.ground, smoothed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +202,14 @@ def _park(observed: Observed, limits: Limits) -> Iterator[Action]:
             yield Park(batch.id, f"claimed {batch.attempts} times without one finished call")
 
 
-def _work_on(status: CellStatus, *, has_free: bool) -> Iterator[Action]:
+def _batches_ahead(observed: Observed, limits: Limits) -> int:
+    """How many open batches each cell that is worked on may have."""
+    active = sum(status.stopped is None and missing_of(status) > 0 for status in observed.cells)
+    share = ceil(limits.window_batches * AHEAD_OF_WINDOW / max(1, active))
+    return min(MOST_BATCHES_AHEAD, max(LEAST_BATCHES_AHEAD, share))
+
+
+def _work_on(status: CellStatus, ahead: int, *, has_free: bool) -> Iterator[Action]:
     missing = missing_of(status)
     if missing == 0 or status.stopped is not None:
         if has_free:
@@ -199,30 +217,51 @@ def _work_on(status: CellStatus, *, has_free: bool) -> Iterator[Action]:
             yield DropFree(status.cell, why)
         return
     if reason := why_dry(status):
-        yield StopCell(status.cell, reason)
+        yield StopCell(status.cell, f"{reason}{_what_is_left(status)}")
         return
-    yield from _create_batches(status, missing)
+    yield from _create_batches(status, missing, ahead)
 
 
-def _create_batches(status: CellStatus, missing: int) -> Iterator[Action]:
+def _create_batches(status: CellStatus, missing: int, ahead: int) -> Iterator[Action]:
     """Batches for what is missing and not on its way; a small shortfall waits until most open batches are in."""
-    rate = smoothed_yield(status)
+    rate = yield_of(status)
     shortfall = ceil(missing / rate) - status.coming
     full = CALLS_PER_BATCH * status.questions_per_call
     worth_it = full if status.open_batches > TAIL_BATCHES else status.questions_per_call
     if shortfall <= 0 or (status.open_batches > 0 and shortfall < worth_it):
         return
-    room = OPEN_BATCHES_PER_CELL - status.open_batches
+    room = ahead - status.open_batches
     number, ordinal = status.batches, status.next_ordinal
     while shortfall > 0 and room > 0:
         calls = min(CALLS_PER_BATCH, ceil(shortfall / status.questions_per_call))
         # Whole calls: what the last one brings beyond the target becomes the reserve.
         questions = calls * status.questions_per_call
         number += 1
-        yield CreateBatch(status.cell, number, questions, status.questions_per_call, calls, ordinal)
-        ordinal += calls
+        ordinals = _next_ordinals(status, ordinal, calls)
+        yield CreateBatch(status.cell, number, questions, status.questions_per_call, ordinals)
+        ordinal = ordinals[-1] + 1
         shortfall -= questions
         room -= 1
+
+
+def _next_ordinals(status: CellStatus, first: int, count: int) -> Sequence[int]:
+    if status.ground is None:
+        return range(first, first + count)
+    return next_ordinals(status.ground, status.cell, first, count)
+
+
+def _what_is_left(status: CellStatus) -> str:
+    """What a dry cell's topics say, for the person who reads why it was stopped."""
+    if status.ground is None:
+        return ""
+    topics = list(status.ground.atlas.topics)
+    dry = sum(state is TopicState.DRY for state in topic_states(status.ground).values())
+    told = f"; {dry} of {len(topics)} topics are dry"
+    pools = estimate_pools(topics, status.ground.yields)
+    if pools is not None:
+        known = sum(each.admitted for each in status.ground.yields.values())
+        told += f", and of an estimated {sum(pools.values()):,.0f} questions {known:,} are known"
+    return told
 
 
 def _free(batch: OpenBatch) -> bool:

@@ -13,10 +13,14 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.corpus.topic_yields import read_topic_yields
 from shared.database.states import BatchState, JobState
-from shared.ids import JobId
-from shared.jobs.decide import EVIDENCE_BATCHES_READ, is_conclusive
+from shared.ids import DatasetId, JobId
+from shared.jobs.atlases import find_atlas
+from shared.jobs.decide import EVIDENCE_BATCHES_READ, is_conclusive, missing_of
 from shared.jobs.observed import CellStatus, EndedBatch, Observed, OpenBatch
+from shared.jobs.spec import Novelty
+from shared.jobs.steer import Ground
 from shared.planning.mix import Cell
 
 # Nearly always enough to judge a cell by; where they leave a doubt, as many are read as count.
@@ -25,6 +29,10 @@ STATES = {str(state): state for state in BatchState}
 
 JOBS = text("""
 SELECT id, dataset_id, state, clock_timestamp() AS now FROM job WHERE id = ANY (CAST(:job_ids AS uuid[])) ORDER BY id
+""")
+
+GROUND = text("""
+SELECT dataset_id, seed, spec -> 'atlas' AS atlas, spec -> 'novelty' AS novelty FROM job WHERE id = :job_id
 """)
 
 CELLS = text("""
@@ -78,9 +86,30 @@ WHERE dataset_id = ANY (CAST(:dataset_ids AS int[])) AND state IN ('selected', '
 
 
 async def observe(conn: AsyncConnection, job_id: JobId) -> Observed:
-    """One look at a job."""
+    """One look at a job, with what its next batches are steered by if any may be made."""
     [observed] = await observe_all(conn, [job_id])
-    return observed
+    if not any(status.stopped is None and missing_of(status) > 0 for status in observed.cells):
+        return observed
+    return await survey(conn, observed)
+
+
+async def survey(conn: AsyncConnection, observed: Observed) -> Observed:
+    """The same look with the ground of each cell; as it was for a job that is not steered."""
+    job = (await conn.execute(GROUND, {"job_id": observed.job_id})).one()
+    if not Novelty.model_validate(job.novelty or {}).steer:
+        return observed
+    yields = await read_topic_yields(conn, DatasetId(job.dataset_id))
+    atlases = {
+        domain: await find_atlas(conn, domain, (job.atlas or {}).get(domain))
+        for domain in {status.cell.domain for status in observed.cells}
+    }
+    return replace(
+        observed,
+        cells=tuple(
+            replace(status, ground=Ground(job.seed, atlases[status.cell.domain], yields.get(status.cell, {})))
+            for status in observed.cells
+        ),
+    )
 
 
 async def observe_all(conn: AsyncConnection, job_ids: Sequence[JobId]) -> list[Observed]:

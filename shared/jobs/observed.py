@@ -6,6 +6,7 @@ from datetime import datetime
 
 from shared.database.states import BatchState, JobState
 from shared.ids import BatchId, JobId
+from shared.jobs.steer import Ground
 from shared.planning.mix import Cell
 
 
@@ -24,7 +25,8 @@ class CellStatus:
     """One cell: its target, its rows, its batches.
 
     `coming` is how many questions its open batches may still bring; `ended` are its newest ended batches, newest
-    first, dropped ones left out; `batches` and `next_ordinal` say where the next batch begins.
+    first, dropped ones left out; `batches` and `next_ordinal` say where the next batch begins. `ground` is what new
+    batches are steered by; None when they are not, or when none is about to be made.
     """
 
     cell: Cell
@@ -41,6 +43,7 @@ class CellStatus:
     ended: tuple[EndedBatch, ...] = ()
     batches: int = 0
     next_ordinal: int = 0
+    ground: Ground | None = None
 
 
 @dataclass(frozen=True, slots=True)

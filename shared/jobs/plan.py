@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from shared.database.states import Stage
 from shared.errors import FieldError, UnusableModel
 from shared.ids import DatasetId
+from shared.jobs.atlases import read_atlases
 from shared.jobs.models import choose_models, configured_providers
 from shared.jobs.spec import JobSpec
 from shared.llm.prices import model_warnings, price_of, worst_case
@@ -21,8 +22,8 @@ from shared.planning.balance import Plan, make_plan
 from shared.planning.forecast import Forecast, make_forecast
 from shared.planning.mix import Cell
 from shared.planning.warnings import mean_warnings, rounding_warnings
-from shared.questions.atlas import atlas_for, load_atlas
-from shared.questions.prompts import max_output_tokens
+from shared.questions.atlas import DomainAtlas, load_atlas
+from shared.questions.prompts import distinct_tuples, max_output_tokens
 from shared.settings import Settings
 
 # DESIGN: an omitted budget is 1.5 times the forecast.
@@ -52,18 +53,29 @@ SELECT EXISTS (SELECT FROM job WHERE dataset_id = :dataset_id AND rehearsal <> :
 
 @dataclass(frozen=True, slots=True)
 class PlannedJob:
-    """A spec with nothing left open, and what it leads to."""
+    """A spec with nothing left open, and what it leads to.
+
+    Of atlases that the user brought, the spec names the digests only. `distinct_prompts` counts, for each cell, its
+    tuples of topic, subtopic, form and setting.
+    """
 
     spec: JobSpec
     plan: Plan
     forecast: Forecast
     warnings: tuple[str, ...]
     rehearsal: bool
+    distinct_prompts: Mapping[Cell, int]
 
     def to_json(self) -> dict[str, object]:
         """The answer of POST /v1/plans."""
+        plan = self.plan.to_json()
+        cells = [
+            {**shown, "distinct_prompts": self.distinct_prompts[each.cell]}
+            for shown, each in zip(plan["cells"], self.plan.cells, strict=True)
+        ]
         return {
-            **self.plan.to_json(),
+            **plan,
+            "cells": cells,
             "forecast": self.forecast.to_json(),
             "warnings": list(self.warnings),
             "spec": self.spec.model_dump(mode="json"),
@@ -129,14 +141,20 @@ async def make_planned_job(
     planned_cells = {cell.cell for cell in plan.cells}
     outside = sum(count for cell, count in have.items() if cell not in planned_cells)
     used = [model for by_difficulty in models.values() for model in by_difficulty.values()]
+    atlases = await read_atlases(conn, spec.mix.domains, spec.atlas)
+    distinct = {each.cell: distinct_tuples(atlases[each.cell.domain], each.cell.difficulty) for each in plan.cells}
     warnings = [
         *model_warnings(sorted(set(used)), settings.prices, datetime.now(UTC).date()),
         *mean_warnings(mix, means, have),
         *rounding_warnings(mix, plan),
+        *_atlas_warnings(plan, atlases, distinct, per_call),
         *_other_warnings(spec, outside=outside, mixed=mixed, budget=budget, forecast=forecast),
     ]
-    filled = spec.model_copy(update={"models": models, "questions_per_call": per_call, "budget_usd": budget})
-    return PlannedJob(filled, plan, forecast, tuple(warnings), providers.rehearsal)
+    digests = {domain: digest for domain, atlas in atlases.items() if (digest := atlas.digest) is not None}
+    filled = spec.model_copy(
+        update={"models": models, "questions_per_call": per_call, "budget_usd": budget, "atlas": digests}
+    )
+    return PlannedJob(filled, plan, forecast, tuple(warnings), providers.rehearsal, distinct)
 
 
 def _questions_per_call(mean_tokens: Decimal) -> int:
@@ -162,12 +180,27 @@ def _worst_calls(
     return worst
 
 
-def _other_warnings(spec: JobSpec, *, outside: int, mixed: bool, budget: Decimal, forecast: Forecast) -> list[str]:
+def _atlas_warnings(
+    plan: Plan, atlases: Mapping[str, DomainAtlas], distinct: Mapping[Cell, int], per_call: Mapping[str, int]
+) -> list[str]:
+    """What makes prompts repeat themselves: a domain without an atlas, and one that is small for what is asked."""
     warnings = [
-        f"{domain}: no atlas for this domain; prompts vary less, so expect more repeats"
-        for domain in spec.mix.domains
-        if not atlas_for(domain).known
+        f"{domain}: no atlas for this domain; prompts vary less, so expect more repeats (docs/atlas.md: bring your own)"
+        for domain, atlas in atlases.items()
+        if not atlas.known
     ]
+    for each in plan.cells:
+        calls = ceil(each.generate / per_call[each.cell.difficulty])
+        if calls > distinct[each.cell]:
+            warnings.append(
+                f"{each.cell}: {calls:,} calls draw on {distinct[each.cell]:,} distinct prompts; more topics, forms or "
+                "settings in its atlas would keep it from repeating itself"
+            )
+    return warnings
+
+
+def _other_warnings(spec: JobSpec, *, outside: int, mixed: bool, budget: Decimal, forecast: Forecast) -> list[str]:
+    warnings = []
     if outside:
         warnings.append(f"{outside:,} existing questions lie outside the mix; they are kept but not selected")
     if mixed:

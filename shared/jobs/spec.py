@@ -13,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    StrictBool,
     ValidationError,
     field_validator,
     model_validator,
@@ -21,6 +22,7 @@ from pydantic import (
 from shared.database.states import Stage
 from shared.errors import FieldError, InvalidInput
 from shared.planning.mix import Difficulty, Means, Measure, Mix, Scope, Surplus, fold_name
+from shared.questions.atlas_content import DIGEST_LENGTH, AtlasContent
 
 # Larger jobs than this are a typing error more often than a wish.
 MAX_QUESTIONS = 100_000_000
@@ -97,6 +99,7 @@ Count = Annotated[int, BeforeValidator(_refuse_bool)]
 MeanTokens = Annotated[JsonNumber, Field(ge=1, le=MAX_MEAN_TOKENS, allow_inf_nan=False)]
 FoldedKeys = BeforeValidator(_fold_keys)
 ModelName = Annotated[str, AfterValidator(_check_model_name)]
+AtlasDigest = Annotated[str, Field(pattern=rf"^[0-9a-f]{{{DIGEST_LENGTH}}}$")]
 
 
 class _Strict(BaseModel):
@@ -176,8 +179,23 @@ class MixSpec(_Strict):
         )
 
 
+class Novelty(_Strict):
+    """How a job keeps finding new questions.
+
+    `steer`: topics that run dry rest. `inject`: prompts carry names, numbers and other content to use. `template_cap`:
+    so many questions may differ in nothing but their numbers; null stands for the server's setting.
+    """
+
+    steer: StrictBool = True
+    inject: StrictBool = True
+    template_cap: Annotated[Count, Field(ge=1, le=1_000_000)] | None = None
+
+
 class JobSpec(_Strict):
-    """A job as a user posts it. Only the dataset and the mix's domains and difficulties are required."""
+    """A job as a user posts it. Only the dataset and the mix's domains and difficulties are required.
+
+    `atlas` holds, for some of the domains, what they are about, or the digest of what was posted before.
+    """
 
     dataset: Annotated[str, AfterValidator(check_dataset_name)]
     mix: MixSpec
@@ -190,6 +208,8 @@ class JobSpec(_Strict):
     # As many decimals as the ledger keeps.
     budget_usd: Annotated[Money, Field(ge=0, le=10_000_000, allow_inf_nan=False, decimal_places=12)] | None = None
     seed: Annotated[Count, Field(ge=0, lt=2**63)] = 2025
+    atlas: Annotated[dict[str, AtlasContent | AtlasDigest], FoldedKeys] = Field(default_factory=dict)
+    novelty: Novelty = Novelty()
 
     @field_validator("stages")
     @classmethod
@@ -205,6 +225,8 @@ class JobSpec(_Strict):
                 _require_known(difficulty, self.mix.difficulties, f"models.{stage}", "difficulty")
         for difficulty in self.questions_per_call:
             _require_known(difficulty, self.mix.difficulties, "questions_per_call", "difficulty")
+        for domain in self.atlas:
+            _require_known(domain, self.mix.domains, "atlas", "domain")
         return self
 
 

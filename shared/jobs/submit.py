@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from shared.errors import Conflict
 from shared.ids import DatasetId, JobId, new_job_id
 from shared.jobs.apply import apply
+from shared.jobs.atlases import store_atlases
 from shared.jobs.decide import decide
 from shared.jobs.observe import observe
 from shared.jobs.plan import PlannedJob, make_planned_job
@@ -78,6 +79,7 @@ async def submit_job(
                 return found, False
             await _refuse_second_job(conn, spec.dataset, dataset_id)
             planned = await make_planned_job(conn, settings, spec, dataset_id)
+            await store_atlases(conn, spec.atlas)
             job_id = await _insert(
                 conn, settings, planned, dataset_id, idempotency_key=idempotency_key, request_hash=request_hash
             )

@@ -22,7 +22,8 @@ class DomainAtlas:
     """One domain's topics, question forms, settings, and kinds of content to inject.
 
     `forms` and `include` are keyed by a difficulty's name (`easy`, `hard`), `guidance` by a length (`short`, `rich`).
-    `known` is False for the stand-in of a domain that has no file: it works, but repeats itself sooner.
+    `known` is False for the stand-in of a domain that has no file: it works, but repeats itself sooner. `digest` names
+    the content of one that a user brought.
     """
 
     domain: str
@@ -33,6 +34,7 @@ class DomainAtlas:
     guidance: Mapping[str, str]
     pools: Mapping[str, Mapping[str, Any]] = field(repr=False)
     known: bool = True
+    digest: str | None = None
 
     def forms_for(self, difficulty: str) -> tuple[str, ...]:
         """The question forms of a difficulty; a difficulty that the atlas does not name may use all of them."""
@@ -58,8 +60,14 @@ def atlas_for(domain: str) -> DomainAtlas:
     known = load_atlas().get(domain)
     if known is not None:
         return known
-    facets = _read_yaml(ATLAS_FOLDER / GENERIC_FILE)
-    return _to_atlas(facets | {"domain": domain, "topics": {domain: facets["facets"]}}, known=False)
+    facets = generic_facets()
+    return make_atlas({**facets, "domain": domain, "topics": {domain: facets["facets"]}}, known=False)
+
+
+@cache
+def generic_facets() -> Mapping[str, Any]:
+    """What stands in for whatever an atlas leaves out, and for a whole one."""
+    return MappingProxyType(_read_yaml(ATLAS_FOLDER / GENERIC_FILE))
 
 
 @cache
@@ -69,7 +77,7 @@ def shared_pools() -> Mapping[str, Mapping[str, Any]]:
 
 
 def _read_domain(path: Path) -> DomainAtlas:
-    return _to_atlas(_read_yaml(path), known=True)
+    return make_atlas(_read_yaml(path), known=True)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -79,7 +87,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def _to_atlas(raw: Mapping[str, Any], *, known: bool) -> DomainAtlas:
+def make_atlas(raw: Mapping[str, Any], *, known: bool, digest: str | None = None) -> DomainAtlas:
+    """The atlas that a file's content describes; see docs/atlas.md."""
     return DomainAtlas(
         domain=raw["domain"],
         topics=_freeze(raw["topics"]),
@@ -89,6 +98,7 @@ def _to_atlas(raw: Mapping[str, Any], *, known: bool) -> DomainAtlas:
         guidance=MappingProxyType(dict(raw.get("guidance", {}))),
         pools=MappingProxyType(dict(raw.get("pools", {}))),
         known=known,
+        digest=digest,
     )
 
 

@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 from shared.planning.mix import Cell
-from shared.questions.atlas import ATLAS_FOLDER, MOST_DOMAINS, DomainAtlas, atlas_for
+from shared.questions.atlas import ATLAS_FOLDER, MOST_DOMAINS, DomainAtlas
 from shared.questions.content import count_content, draw_content, kinds_for
 
 WORDING_FOLDER = Path(__file__).parent / "prompts"
@@ -63,26 +63,32 @@ class Prompt:
     version: str
 
 
-def distinct_tuples(cell: Cell) -> int:
-    """How many tuples of topic, subtopic, form and setting the cell has; beyond them only the content is new."""
-    atlas = atlas_for(cell.domain)
-    return len(_leaves(atlas)) * len(atlas.forms_for(cell.difficulty)) * len(atlas.settings)
+def distinct_tuples(atlas: DomainAtlas, difficulty: str) -> int:
+    """How many tuples of topic, subtopic, form and setting a cell has; beyond them only the content is new."""
+    return len(_leaves(atlas)) * len(atlas.forms_for(difficulty)) * len(atlas.settings)
+
+
+def topic_at(atlas: DomainAtlas, seed: int, cell: Cell, ordinal: int) -> str:
+    """The topic of the tuple number `ordinal`, without the rest of it."""
+    leaves = _leaves(atlas)
+    round_, place = divmod(ordinal, len(leaves))
+    return leaves[_leaf_order(atlas, (seed, cell.domain, cell.difficulty), round_)[place]][0]
 
 
 @lru_cache(maxsize=2048)  # as many as a process has under way: one is drawn for its prompt and again for its reply
-def draw_tuple(seed: int, cell: Cell, ordinal: int) -> PromptTuple:
+def draw_tuple(atlas: DomainAtlas, seed: int, cell: Cell, ordinal: int, *, inject: bool = True) -> PromptTuple:
     """The cell's prompt tuple number `ordinal` (from 0); pure, the same on every platform.
 
     A round of ordinals visits every (topic, subtopic) leaf once, topics in turn, in an order shuffled by the seed. From
     round to round a leaf changes both form and setting, and takes every pair of them once before it takes one again.
-    Different ordinals give different tuples: after `distinct_tuples` of them by their content alone.
+    Different ordinals give different tuples: after `distinct_tuples` of them by their content alone. Without `inject`
+    they have no content.
     """
-    atlas = atlas_for(cell.domain)
     leaves = _leaves(atlas)
     forms, settings = atlas.forms_for(cell.difficulty), atlas.settings
     key = (seed, cell.domain, cell.difficulty)
     round_, place = divmod(ordinal, len(leaves))
-    leaf = _leaf_order(key, round_)[place]
+    leaf = _leaf_order(atlas, key, round_)[place]
     topic, subtopic = leaves[leaf]
 
     cycle, pair = divmod(round_, len(forms) * len(settings))
@@ -91,26 +97,29 @@ def draw_tuple(seed: int, cell: Cell, ordinal: int) -> PromptTuple:
     form = _shuffle(range(len(forms)), *key, "form", leaf)[turn]
     setting = _shuffle(range(len(settings)), *key, "setting", leaf)[(block + turn) % len(settings)]
 
-    kinds = kinds_for(atlas, cell.difficulty)
-    content = draw_content(kinds, _permute(cycle, count_content(kinds), *key, "content", leaf, form, setting))
+    content: tuple[str, ...] = ()
+    if inject:
+        kinds = kinds_for(atlas, cell.difficulty)
+        content = draw_content(kinds, _permute(cycle, count_content(kinds), *key, "content", leaf, form, setting))
     return PromptTuple(
         *(cell.domain, cell.difficulty, ordinal), topic, subtopic, forms[form], settings[setting], content
     )
 
 
-def write_prompt(tuple_: PromptTuple, *, questions: int, mean_tokens: int, avoid: Sequence[str] = ()) -> Prompt:
+def write_prompt(
+    atlas: DomainAtlas, tuple_: PromptTuple, *, questions: int, mean_tokens: int, avoid: Sequence[str] = ()
+) -> Prompt:
     """The prompt that asks for `questions` questions of about `mean_tokens` tokens each.
 
     The first lines are `Name: value`, one fact a line. `avoid` are questions that exist; a few, shortened, are shown.
     """
-    guidance = atlas_for(tuple_.domain).guidance
     facts = {
         "Domain": tuple_.domain,
         "Topic": tuple_.topic,
         "Subtopic": tuple_.subtopic,
         "Form": tuple_.form,
         "Setting": tuple_.setting,
-        "Include": "; ".join(tuple_.content),
+        **({"Include": "; ".join(tuple_.content)} if tuple_.content else {}),
         "Difficulty": tuple_.difficulty,
         "Length": f"about {mean_tokens} tokens each",
         "Questions": str(questions),
@@ -127,7 +136,7 @@ def write_prompt(tuple_: PromptTuple, *, questions: int, mean_tokens: int, avoid
         ),
     ]
     # What a domain says about rich questions, such as to bring the passage along, holds for medium ones too.
-    if advice := guidance.get("short" if band == "short" else "rich"):
+    if advice := atlas.guidance.get("short" if band == "short" else "rich"):
         parts.append(advice)
     shown = [line for text in avoid[:AVOID_ITEMS] if (line := one_line(text, AVOID_CHARACTERS))]
     if shown:
@@ -138,7 +147,7 @@ def write_prompt(tuple_: PromptTuple, *, questions: int, mean_tokens: int, avoid
         schema=SCHEMA,
         schema_name=SCHEMA_NAME,
         max_output_tokens=max_output_tokens(questions, mean_tokens),
-        version=wording_version(),
+        version=wording_version() if atlas.digest is None else f"{wording_version()}+atlas-{atlas.digest[:8]}",
     )
 
 
@@ -189,9 +198,9 @@ def _leaves(atlas: DomainAtlas) -> tuple[tuple[str, str], ...]:
 
 
 @lru_cache(maxsize=256)
-def _leaf_order(key: tuple[int, str, str], round_: int) -> tuple[int, ...]:
+def _leaf_order(atlas: DomainAtlas, key: tuple[int, str, str], round_: int) -> tuple[int, ...]:
     """One round's order of the leaves, dealt topic by topic: a short job, too, meets as many topics as it has calls."""
-    leaves = _leaves(atlas_for(key[1]))
+    leaves = _leaves(atlas)
     hands: dict[str, list[int]] = {}
     for leaf in _shuffle(range(len(leaves)), *key, "leaves", round_):
         hands.setdefault(leaves[leaf][0], []).append(leaf)

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from local.rehearsal.pools import CONTENT_SHARE, DEFAULT_POOL_SIZE
 from shared.jobs.decide import (
     CALLS_PER_BATCH,
     EVIDENCE_CALLS,
     EVIDENCE_CANDIDATES,
     LEAST_YIELD,
-    OPEN_BATCHES_PER_CELL,
+    MOST_BATCHES_AHEAD,
 )
 from tests.faults.invariant import check_invariant
 from tests.faults.jobs import make_spec, progress_of, wait_for_end
@@ -40,7 +41,7 @@ def most_calls(target: int) -> int:
     """
     window = ceil(max(EVIDENCE_CALLS, EVIDENCE_CANDIDATES / PER_CALL) / CALLS_PER_BATCH + 1) * CALLS_PER_BATCH
     useful = ceil(target / (LEAST_YIELD * PER_CALL))
-    ahead = min(ceil(target / LEAST_YIELD / PER_CALL), OPEN_BATCHES_PER_CELL * CALLS_PER_BATCH)
+    ahead = min(ceil(target / LEAST_YIELD / PER_CALL), MOST_BATCHES_AHEAD * CALLS_PER_BATCH)
     return useful + window + ahead
 
 
@@ -48,7 +49,7 @@ def run_dry(strikes: Strikes) -> None:
     """The scenario: a model that knows a handful of questions per topic; more new ones once it has learnt some."""
     system = strikes.system
     spec = make_dry_spec()
-    system.rehearse("pools", size=1)
+    system.rehearse("pools", size=1, content_share=0)
     system.rehearse("latency", seconds=0.1)
     try:
         job_id = str(system.client.submit(spec)["id"])
@@ -57,7 +58,7 @@ def run_dry(strikes: Strikes) -> None:
         assert row.state == "failed", f"the job is {row.state}"
         check_stopped(strikes, job_id, row.reason)
     finally:
-        system.rehearse("pools", size=2000)
+        system.rehearse("pools", size=DEFAULT_POOL_SIZE, content_share=CONTENT_SHARE)
         system.rehearse("latency", seconds=0.5)
     findings = check_invariant(system.addresses.database_url, system.record, job_id, state="failed")
     strikes.tally.effects["paid calls"] += findings.paid

@@ -150,7 +150,7 @@ async def test_a_later_job_draws_fresh_prompts_and_admits_no_repeat(
     assert drawn
     assert not drawn & used
     batch = await held_batch(engine, later)
-    call_id = await paid(engine, batch.hold, batch.first_ordinal)
+    call_id = await paid(engine, batch.hold, batch.ordinals[0])
     assert await judged(engine, batch, call_id, [*TEXTS, "Which of these is the only new question?"]) == 1
 
 

@@ -35,6 +35,9 @@ BROKEN = {
     "ck_batch_reason_given": "UPDATE batch SET state = 'parked', lease_until = NULL, finished_at = now()",
     "ck_batch_leased_has_fence": "UPDATE batch SET fence = 0 WHERE state = 'leased'",
     "ck_batch_not_empty": "UPDATE batch SET calls = 0",
+    "ck_batch_ordinals_whole": "UPDATE batch SET ordinals = ARRAY[7]",
+    "ck_topic_yield_recent_is_share": """INSERT INTO topic_yield SELECT id, 'math', 'easy', 'sets', 20, 30, 1.5, 0, 0
+        FROM dataset""",
     "ck_call_state_known": "UPDATE call SET state = 'asleep'",
     "ck_call_settled_at_iff_settled": "UPDATE call SET settled_at = NULL",
     "ck_call_cost_iff_settled": "UPDATE call SET cost_usd = NULL",

@@ -12,6 +12,7 @@ from shared.ids import JobId
 from shared.jobs.plan import BUDGET_FACTOR, plan_job
 from shared.jobs.submit import submit_job
 from shared.planning.mix import Cell
+from shared.questions.atlas import atlas_for
 from shared.questions.prompts import draw_tuple
 from shared.settings import Settings
 from tests.service.jobs.world import add_questions, batches_of, execute, fetch, make_spec, submit
@@ -160,7 +161,7 @@ async def test_the_same_spec_seed_and_baseline_lead_to_the_same_work(
         plan = await fetch(engine, "SELECT plan FROM job_plan WHERE job_id = :id", id=job_id)
         ((seed,),) = await fetch(engine, "SELECT seed FROM job WHERE id = :id", id=job_id)
         tuples = [
-            draw_tuple(seed, Cell(domain, difficulty), ordinal)
+            draw_tuple(atlas_for(domain), seed, Cell(domain, difficulty), ordinal)
             for domain, difficulty, _, _, first, calls in batches
             for ordinal in range(first, first + calls)
         ]

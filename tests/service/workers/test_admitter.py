@@ -36,7 +36,7 @@ async def held(engine: AsyncEngine, job_id: JobId) -> list[ClaimedBatch]:
 
 def read(hold: Hold, call_id: CallId, *questions: str, flawed: Sequence[tuple[str, str]] = ()) -> ReadReply:
     usable = [(question, 12) for question in questions]
-    return ReadReply(hold, MATH, call_id, MODEL, ("eggs",), usable, flawed, Counter({"code fence": 1}))
+    return ReadReply(hold, MATH, call_id, MODEL, "eggs", ("eggs",), usable, flawed, Counter({"code fence": 1}))
 
 
 async def admit_together(admitter: Admitter, *reads: ReadReply) -> list[list[str] | BaseException]:

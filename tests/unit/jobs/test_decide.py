@@ -50,10 +50,10 @@ def created(actions: list[Action]) -> list[CreateBatch]:
 
 def test_first_start_asks_for_the_whole_deficit_in_batches_of_twenty_calls() -> None:
     actions = created(decide(observed(status(target=1000)), LIMITS))
-    assert [(each.questions, each.calls, each.number, each.first_ordinal) for each in actions] == [
-        (400, 20, 1, 0),
-        (400, 20, 2, 20),
-        (200, 10, 3, 40),
+    assert [(each.questions, each.number, each.ordinals) for each in actions] == [
+        (400, 1, range(20)),
+        (400, 2, range(20, 40)),
+        (200, 3, range(40, 50)),
     ]
 
 
@@ -183,11 +183,11 @@ class World:
     def apply(self, actions: list[Action]) -> Action | None:
         for action in actions:
             match action:
-                case CreateBatch(cell, number, questions, _, calls, first_ordinal):
+                case CreateBatch(cell, number, questions, _, ordinals):
                     each = self.cells[cell]
                     assert number == each.batches + 1
-                    assert first_ordinal == each.next_ordinal
-                    self.cells[cell] = replace(each, batches=number, next_ordinal=first_ordinal + calls)
+                    assert ordinals[0] == each.next_ordinal
+                    self.cells[cell] = replace(each, batches=number, next_ordinal=ordinals[-1] + 1)
                     batch = OpenBatch(new_batch_id(), cell, number, BatchState.PENDING, attempts=0)
                     self.batches[batch.id] = batch
                     self.size[batch.id] = questions
