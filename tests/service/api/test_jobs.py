@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api.schemas import BatchPage, CallPage, JobPage, JobShape, PlannedShape
+from api.schemas import BatchPage, CallPage, JobPage, JobShape, NoveltyShape, PlannedShape, TopicsShape
 
 Spec = dict[str, Any]
 
@@ -33,6 +33,30 @@ def test_a_job_is_accepted_with_its_location(http: httpx2.Client, spec: Spec) ->
     job = http.get(answer.headers["Location"])
     shaped = JobShape.model_validate(job.json())
     assert (shaped.dataset, shaped.state, shaped.progress.target) == (spec["dataset"], "running", 100)
+
+
+def test_novelty_and_topics_have_the_documented_shape(http: httpx2.Client, spec: Spec) -> None:
+    job_id = submit(http, spec).json()["id"]
+    shaped = NoveltyShape.model_validate(http.get(f"/v1/jobs/{job_id}/novelty").json())
+    assert shaped.steered
+    cell = shaped.cells[0]
+    assert cell.topics is not None
+    assert (cell.topics.resting, cell.topics.dry, cell.pool) == (0, 0, None)
+    asked = {"domain": cell.domain.upper(), "difficulty": cell.difficulty}
+    topics = TopicsShape.model_validate(http.get(f"/v1/jobs/{job_id}/topics", params=asked).json()).items
+    assert len(topics) == cell.topics.open
+    unknown = http.get(f"/v1/jobs/{job_id}/topics", params={"domain": "x", "difficulty": "easy"})
+    assert unknown.status_code == 422
+    assert cell.domain in unknown.json()["detail"]
+    assert http.get(f"/v1/jobs/{job_id}/topics", params={"domain": "x"}).status_code == 422
+
+
+def test_an_atlas_that_cannot_work_names_its_place(http: httpx2.Client, spec: Spec) -> None:
+    domain = next(iter(spec["mix"]["domains"]))
+    answer = submit(http, {**spec, "atlas": {domain: {"topics": {"knots": ["a; b"]}}}})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["loc"].startswith(f"atlas.{domain}")
+    assert "semicolon" in answer.json()["errors"][0]["msg"]
 
 
 def test_the_same_key_finds_the_first_job(http: httpx2.Client, spec: Spec) -> None:

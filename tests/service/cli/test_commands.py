@@ -57,6 +57,21 @@ def test_plan_shows_the_table_and_json_the_plan(shell: Shell) -> None:
     assert planned["totals"]["questions"] == 100
 
 
+def test_an_atlas_file_beside_the_spec_is_submitted_with_it(shell: Shell, spec: Spec) -> None:
+    domain = next(iter(spec["mix"]["domains"]))
+    (shell.folder / "own.yaml").write_text(yaml.safe_dump({"domain": domain, "topics": {"knots": ["bowline", "reef"]}}))
+    shell.spec.write_text(yaml.safe_dump({**spec, "atlas": "own.yaml"}))
+    assert domain in shell.run("atlas", "own.yaml")
+    job = shell.json("submit", shell.spec)
+    assert set(job["spec"]["atlas"]) == {domain}
+    cells = {f"{cell['domain']}/{cell['difficulty']}": cell for cell in shell.json("novelty", job["id"])["cells"]}
+    name = next(each for each in cells if each.startswith(domain))
+    assert cells[name]["topics"] == {"open": 1, "resting": 0, "dry": 0}
+    assert "knots" in shell.run("novelty", job["id"], "--cell", name)
+    assert name in shell.run("novelty", spec["dataset"])
+    assert "write DOMAIN/DIFFICULTY" in shell.run("novelty", job["id"], "--cell", "math", status=1)
+
+
 def test_a_job_is_submitted_steered_and_found_by_dataset_and_prefix(shell: Shell, spec: Spec) -> None:
     job = shell.json("submit", shell.spec, "--idempotency-key", spec["dataset"])
     again = shell.json("submit", shell.spec, "--idempotency-key", spec["dataset"])
