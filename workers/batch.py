@@ -24,6 +24,8 @@ from shared.llm.ledger import StoredReply, book_unknown, mark_parsed, parsed_ord
 from shared.llm.provider import Outcome
 from shared.llm.retry import GiveUp
 from shared.llm.stop import Draining, Stop
+from shared.questions.gates.parsed_question import ParsedQuestion
+from shared.questions.gates.table import gates_on
 from shared.questions.parsing import parse_questions
 from shared.questions.prompts import Prompt, PromptTuple, draw_tuple, write_prompt
 from shared.questions.quality import find_flaw
@@ -107,6 +109,7 @@ class BatchRun:
         self._shop = shop
         self._batch = batch
         self._hold = batch.hold
+        self._gates = gates_on(batch.gates)
         self._stop = stop
         self._ended_early: Ending | None = None
 
@@ -257,8 +260,9 @@ class BatchRun:
         flawed: list[tuple[str, str]] = []
         for question in parsed.questions:
             tokens = count_tokens(question)
-            if flaw := find_flaw(question, tokens, self._batch.mean_tokens):
-                flawed.append((flaw.value, question))
+            described = ParsedQuestion(question, self._batch.cell.domain, tokens, self._batch.mean_tokens)
+            if flaw := find_flaw(described, self._gates):
+                flawed.append((flaw, question))
             else:
                 usable.append((question, tokens))
         repairs = Counter(map(str, parsed.repairs))

@@ -31,6 +31,8 @@ class Fault(StrEnum):
     """The answer is not quite JSON: a trailing comma, single quotes, a code fence or prose around it."""
     LATEX = "latex"
     """LaTeX with single backslashes inside the JSON strings."""
+    POOR = "poor"
+    """Every second question is one that the quality gates are there for, such as a leaked prompt or its own answer."""
     REFUSAL = "refusal"
     """The model declines."""
     FILTER = "filter"

@@ -7,6 +7,7 @@ from local.rehearsal.ask import Ask
 from local.rehearsal.faults import Fault
 from local.rehearsal.plausible import UnknownSchema, fill_schema
 from local.rehearsal.pools import Pools
+from local.rehearsal.poor import spoil
 from local.rehearsal.wire import Asked, Ending, Made
 from local.rehearsal.writing import LONG_FROM_TOKENS
 from shared.questions.tokens import count_tokens
@@ -54,6 +55,8 @@ def _write_text(asked: Asked, ask: Ask | None, pools: Pools, fault: Fault | None
             # A long question stays as long as was asked for.
             long = ask.mean_tokens >= LONG_FROM_TOKENS
             questions[place] = f"{questions[place]}\n\n{latex}" if long else latex
+        if fault is Fault.POOR:
+            questions = spoil(questions, ask, random)
         content = {"questions": questions}
     text = json.dumps(content, ensure_ascii=False)
     if fault is Fault.LATEX:

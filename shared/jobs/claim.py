@@ -26,8 +26,8 @@ from shared.questions.atlas import DomainAtlas
 class ClaimedBatch:
     """A batch and the hold on it, with a call for each of its prompt tuples.
 
-    `novelty` says how those are drawn, `atlas` from what.
-    `transaction` is the claim's, by which the database knows whether it was committed.
+    `novelty` says how those are drawn, `atlas` from what. `gates` are the switches of the job's spec, none for a job
+    that is older than they are. `transaction` is the claim's, by which the database knows whether it was committed.
     """
 
     hold: Hold
@@ -45,6 +45,7 @@ class ClaimedBatch:
     mean_tokens: int
     atlas: DomainAtlas
     novelty: Novelty
+    gates: Mapping[str, bool]
 
 
 # The inner SELECT skips a row that another claim holds, so five copies of one hint cost nothing (FAULTS 6).
@@ -74,7 +75,8 @@ WAS_COMMITTED = text("SELECT COALESCE(pg_xact_status(CAST(:transaction AS xid8))
 DESCRIBE = text("""
 SELECT job.dataset_id, dataset.name AS dataset, job.seed, job_cell.mean_tokens,
     job.spec -> 'models' -> CAST(:stage AS text) ->> CAST(:difficulty AS text) AS model,
-    job.spec -> 'atlas' ->> CAST(:domain AS text) AS atlas, job.spec -> 'novelty' AS novelty
+    job.spec -> 'atlas' ->> CAST(:domain AS text) AS atlas, job.spec -> 'novelty' AS novelty,
+    COALESCE(job.spec -> 'gates', '{}') AS gates
 FROM job JOIN dataset ON dataset.id = job.dataset_id
 JOIN job_cell ON job_cell.job_id = job.id AND job_cell.domain = :domain AND job_cell.difficulty = :difficulty
 WHERE job.id = :job_id
@@ -179,6 +181,7 @@ async def claim(
         mean_tokens=about["mean_tokens"],
         atlas=atlas,
         novelty=novelty,
+        gates=about["gates"],
     )
 
 

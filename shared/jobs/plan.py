@@ -23,6 +23,7 @@ from shared.planning.forecast import Forecast, make_forecast
 from shared.planning.mix import Cell
 from shared.planning.warnings import mean_warnings, rounding_warnings
 from shared.questions.atlas import DomainAtlas, load_atlas
+from shared.questions.gates.table import switch_gates
 from shared.questions.prompts import distinct_tuples, max_output_tokens
 from shared.settings import Settings
 
@@ -152,7 +153,13 @@ async def make_planned_job(
     ]
     digests = {domain: digest for domain, atlas in atlases.items() if (digest := atlas.digest) is not None}
     filled = spec.model_copy(
-        update={"models": models, "questions_per_call": per_call, "budget_usd": budget, "atlas": digests}
+        update={
+            "models": models,
+            "questions_per_call": per_call,
+            "budget_usd": budget,
+            "atlas": digests,
+            "gates": switch_gates(spec.gates),
+        }
     )
     return PlannedJob(filled, plan, forecast, tuple(warnings), providers.rehearsal, distinct)
 

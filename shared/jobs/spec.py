@@ -23,6 +23,7 @@ from shared.database.states import Stage
 from shared.errors import FieldError, InvalidInput
 from shared.planning.mix import Difficulty, Means, Measure, Mix, Scope, Surplus, fold_name
 from shared.questions.atlas_content import DIGEST_LENGTH, AtlasContent
+from shared.questions.gates.table import GATES
 
 # Larger jobs than this are a typing error more often than a wish.
 MAX_QUESTIONS = 100_000_000
@@ -210,6 +211,8 @@ class JobSpec(_Strict):
     seed: Annotated[Count, Field(ge=0, lt=2**63)] = 2025
     atlas: Annotated[dict[str, AtlasContent | AtlasDigest], FoldedKeys] = Field(default_factory=dict)
     novelty: Novelty = Novelty()
+    # Which rules on a question's form are on, by the reasons they are counted under: docs/gates.md.
+    gates: Annotated[dict[str, StrictBool], FoldedKeys] = Field(default_factory=dict)
 
     @field_validator("stages")
     @classmethod
@@ -217,6 +220,13 @@ class JobSpec(_Strict):
         if stages != (Stage.GENERATE,):
             raise ValueError('only ["generate"] runs in this version')
         return stages
+
+    @field_validator("gates")
+    @classmethod
+    def _gates_are_known(cls, gates: dict[str, bool]) -> dict[str, bool]:
+        if unknown := [name for name in gates if name not in GATES]:
+            raise ValueError(f"no gate is called {', '.join(map(repr, unknown))}; there are {', '.join(GATES)}")
+        return gates
 
     @model_validator(mode="after")
     def _difficulties_are_known(self) -> Self:

@@ -35,6 +35,13 @@ async def test_a_claim_brings_all_that_the_work_needs(engine: AsyncEngine, job_i
     assert (list(batch.ordinals), batch.seed, batch.mean_tokens, batch.attempts) == ([*range(20)], 2025, 15, 1)
     assert batch.model == "openai/gpt-6-luna"
     assert batch.hold.job_id == job_id
+    assert batch.gates["language"]
+    assert not batch.gates["no tool"]
+
+
+async def test_a_job_older_than_the_gates_is_claimed_with_none_switched(engine: AsyncEngine, job_id: JobId) -> None:
+    await execute(engine, "UPDATE job SET spec = spec - 'gates' WHERE id = :id", id=job_id)
+    assert (await held_batch(engine, job_id)).gates == {}
 
 
 async def test_an_unknown_batch_is_not_free(engine: AsyncEngine) -> None:

@@ -13,6 +13,7 @@ from shared.jobs.plan import BUDGET_FACTOR, plan_job
 from shared.jobs.submit import submit_job
 from shared.planning.mix import Cell
 from shared.questions.atlas import atlas_for
+from shared.questions.gates.table import switch_gates
 from shared.questions.prompts import draw_tuple
 from shared.settings import Settings
 from tests.service.jobs.world import add_questions, batches_of, execute, fetch, make_spec, submit
@@ -40,6 +41,14 @@ async def test_only_what_the_baseline_lacks_is_asked_for(engine: AsyncEngine, se
     assert [(batch.questions, batch.calls) for batch in await batches_of(engine, job_id)] == [(40, 2)]
     plan = (await plan_job(engine, settings, make_spec(dataset))).plan
     assert [(each.target, each.have, each.generate, each.surplus) for each in plan.cells] == [(800, 770, 30, 0)]
+
+
+async def test_a_jobs_spec_says_of_every_gate_whether_it_is_on(
+    engine: AsyncEngine, settings: Settings, dataset: str
+) -> None:
+    job_id = await submit(engine, settings, make_spec(dataset, gates={"language": False, "No_Tool": True}))
+    stored = await fetch(engine, "SELECT spec -> 'gates' FROM job WHERE id = :id", id=job_id)
+    assert stored == [(switch_gates({"language": False, "no tool": True}),)]
 
 
 async def test_a_surplus_is_unselected_and_never_deleted(engine: AsyncEngine, settings: Settings, dataset: str) -> None:

@@ -60,6 +60,14 @@ def test_only_the_dataset_and_the_mix_are_required() -> None:
     assert (spec.mix.measure, spec.mix.means, spec.mix.scope) == ("prompt", "fixed", "global")
 
 
+def test_gates_are_named_as_they_are_counted_in_any_case() -> None:
+    assert parse_spec(GOOD).gates == {}
+    assert parse_spec(change("gates", {"Too_Short": False, "no tool": True})).gates == {
+        "too short": False,
+        "no tool": True,
+    }
+
+
 def test_shares_written_with_six_decimals_are_a_whole() -> None:
     thirds = {name: {"token_share": 0.333333, "mean_tokens": 15} for name in ("easy", "fair", "hard")}
     mix = parse_spec({"dataset": "a", "mix": {"domains": {"math": 10}, "difficulties": thirds}}).mix.to_mix()
@@ -133,6 +141,10 @@ def test_shares_written_with_six_decimals_are_a_whole() -> None:
         ("budget_usd", True, "budget_usd", "not true or false"),
         ("seed", -1, "seed", "greater than or equal to 0"),
         ("seed", 2**63, "seed", "less than"),
+        ("gates", {"langauge": False}, "gates", "no gate is called 'langauge'; there are too short, too long, refusal"),
+        ("gates", {"too short": False, "Too_Short": True}, "gates", "both fold to 'too short'"),
+        ("gates", {"language": "off"}, "gates.language", "valid boolean"),
+        ("gates", ["language"], "gates", "dictionary"),
     ],
 )
 def test_bad_input_is_refused_with_the_name_of_its_field(path: str, value: object, loc: str, message: str) -> None:
@@ -170,7 +182,7 @@ PATHS = [
     "mix.difficulties.easy.token_share", "mix.difficulties.easy.mean_tokens", "mix.mean_tokens", "mix.mean_tokens.math",
     "mix.mean_tokens.math.hard", "mix.minimum", "mix.minimum.hard", "mix.measure", "mix.means", "mix.scope", "surplus",
     "models", "models.generate", "models.generate.easy", "questions_per_call", "questions_per_call.easy", "stages",
-    "budget_usd", "seed", "colour",
+    "budget_usd", "seed", "gates", "gates.language", "colour",
 ]  # fmt: skip
 
 

@@ -10,7 +10,10 @@ from shared.corpus.duplicates import Known, judge
 from shared.corpus.fingerprint import fingerprint_many
 from shared.planning.mix import Cell
 from shared.questions.atlas import atlas_for, load_atlas
+from shared.questions.gates.parsed_question import ParsedQuestion
+from shared.questions.gates.table import gates_on
 from shared.questions.prompts import draw_tuple, write_prompt
+from shared.questions.quality import find_flaw
 from shared.questions.tokens import count_tokens
 
 DOMAINS = sorted(load_atlas())
@@ -128,6 +131,21 @@ def test_lengths_average_to_what_is_asked(domain: str) -> None:
         )
     ]
     assert sum(hard) / len(hard) == pytest.approx(750, rel=0.1)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_gates_refuse_hardly_any_clean_question(domain: str) -> None:
+    easy = [(text, 15) for text in draw_easy(domain, 40)]
+    hard = [
+        (text, 750)
+        for ordinal in range(40)
+        for text in Pools().draw(
+            ask_of(domain, ordinal, questions=2, mean_tokens=750, difficulty="hard"), Random(ordinal)
+        )
+    ]
+    questions = [ParsedQuestion(text, domain, count_tokens(text), mean) for text, mean in easy + hard]
+    refused = [(flaw, question.text) for question in questions if (flaw := find_flaw(question, gates_on({})))]
+    assert len(refused) / len(questions) <= 0.003, refused
 
 
 def test_texts_depend_on_the_topic_words_and_not_on_chance() -> None:

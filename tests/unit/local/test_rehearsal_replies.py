@@ -11,7 +11,10 @@ from local.rehearsal.plausible import UnknownSchema, fill_schema
 from local.rehearsal.pools import Pools
 from local.rehearsal.replies import make_reply
 from local.rehearsal.wire import Asked, Ending, Made
+from shared.questions.gates.parsed_question import ParsedQuestion
+from shared.questions.gates.table import gates_on
 from shared.questions.parsing import parse_questions
+from shared.questions.quality import find_flaw
 from shared.questions.tokens import count_tokens
 
 USER = "Domain: math\nTopic: fractions\nSubtopic: adding unlike denominators\nForm: word problem\nQuestions: 20\n"
@@ -60,6 +63,17 @@ def test_latex_reply_has_single_backslashes() -> None:
         meant = json.loads(text.replace("\\", "\\\\"))["questions"]
         assert list(parsed.questions) == meant
         assert not any(char < " " for char in "".join(parsed.questions))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_second_question_of_a_poor_reply_is_one_for_the_gates(seed: int) -> None:
+    questions = parse_questions(reply(Fault.POOR, seed).text).questions
+    flaws = [find_flaw(ParsedQuestion(text, "math", count_tokens(text), 15), gates_on({})) for text in questions]
+    assert flaws[::2] == [None] * 10
+    assert set(flaws[1::2]) == {
+        *("refusal", "prompt leak", "placeholder", "answer included"),
+        *("unfinished", "open code fence", "broken latex", "language"),
+    }
 
 
 def test_cut_reply_stops_inside_the_json() -> None:
