@@ -8,9 +8,9 @@ LONGEST_ANSWER = 1500
 """Characters at the end of a text in which an answer is looked for; what begins earlier is material to work on."""
 
 _BEFORE = re.compile(
-    r"(?:\A|\n|[.?!:)\]]\s)[*_#(\[ \t]{0,4}(?:the )?(?:correct |right |final |expected |sample |model )?\Z"
+    r"(?:\A|\n|[.?!:)\]]\s|[(\[])[*_#(\[ \t]{0,4}(?:the )?(?:correct |right |final |expected |sample |model )?\Z"
 )
-_LABEL = re.compile(r"(?:answer|solution|ans)(?: key)?(?::|[*_]{1,2}:| is:?) ?[*_]{0,2}\s{0,3}(?=[^\s*_])")
+_LABEL = re.compile(r"(?:answer|solution|ans)(?: key)?(?::|[*_]{1,2}:| is:| is(?= )) ?[*_]{0,2}\s{0,3}(?=[^\s*_)\]])")
 _MOST_LABELS = 6
 # What follows is no answer: an answer's form, a place for it, or something to be done with it.
 _NO_ANSWER = re.compile(
@@ -19,6 +19,8 @@ _NO_ANSWER = re.compile(
     r"|explain|check|correct|verify|judge|assess|critique|spot|mend|fix|describe|decide|justify|state|write|give|round"
     r"|rewrite|compare|say|wrong|mistake|error)\b",
 )
+# "What is 7 x 8? A: 56", but not the first of several choices; "What is 15 % of 80? -> 12".
+_BRIEF = re.compile(r"[?.]\s+(?:a: (?!let)|->|=>|\u2192|\u21d2)[^\n:?]{1,80}\Z")
 _MARKED_CHOICE = re.compile(
     r"^\W{0,3}(?:[a-h1-8][.):]|[-*\u2022]) [^\n?]{1,200}"
     r"(?:\((?:correct|right)(?: answer| choice)?\)|[\u2713\u2714\u2705])\W{0,3}$",
@@ -36,6 +38,8 @@ def includes_answer(question: ParsedQuestion) -> bool:
     end = question.text[-LONGEST_ANSWER:].lower()
     behind = _behind_last_label(end)
     if behind is not None and not _NO_ANSWER.search(end, behind) and len(question.text.split(None, 5)) > 4:
+        return True
+    if _BRIEF.search(end, max(0, len(end) - 100)):
         return True
     marked = "(correct" in end or "(right" in end or (not end.isascii() and any(mark in end for mark in _CHECK_MARKS))
     return marked and _MARKED_CHOICE.search(end) is not None

@@ -9,6 +9,7 @@ LONG_FROM_CHARACTERS = 240
 
 # No English question ends with one of these; "a", "to", "of", "in" and "into" do end real ones.
 _DANGLING = frozenset("an the and or but because whose every its their our unless although whereas than".split())  # noqa: SIM905
+_BEFORE_ARTICLE = frozenset("about as at by for from in into of on with write".split())  # noqa: SIM905
 _LAST_WORD = re.compile(r"(?<![\w'\u2019$\\\\`-])[a-z]+\Z")
 _ANNOUNCES = re.compile(r"\b(?:following|below|here (?:is|are)|like this|as follows)\b[^.?!:\n]*:\Z", re.IGNORECASE)
 # Eight words or more of a sentence, up to a letter; what has a label or a separator in it is data.
@@ -30,12 +31,18 @@ def is_unfinished(question: ParsedQuestion) -> bool:
     last = text[-1:]
     if last.isalpha():
         word = _LAST_WORD.search(text, max(0, len(text) - 20))
-        if word is not None and word[0] in _DANGLING:
+        if word is not None and (word[0] in _DANGLING or (word[0] == "a" and _is_article(text))):
             return True
         return len(text) >= LONG_FROM_CHARACTERS and _stops_in_prose(text)
     if last == ":":
         return _ANNOUNCES.search(text, max(0, len(text) - _LOOSE_END_CHARACTERS)) is not None
     return last in {",", "(", "[", "{"} or text.endswith((" -", " \u2013", " \u2014"))
+
+
+def _is_article(text: str) -> bool:
+    """Whether the last word, an "a", stands for something to come: not "vitamin a", but "write a poem about a"."""
+    before = text[-20:-2].split()
+    return bool(before) and before[-1] in _BEFORE_ARTICLE
 
 
 def _stops_in_prose(text: str) -> bool:

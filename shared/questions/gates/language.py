@@ -38,31 +38,51 @@ _SHARED = frozenset("a an as at do for had i in is me my no of on or over so to 
 _FOREIGN = {
     "Czech": "je se na že jak co kde kdo který která které proč kolik nebo jsou aby při podle byl byla jako jaký jaká",
     "Danish, Norwegian": "og er ikke til det af som på en et hvad hvordan hvor hvem hvorfor hvilken hvilke hva med kan"
-    " ikkje eller blir fra",
+    " ikkje eller blir fra"
+    " tre fire mange beskriv mellem mellom hvad",
     "Dutch": "het een van en de dat niet op te voor met zijn wat hoe welke waarom waar wie hoeveel naar bij ook uit"
-    " worden wordt deze dit als heeft geef noem schrijf",
+    " worden wordt deze dit als heeft geef noem schrijf"
+    " drie vier vijf keer bereken beschrijf verschil tussen bij welk",
     "Finnish": "ja ei mikä mitä miten missä kuka kuinka oli että ovat miksi milloin joka tai kun mukaan kirjoita",
     "French": "le la les un une des du de et est sont dans pour sur avec par que qui quel quelle quels quelles combien"
-    " pourquoi où ce cette ces il elle je vous nous au aux ne pas plus donnez écrivez expliquez",
+    " pourquoi où ce cette ces il elle je vous nous au aux ne pas plus donnez écrivez expliquez"
+    " fois trois quatre entre fonction donne nommez décris explique citez",
     "German": "der das und ist nicht ein eine einen einem einer mit für von zu auf wie wird wurde sind dem des wer"
     " welche welcher welches wenn warum wieviel viele oder auch aus bei nach über sie er es ich wir hat haben kann"
-    " erkläre schreibe nenne",
+    " erkläre schreibe nenne"
+    " zwei drei vier fünf mal ergibt berechne beschreibe unterschied zwischen welchen am vom zum zur sich",
     "Hungarian": "az és hogy nem egy hol miért mennyi milyen hány ki mi van volt melyik mint vagy írj",
     "Indonesian, Malay": "yang dan di dari untuk dengan adalah ini itu apa bagaimana mengapa siapa berapa tidak pada"
     " ke atau sebuah tulis jelaskan",
     "Italian": "il lo la gli le di del della dei delle che è un una per con non sono come quale quali quanto quanti"
-    " dove perché chi cosa nel nella si da al scrivi spiega",
+    " dove perché chi cosa nel nella si da al scrivi spiega"
+    " tre quattro calcola descrivi tra nella due",
     "Polish": "w na z się nie jest że jak co jaki jaka jakie ile gdzie kto dlaczego oraz dla czy po przez od który"
-    " która które napisz wyjaśnij",
+    " która które napisz wyjaśnij"
+    " trzy cztery oblicz opisz wynosi suma między",
     "Portuguese": "os de da dos das que é um uma em na nos nas por para com não se qual quais como onde quem quanto"
-    " quantos são foi mais ou mesmo escreva explique",
+    " quantos são foi mais ou mesmo escreva explique"
+    " três quatro calcule descreva lados entre",
     "Romanian": "și este în nu la care pentru cu ce cât unde un o din sunt de pe cum cine scrie explică",
     "Spanish": "el la los las de del y es un una que qué en por para con se su sus como cómo cuál cuáles cuánto cuántos"
-    " cuántas dónde quién cuando está son lo al más entre tiene explica escribe",
-    "Swedish": "och att det som är en ett på av för med till inte om vad hur vilken vilka vem varför eller skriv",
-    "Turkish": "ve bir bu için ile nasıl nedir neden hangi kaç mi mı olan daha çok ne kadar yaz açıkla",
+    " cuántas dónde quién cuando está son lo al más entre tiene explica escribe"
+    " tres cuatro lados describe calcula nombra escriba entre",
+    "Swedish": "och att det som är en ett på av för med till inte om vad hur vilken vilka vem varför eller skriv"
+    " två tre fyra beskriv mellan många",
+    "Turkish": "ve bir bu için ile nasıl nedir neden hangi kaç mi mı olan daha çok ne kadar yaz açıkla"
+    " iki üç dört beş eder edilir nelerdir hangisi",
     "Vietnamese": "là của và có một những các không được cho người trong gì nào bao nhiêu hãy viết",
 }
+# Words that open a question and are no name: one of them tells the language of a text without any English word.
+_OPENERS = frozenset(
+    """
+    wer wen wann welche welcher welches warum wieviel quel quelle quels quelles combien pourquoi où qué cuál cuáles
+    cuándo cuánto cuántos cuántas dónde quién quanto quanti quale quali dove perché quem onde welke waarom wanneer
+    hoeveel vilken vilka vilket vem varför när hvem hvilken hvilke hvor hvorfor hvornår kto jaka jaki jakie gdzie kiedy
+    hangi kaç nasıl neden nerede bagaimana siapa berapa kapan milyen hány miért mikä kuka missä kuinka která který které
+    kdo kde proč kolik unde cine cât câți
+    """.split()  # noqa: SIM905 - read as text
+)
 _BY_LANGUAGE = tuple(frozenset(words.split()) - _ENGLISH - _SHARED for words in _FOREIGN.values())
 _ANY_FOREIGN = frozenset().union(*_BY_LANGUAGE)
 
@@ -71,7 +91,7 @@ def is_another_language(question: ParsedQuestion) -> bool:
     """Refuses a text that is clearly not English: most letters of another script, or the small words of a language.
 
     Not refused: English tasks about foreign material ("Translate 'où est la gare' ..."), foreign names and titles,
-    code and formulas. Not noticed: languages in Latin script that are not listed, and short texts without small words.
+    code and formulas. Not noticed: languages in Latin script that are not listed, and short texts of rare words.
     """
     text = question.text
     if len(text) > HEAD_CHARACTERS + TAIL_CHARACTERS:
@@ -80,11 +100,14 @@ def is_another_language(question: ParsedQuestion) -> bool:
     # Nearly every English text ends here, at a fifth of the price.
     if len(_ENGLISH.intersection(text.split())) >= ENGLISH_ENOUGH:
         return False
-    words = set(_WORD.findall(text))
+    in_order = _WORD.findall(text)
+    words = set(in_order)
     english = len(words & _ENGLISH)
     if english >= ENGLISH_ENOUGH:
         return False
     if not text.isascii() and _is_in_other_script(text, english):
+        return True
+    if not english and in_order and in_order[0] in _OPENERS:
         return True
     foreign = words & _ANY_FOREIGN
     if len(foreign) < FOREIGN_ENOUGH:

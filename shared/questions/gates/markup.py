@@ -6,6 +6,7 @@ from collections import Counter
 from shared.questions.gates.parsed_question import ParsedQuestion
 
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
+_CODE_DOMAINS = frozenset({"coding", "tool use"})  # where $ and ^ are something else
 _LATEX = re.compile(
     r"(?:\A|\s)\\[(\[]|\\(?:[dt]?frac|sqrt|sum|prod|int|lim|times|cdot|div|pm|leq?|geq?|neq?|approx|equiv|infty|partial|nabla"
     r"|alpha|beta|gamma|delta|epsilon|theta|lambda|mu|pi|rho|sigma|phi|omega|text|math[a-z]+|left|right|begin|end|sin"
@@ -15,7 +16,10 @@ _LATEX = re.compile(
 # Escaped signs and other commands are read too, so that their parts are not taken for marks.
 _MARK = re.compile(r"\\(begin|end)\{([^{}\n]{1,30})\}|\\[a-zA-Z]+|\\.|[${}]")
 _PAIRS = ((r"\(", r"\)"), (r"\[", r"\]"), (r"\left", r"\right"), ("{", "}"))
-_MONEY = re.compile(r"(?<!\\)\$ ?\d[\d,.]*(?: ?(?:k|K|[mb]illion|M))?(?=[\s.,;:?!)/\"'\u2019-]|\Z)")
+# Not "$2 \alpha$" or "$3 x + 1$", which are products; "$5 a week" is money.
+_MONEY = re.compile(
+    r"(?<!\\)\$ ?\d[\d,.]*(?: ?(?:k|K|[mb]illion|M))?(?=[\s.,;:?!)/\"'\u2019-]|\Z)(?! ?[\\+*=^]| [b-z]\b)"
+)
 
 
 def has_open_fence(question: ParsedQuestion) -> bool:
@@ -30,11 +34,12 @@ def has_broken_latex(question: ParsedQuestion) -> bool:
     a command such as \frac or a pair such as \( is not taken for LaTeX at all.
     """
     text = question.text
-    if "\\" not in text:
+    powers = "$" in text and "^" in text and question.domain not in _CODE_DOMAINS
+    if "\\" not in text and not powers:
         return False
     if "`" in text:
         text = _CODE.sub(" ", text)
-    if not _LATEX.search(text):
+    if not _LATEX.search(text) and not powers:
         return False
     marks: Counter[str] = Counter()
     environments: Counter[str] = Counter()

@@ -13,14 +13,19 @@ _SORRY = (
     r"(?:(?:I['\u2019]m|I am) (?:very |really |so )?sorry|[Ss]orry|I apologi[sz]e|[Mm]y apologies|[Uu]nfortunately)"
 )
 _CANNOT = (
-    r"(?:['\u2019]m| am)? (?:can ?not|can['\u2019]t|won['\u2019]t|will not|must decline to|have to decline to"
-    r"|not able to|unable to|not comfortable)"
+    r"(?:['\u2019]m| am|['\u2019]d| would)? (?:can ?not|can['\u2019]t|won['\u2019]t|will not|must decline to"
+    r"|have to decline to|not able to|unable to|rather not|(?:do not|don['\u2019]t) feel comfortable|not comfortable)"
 )
 _DO = (
     r"(?:assist|help|comply|fulfil|provid|generat|creat|produc|writ|answer|continue|complete|discuss|respond|engage"
-    r"|do th(?:at|is)\b)"
+    r"|share|do th(?:at|is)\b)"
 )
-_DECLINES_FIRST = re.compile(rf"\W*(?:{_SORRY}[,.;:]? (?:but )?)?I{_CANNOT} (?:\w+ )?{_DO}")
+_DECLINES_FIRST = re.compile(
+    rf"\W*(?:{_SORRY}[,.;:]? (?:but )?(?:as an AI[\w ]{{0,20}},? )?|I['\u2019]m afraid )?"
+    rf"I{_CANNOT} (?:in good conscience |\w+ )?{_DO}"
+    r"|\W*I must (?:\w+ )?decline"
+    r"|\W*It(?: would not be | would be in|['\u2019]s (?:not |in)| is (?:not |in))appropriate for me to"
+)
 _DECLINES_QUESTIONS = re.compile(
     rf"I(?<![\w'\"\u2018\u201c]I){_CANNOT} (?:\w+ ){{0,2}}{_DO}\w* (?:\w+ ){{0,3}}(?:request|questions|content)\b"
 )
@@ -33,7 +38,7 @@ PROMPT_LABELS = frozenset(
 """What the lines of a prompt begin with; a test holds them against the prompt as it is written."""
 # The others stand in questions, too: a brief gives a topic, a setting and a length.
 _ONLY_IN_PROMPTS = frozenset({"domain", "subtopic", "form", "difficulty", "questions"})
-_ONLY_A_TOPIC = re.compile(r"\s*(?:Topic|Domain): [^.?!\n]*\Z")
+_FIRST_LINE = re.compile(r"\W{0,4}(?:(?:Topic|Setting|Form): [^.?!\n]*\Z|(?:Domain|Subtopic|Difficulty)(?:\*\*)?: )")
 PROMPT_PHRASES = (
     "Avoid repeating these:",
     "Length matters: each question",
@@ -50,15 +55,16 @@ PROMPT_PHRASES = (
 )
 """Phrases of the prompt that no question has by chance; a test holds them against the prompt as it is written."""
 _LEAD_IN = re.compile(
-    r"\W*(?:(?:sure|certainly|of course|absolutely|okay|great)\b[^\n]{0,30}?)?"
+    r"\W*+(?:(?:sure|certainly|of course|absolutely|okay|great)\b[^\n]{0,30}?)?"
     r"\b(?:here (?:is|are)|here['\u2019]s|below (?:is|are)|the following (?:is|are)) "
-    r"(?:\w+ ){0,4}?(?:\d+|the|your|some|an?|my|five|ten|twenty) (?:[\w-]+ ){0,4}questions?\b"
+    r"(?:\w+ ){0,4}?(?:\d+|the|your|some|an?|another|my|five|ten|twenty) (?:[\w-]+ ){0,4}questions?\b"
     r"[^?\n]{0,80}(?:[:.!\n]|\Z)",
     re.IGNORECASE,
 )
 _AS_A_MODEL = re.compile(
     r"[Aa]s an? (?:AI|artificial intelligence|(?:large )?language model)(?: (?:language )?(?:model|assistant))?, I\b"
     r"|[Mm]y (?:training data|knowledge cut-?off)\b"
+    r"|[Hh]ope (?:this question|these questions) (?:help|meet|work|suit)"
     r"|[Ll]et me know if you(?:['\u2019]d| would)? (?:like|want|need)"
     r" (?:more|another|other|different) (?:\w+ )?questions"
 )
@@ -69,12 +75,16 @@ _MODEL_WORDS = (
     "y training data",
     "y knowledge cut",
     "et me know",
+    "ope this question",
+    "ope these questions",
 )
 _PLACEHOLDER = re.compile(
     r"[\[<{](?:please )?(?:insert|add|paste|place|put|provide) (?:[\w'-]+ ){0,8}?"
     r"(?:here|passage|text|article|question|code|table|topic|name of [\w ]{1,20})[\]>}]"
-    r"|[\[<{]your (?:passage|text|article|question|code) (?:goes )?here[\]>}]"
-    r"|\[(?:passage|text|article|question|topic|subtopic|content)\]",
+    r"|\[[\w ]{1,40} (?:goes )?here\]"
+    # Neither an index, `counts[text]`, nor a link, "[text](...)".
+    r"|(?<![\w)\]])\[(?:passage|text|article|question(?: text| \d+)?|topic|subtopic|content|code snippet)\](?!\()"
+    r"|\{(?:question_text|passage|subtopic)\}",
     re.IGNORECASE,
 )
 
@@ -98,7 +108,7 @@ def leaks_prompt(question: ParsedQuestion) -> bool:
     text = question.text
     if len(text) > FIRST_CHARACTERS + LAST_CHARACTERS:
         text = f"{text[:FIRST_CHARACTERS]}\n{text[-LAST_CHARACTERS:]}"
-    if _ONLY_A_TOPIC.match(text) or _LEAD_IN.match(text) or any(phrase in text for phrase in PROMPT_PHRASES):
+    if _FIRST_LINE.match(text) or _LEAD_IN.match(text) or any(phrase in text for phrase in PROMPT_PHRASES):
         return True
     if any(words in text for words in _MODEL_WORDS) and _AS_A_MODEL.search(text):
         return True

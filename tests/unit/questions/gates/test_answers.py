@@ -17,6 +17,9 @@ from tests.unit.questions.gates.asked import asked
         "Which gas do plants take in?\nA) oxygen\nB) carbon dioxide (correct)\nC) neon",
         "Which gas do plants take in?\n- oxygen\n- carbon dioxide \u2713\n- neon",
         "How many legs do three cats have?\nSolution:\nEach cat has 4 legs, so there are 12 legs.",
+        "Which is right? a) he go b) he goes (correct answer: b)",
+        "What is 7 x 8? A: 56",
+        "What is 15% of 80? -> 12",
         "Name the largest ocean. ANSWER: the Pacific",
         "Which is heavier, 1 kg of iron or 2 kg of wool? Ans: the wool",
         "Which city lies on the Seine? Answer key: Paris",
@@ -43,6 +46,9 @@ def test_refuses_a_question_that_gives_its_answer(text: str) -> None:
         "Which word is spelled correctly (correct or not): recieve or receive?",
         "Fix the code so that it prints (correct) behind each right choice.",
         "Answer: the ultimate question?",
+        "Which is a bird? A: a bat B: an owl",
+        "Q: How many legs have 3 cats? A: Let's think step by step.",
+        "What is wrong with print(Answer is:)",
     ],
 )
 def test_lets_places_forms_and_worked_examples_pass(text: str) -> None:

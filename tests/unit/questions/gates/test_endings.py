@@ -17,6 +17,7 @@ LONG = (
         "What is the sum of the numbers (",
         "Explain the difference between a list and",
         "Name an animal whose",
+        "Write a short poem about a",
         "Translate the following sentence into French:",
         "Read these steps and put them in the order given below:",
         "Sort the numbers 3, 1 and 2 -",

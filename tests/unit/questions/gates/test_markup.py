@@ -13,6 +13,7 @@ from tests.unit.questions.gates.asked import asked
         r"Simplify \frac{3}{4}\).",
         r"Find x: \[ x^2 = 9",
         r"Solve \begin{cases} x + y = 2 \\ x - y = 0",
+        "Solve $x^2 - 5x + 6 = 0 for x.",
         r"Solve \begin{cases} x + y = 2 \end{aligned}",
         r"Expand $\left( x + 1 )^2$.",
         r"Pens cost $3 or $4. Compute $\frac{1}{2} \times 3$ and then $\sqrt{9}.",
@@ -42,11 +43,18 @@ def test_refuses_latex_that_does_not_close(text: str) -> None:
         "What is wrong here?\n```tex\n$\\frac{1}{2\n```",
         r"Where is C:\temp\new{1}.txt?",
         r"What does re.findall(r'\d{2,', text) raise?",
+        r"A ticket costs $12. Consider $2 \alpha$ and $3 y + \pi$.",
+        r"Ann saves $5 a week. What is $\frac{1}{2}$ of that?",
         r"It costs \$5, and $\pi$ is no price.",
     ],
 )
 def test_lets_whole_latex_money_and_code_pass(text: str) -> None:
     assert not has_broken_latex(asked(text))
+
+
+def test_dollars_and_carets_of_code_are_no_latex() -> None:
+    assert not has_broken_latex(asked("What does $x = 5 ^ 3; print in PHP?", "coding"))
+    assert has_broken_latex(asked("What is $x if x = 5 ^ 3?", "math"))
 
 
 @pytest.mark.parametrize(
