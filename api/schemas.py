@@ -242,6 +242,7 @@ class ImportShape(_Shape):
     duplicates: int
     invalid: int
     near_duplicates: int
+    contaminated: int = Field(description="imported and flagged: like an item of a benchmark loaded before")
     problems: list[LineProblemShape] = Field(description="the first 100")
 
 

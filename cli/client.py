@@ -134,9 +134,34 @@ class Client:
                 "POST", f"/v1/datasets/{dataset}/baseline", content=_chunks(file), headers=headers, timeout=timeout
             )
 
-    def export(self, dataset: str, file_format: str, path: Path, *, seed: int | None = None) -> int:
+    def decontaminate(
+        self, dataset: str, benchmark: str, content: bytes | Path, *, source: str | None = None, discard: bool = False
+    ) -> Json:
+        """Compare a dataset with a benchmark's questions, which guard it from then on."""
+        raw = content.read_bytes() if isinstance(content, Path) else content
+        params = {"benchmark": benchmark, "discard": "true" if discard else "false"}
+        # A million questions take minutes.
+        timeout = httpx2.Timeout(3600, connect=CONNECT_SECONDS)
+        return self._json(
+            "POST",
+            f"/v1/datasets/{dataset}/decontaminate",
+            params=params | ({"source": source} if source else {}),
+            content=raw,
+            headers={"Content-Type": "application/gzip" if raw.startswith(GZIP_MAGIC) else "application/x-ndjson"},
+            timeout=timeout,
+        )
+
+    def contamination(self, dataset: str) -> Iterator[Json]:
+        """The flagged questions of a dataset with what they are like."""
+        return self._pages(f"/v1/datasets/{dataset}/contamination")
+
+    def export(
+        self, dataset: str, file_format: str, path: Path, *, seed: int | None = None, contaminated: bool = False
+    ) -> int:
         """Write the export to `path`, which appears only when it is whole. Returns its size in bytes."""
         params: dict[str, str | int] = {"format": file_format}
+        if contaminated:
+            params["contaminated"] = "include"
         if seed is not None:
             params["seed"] = seed
         unfinished = path.with_name(f".{path.name}.unfinished")

@@ -48,6 +48,8 @@ def import_view(report: Mapping[str, Any]) -> RenderableType:
     hidden = report["invalid"] - len(report["problems"])
     if hidden > 0:
         lines.append(Text(f"... and {hidden:,} more", style="yellow"))
+    if contaminated := report.get("contaminated"):
+        lines.append(Text(f"{contaminated:,} are like a benchmark's items: flagged, and left out of exports"))
     return Group(*lines)
 
 

@@ -11,11 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from shared.corpus.admission import Admission, Candidate, CandidateReply, admit
 from shared.corpus.duplicates import Refusal
 from shared.corpus.fingerprint import fingerprint_many
+from shared.corpus.grams import trace
 from shared.corpus.topic_yields import Harvest, record_harvests
 from shared.database.fence import Hold, confirm_holds, fenced_off
 from shared.database.grouped import Grouped
 from shared.database.reconnect import until_reachable
-from shared.ids import CallId, JobId
+from shared.ids import CallId, DatasetId, JobId
 from shared.jobs.claim import Judged, record_judged
 from shared.llm.ledger import mark_parsed
 from shared.planning.mix import Cell
@@ -56,6 +57,7 @@ class Admitter:
     def __init__(self, engine: AsyncEngine, *, template_cap: int) -> None:
         self._engine = engine
         self._template_cap = template_cap
+        self._guarded: set[DatasetId] = set()  # as far as is known: those that benchmarks guard
         self._grouped = Grouped(self._admit_together, pace_seconds=PACE_SECONDS, most=MOST_REPLIES)
 
     async def admit(self, read: ReadReply) -> list[str]:
@@ -66,7 +68,7 @@ class Admitter:
         return await self._grouped(read.hold.job_id, read)
 
     async def _admit_together(self, job_id: JobId, reads: Sequence[ReadReply]) -> list[list[str] | Exception]:
-        replies = _with_fingerprints(reads)
+        replies = _with_fingerprints(reads, traced=reads[0].hold.dataset_id in self._guarded)
 
         async def once() -> Admitted:
             async with self._engine.begin() as conn:
@@ -92,6 +94,7 @@ class Admitter:
             offered = [reply for _, reply in due]
             dataset_id, cap = offered[0].hold.dataset_id, due[0][0].template_cap or self._template_cap
             admissions = await admit(conn, dataset_id, offered, template_cap=cap)
+            self._remember(dataset_id, admissions)
             harvests = [_harvested(read, admission) for (read, _), admission in zip(due, admissions, strict=True)]
             await record_harvests(conn, dataset_id, harvests)
             judged = []
@@ -102,8 +105,14 @@ class Admitter:
             await record_judged(conn, judged)
         return admitted
 
+    def _remember(self, dataset_id: DatasetId, admissions: Sequence[Admission]) -> None:
+        if any(each.guarded for each in admissions):
+            self._guarded.add(dataset_id)
+        else:
+            self._guarded.discard(dataset_id)
 
-def _with_fingerprints(reads: Sequence[ReadReply]) -> list[CandidateReply]:
+
+def _with_fingerprints(reads: Sequence[ReadReply], *, traced: bool) -> list[CandidateReply]:
     """Computed before the transaction, and for all replies at once: each text then costs half as much."""
     prints = iter(fingerprint_many([question for read in reads for question, _ in read.usable]))
     return [
@@ -112,7 +121,10 @@ def _with_fingerprints(reads: Sequence[ReadReply]) -> list[CandidateReply]:
             read.cell,
             read.call_id,
             read.model,
-            [Candidate(question, tokens, read.tags, next(prints)) for question, tokens in read.usable],
+            [
+                Candidate(question, tokens, read.tags, next(prints), trace(question) if traced else None)
+                for question, tokens in read.usable
+            ],
             read.flawed,
         )
         for read in reads

@@ -45,6 +45,9 @@ class ExportQuery(BaseModel):
 
     format: Literal["jsonl", "parquet"] = "jsonl"
     seed: int | None = Field(default=None, ge=0, lt=2**63, description="for another order than the dataset's own")
+    contaminated: Literal["exclude", "include"] = Field(
+        default="exclude", description="questions that benchmarks flag; included, a field tells what they are like"
+    )
 
 
 @router.get("", responses={200: {"model": DatasetsShape}, **declared_problems(403, 503)})
@@ -115,8 +118,9 @@ async def check_duplicates(wired: WiredForBulk, name: DatasetName, data: TextsJs
 )
 async def export(wired: WiredForBulk, name: DatasetName, query: Annotated[ExportQuery, Query()]) -> Response:
     """The selected questions in shuffled order, as a stream."""
+    contaminated = query.contaminated == "include"
     if query.format == "parquet":
-        chunks = export_parquet(wired.engine, name, query.seed)
+        chunks = export_parquet(wired.engine, name, query.seed, contaminated=contaminated)
         return await started(chunks, media_type="application/vnd.apache.parquet", filename=f"{name}.parquet")
-    chunks = export_jsonl(wired.engine, name, query.seed)
+    chunks = export_jsonl(wired.engine, name, query.seed, contaminated=contaminated)
     return await started(chunks, media_type="application/x-ndjson", filename=f"{name}.jsonl")

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.corpus.benchmarks import find_matches, is_guarded
+from shared.corpus.contamination import Match
 from shared.corpus.duplicates import Refusal, judge
 from shared.corpus.fingerprint import SIGNATURE_VERSION, Fingerprint
+from shared.corpus.grams import Trace, trace
 from shared.corpus.lookup import find_exact, find_known
 from shared.corpus.minhash import BANDS, SKETCH_BITS
 from shared.database.fence import Hold
@@ -58,9 +61,9 @@ INSERT_BANDS = text("""
 """)
 
 INSERT_REJECTIONS = text("""
-    INSERT INTO rejection (job_id, call_id, reason, text, question_id, similarity)
+    INSERT INTO rejection (job_id, call_id, reason, text, question_id, similarity, matched)
     SELECT * FROM json_to_recordset(CAST(:refused AS json)) AS refused (
-        job_id uuid, call_id uuid, reason text, text text, question_id bigint, similarity numeric)
+        job_id uuid, call_id uuid, reason text, text text, question_id bigint, similarity numeric, matched text)
 """)
 
 
@@ -72,6 +75,7 @@ class Candidate:
     prompt_tokens: int
     tags: tuple[str, ...]
     fingerprint: Fingerprint
+    trace: Trace | None = None  # made beforehand where benchmarks are known to guard the dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +92,25 @@ class CandidateReply:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A candidate that was not admitted, and the question that it repeats, where there is one."""
+    """A candidate that was not admitted, and the question that it repeats or the benchmark's item that it is like."""
 
     candidate: Candidate
     reason: Refusal
     question_id: QuestionId | None
     similarity: float | None
+    match: Match | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """The outcome for one reply; each candidate is in one of the two, in the order given."""
+    """The outcome for one reply; each candidate is in one of the two, in the order given.
+
+    `guarded`: candidates were compared with benchmarks, so that the next ones had better be traced beforehand.
+    """
 
     admitted: tuple[QuestionId, ...]
     refused: tuple[Refused, ...]
+    guarded: bool = False
 
 
 async def admit(
@@ -119,7 +128,10 @@ async def admit(
     await lock_dataset(conn, dataset_id)
     prints = [each.fingerprint for each in candidates]
     known = await find_known(conn, dataset_id, prints, template_cap)
-    verdicts = judge([each.text for each in candidates], prints, known, template_cap=template_cap)
+    guarded = await is_guarded(conn, dataset_id)
+    matches = await _find_contaminated(conn, dataset_id, candidates) if guarded else {}
+    texts = [each.text for each in candidates]
+    verdicts = judge(texts, prints, known, template_cap=template_cap, contaminated=matches)
 
     origins = [number for number, reply in enumerate(replies, 1) for _ in reply.candidates]
     fresh = [place for place, verdict in enumerate(verdicts) if verdict.refusal is None]
@@ -129,10 +141,12 @@ async def admit(
         ids |= await find_exact(conn, dataset_id, taken)
 
     outcomes: list[tuple[list[QuestionId], list[Refused]]] = [([], []) for _ in replies]
-    for origin, candidate, verdict in zip(origins, candidates, verdicts, strict=True):
+    for place, (origin, candidate, verdict) in enumerate(zip(origins, candidates, verdicts, strict=True)):
         taken_in, refused = outcomes[origin - 1]
         text_hash = candidate.fingerprint.text_hash
-        if verdict.refusal is not None:
+        if place in matches:
+            refused.append(Refused(candidate, Refusal.CONTAMINATED, None, matches[place].score, matches[place]))
+        elif verdict.refusal is not None:
             repeated = verdict.question_id
             if verdict.repeats is not None:
                 repeated = ids.get(prints[verdict.repeats].text_hash)
@@ -141,7 +155,7 @@ async def admit(
             taken_in.append(admitted[text_hash])
         else:
             refused.append(Refused(candidate, Refusal.EXACT, ids.get(text_hash), 1.0))
-    admissions = [Admission(tuple(taken_in), tuple(refused)) for taken_in, refused in outcomes]
+    admissions = [Admission(tuple(taken_in), tuple(refused), guarded) for taken_in, refused in outcomes]
     await _record(conn, replies, admissions)
     return admissions
 
@@ -149,6 +163,14 @@ async def admit(
 async def lock_dataset(conn: AsyncConnection, dataset_id: DatasetId) -> None:
     """Let nobody else admit to the dataset until this transaction ends."""
     await conn.execute(LOCK_DATASET, {"lock_class": ADMISSION_LOCK_CLASS, "dataset_id": dataset_id})
+
+
+async def _find_contaminated(
+    conn: AsyncConnection, dataset_id: DatasetId, candidates: Sequence[Candidate]
+) -> dict[int, Match]:
+    """By place, the benchmark's item that a candidate is most like. A set is loaded under the same lock."""
+    found = await find_matches(conn, dataset_id, [each.trace or trace(each.text) for each in candidates])
+    return {place: matches[0] for place, matches in enumerate(found) if matches}
 
 
 async def _record(conn: AsyncConnection, replies: Sequence[CandidateReply], admissions: Sequence[Admission]) -> None:
@@ -164,6 +186,7 @@ async def _record(conn: AsyncConnection, replies: Sequence[CandidateReply], admi
                 "text": each.candidate.text,
                 "question_id": each.question_id,
                 "similarity": each.similarity,
+                "matched": each.match and str(each.match),
             }
             for each in admission.refused
         ]

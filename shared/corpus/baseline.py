@@ -11,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.corpus.baseline_row import BadRow, BaselineRow, parse_row
 from shared.corpus.baseline_write import write_rows
+from shared.corpus.benchmarks import is_guarded
+from shared.corpus.contaminated import flag_questions
 from shared.corpus.normalise import text_hash
 from shared.corpus.upload import LINE_BYTES, Line, OverlongLine, read_lines
 from shared.errors import BadUpload, Conflict
@@ -32,18 +34,24 @@ ALLOW_SLOW_UPLOADS = text("SET LOCAL idle_in_transaction_session_timeout = '15mi
 LOCK_DATASET = text("""
     INSERT INTO dataset (name) VALUES (:name) ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id
 """)
+# What is inserted from here on has a higher id.
+LAST_ID = text("SELECT COALESCE(MAX(id), 0) FROM question")
 UNFINISHED = text("SELECT id FROM job WHERE dataset_id = :dataset_id AND state IN ('running', 'paused')")
 
 
 @dataclass(slots=True)
 class ImportReport:
-    """What became of a file's lines: read = imported + duplicates + invalid. Near-duplicates are imported too."""
+    """What became of a file's lines: read = imported + duplicates + invalid.
+
+    Near-duplicates are imported too, and what is like a benchmark's item, which is flagged.
+    """
 
     read: int = 0
     imported: int = 0
     duplicates: int = 0
     invalid: int = 0
     near_duplicates: int = 0
+    contaminated: int = 0
     problems: list[tuple[int, str]] = field(default_factory=list)
 
     def add_problem(self, line: int, error: str) -> None:
@@ -60,6 +68,7 @@ class ImportReport:
             "duplicates": self.duplicates,
             "invalid": self.invalid,
             "near_duplicates": self.near_duplicates,
+            "contaminated": self.contaminated,
             "problems": [{"line": line, "error": error} for line, error in self.problems],
         }
 
@@ -74,6 +83,7 @@ async def import_baseline(engine: AsyncEngine, dataset: str, chunks: AsyncIterat
     reader = _Reader(report)
     async with engine.begin() as conn:
         dataset_id = await _lock_dataset(conn, dataset)
+        last_id = (await conn.execute(LAST_ID)).scalar_one()
         async for lines in read_lines(chunks):
             await asyncio.to_thread(reader.read, lines)
             if reader.holds_enough:
@@ -81,6 +91,8 @@ async def import_baseline(engine: AsyncEngine, dataset: str, chunks: AsyncIterat
         await _write(conn, dataset_id, reader.take(), report)
         if report.read == 0:
             raise BadUpload("the file holds no lines; nothing was imported")
+        if await is_guarded(conn, dataset_id):
+            report.contaminated = (await flag_questions(conn, dataset_id, after=last_id)).flagged
     if report.imported >= ANALYZE_FROM_ROWS:
         async with engine.connect() as conn:
             await conn.execution_options(isolation_level="AUTOCOMMIT")

@@ -8,6 +8,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.corpus.admission import lock_dataset
+from shared.corpus.contaminated import count_contaminated
 from shared.corpus.duplicates import judge
 from shared.corpus.fingerprint import fingerprint_many
 from shared.corpus.lookup import find_known
@@ -89,6 +90,7 @@ LOCK_FOR_DELETE = text("SELECT id FROM dataset WHERE name = :name FOR UPDATE")
 UNFINISHED = text("SELECT id, state FROM job WHERE dataset_id = :dataset_id AND state IN ('running', 'paused')")
 DELETE = (
     text("DELETE FROM question_band WHERE dataset_id = :dataset_id"),
+    text("DELETE FROM benchmark_key WHERE dataset_id = :dataset_id"),
     text("DELETE FROM question WHERE dataset_id = :dataset_id"),
     text("DELETE FROM dataset WHERE id = :dataset_id"),
 )
@@ -106,6 +108,7 @@ async def describe_dataset(engine: AsyncEngine, name: str) -> dict[str, Any]:
         found = await _find(conn, name)
         cells = [dict(row) for row in (await conn.execute(CELLS, {"dataset_id": found["id"]})).mappings()]
         jobs = [dict(row) for row in (await conn.execute(JOBS, {"dataset_id": found["id"]})).mappings()]
+        contamination = await count_contaminated(conn, found["id"])
     states = ("selected", "reserve", "discarded")
     return {
         "name": found["name"],
@@ -114,6 +117,7 @@ async def describe_dataset(engine: AsyncEngine, name: str) -> dict[str, Any]:
         "questions": {state: sum(cell[state] for cell in cells) for state in states},
         "tokens": {"prompt": int(sum(cell["prompt_tokens"] for cell in cells)), "completion": 0},
         "jobs": jobs,
+        "contamination": contamination,
     }
 
 

@@ -1,7 +1,7 @@
 """Judges candidates against what is known: pure, so that admitting and asking follow the same path."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from heapq import nlargest
@@ -29,6 +29,7 @@ class Refusal(StrEnum):
     EXACT = "exact"  # the same normalised text is there
     NEAR = "near"  # a similar one is there, and no guard tells them apart
     TEMPLATE = "template cap"  # as many as allowed differ from it in nothing but numbers
+    CONTAMINATED = "contaminated"  # it is like an item of a benchmark that the dataset must not hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +63,24 @@ class Known:
 
 
 def judge(
-    texts: Sequence[str], fingerprints: Sequence[Fingerprint], known: Known, *, template_cap: int | None = None
+    texts: Sequence[str],
+    fingerprints: Sequence[Fingerprint],
+    known: Known,
+    *,
+    template_cap: int | None = None,
+    contaminated: Collection[int] = (),
 ) -> list[Verdict]:
     """One verdict per text, in order; each is also compared with the new ones before it in the list.
 
     Of those, near ones are looked for among the likeliest `EARLIER_PER_TEXT`; equal texts and templates among all.
+    The places that are `contaminated` are refused, and stand in nobody's way.
     """
     earlier = _Earlier()
     near = _find_near(texts, known)
     templates = dict(known.templates)
     verdicts: list[Verdict] = []
     for place, (text, its) in enumerate(zip(texts, fingerprints, strict=True)):
-        verdict = _find_same(its, known, earlier)
+        verdict = Verdict(Refusal.CONTAMINATED) if place in contaminated else _find_same(its, known, earlier)
         if verdict is None:
             features = _Features(text)
             similar = [*near[place], *earlier.find_near(its, features)]

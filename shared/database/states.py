@@ -43,6 +43,16 @@ class QuestionState(StrEnum):
     DISCARDED = "discarded"  # taken out by hand; still blocks its repeats
 
 
+class MatchKind(StrEnum):
+    """How a question is like a benchmark's item; of several kinds the first one here counts."""
+
+    EXACT = "exact"  # the same normalised text
+    NUMBERS = "numbers"  # the same words and operators, whatever the numbers are
+    SENTENCE = "sentence"  # one of its sentences is the whole item, whatever the numbers are
+    GRAMS = "8-gram"  # half of the shorter text's runs of eight words are in both
+    SHORT = "short"  # both are short, and most words and pairs of words are in both
+
+
 class IncidentKind(StrEnum):
     """What a lease or a fence was needed for."""
 

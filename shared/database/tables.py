@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import BIT, JSONB
 from sqlalchemy.types import TypeEngine
 
-from shared.database.states import BatchState, CallState, IncidentKind, JobState, QuestionState, Stage
+from shared.database.states import BatchState, CallState, IncidentKind, JobState, MatchKind, QuestionState, Stage
 
 metadata = MetaData(
     naming_convention={
@@ -332,9 +332,60 @@ rejection = Table(
     Column("text", Text, comment="NULL once the raw reply that it stood in was pruned"),
     Column("question_id", BigInteger, comment="the question that it repeats"),
     Column("similarity", Numeric(4, 3)),
+    Column("matched", Text, comment="the benchmark's item that it is like, and how"),
     _created_at(),
 )
 Index("ix_rejection_job_id_id", rejection.c.job_id, rejection.c.id)
+
+benchmark = Table(
+    # A set of test questions that a dataset must not hold. Of their text only hashes are stored.
+    "benchmark",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("dataset_id", ForeignKey("dataset.id", ondelete="CASCADE"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("source", Text, comment="the file or package that it came from"),
+    Column("digest", LargeBinary, nullable=False, comment="of what is stored: the same items again change nothing"),
+    Column("items", Integer, nullable=False),
+    Column("loaded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    UniqueConstraint("dataset_id", "name"),
+)
+
+benchmark_item = Table(
+    "benchmark_item",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("benchmark_id", ForeignKey("benchmark.id", ondelete="CASCADE"), nullable=False),
+    Column("reference", Text, nullable=False, comment="its id in the set, or its line"),
+    Column("grams", Integer, nullable=False, comment="of its 8-grams, how many are not the form of its set"),
+    Column("shingles", ARRAY(BigInteger), nullable=False, comment="hashes of a short item's words and pairs of words"),
+)
+Index("ix_benchmark_item_benchmark_id", benchmark_item.c.benchmark_id)
+
+benchmark_key = Table(
+    # By what a question finds the items that it is like: hashes of 64 bits.
+    "benchmark_key",
+    metadata,
+    Column("dataset_id", Integer, primary_key=True),
+    Column("key", BigInteger, primary_key=True),
+    Column("item_id", BigInteger, primary_key=True),
+)
+
+contamination = Table(
+    # A question that is like an item of a benchmark. Its state stays; exports leave it out unless a person cleared it.
+    "contamination",
+    metadata,
+    Column("question_id", ForeignKey("question.id", ondelete="CASCADE"), primary_key=True),
+    Column("benchmark", Text, primary_key=True, comment="the set's name: a clearance outlives a new version of it"),
+    Column("dataset_id", ForeignKey("dataset.id", ondelete="CASCADE"), nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("score", Numeric(4, 3), nullable=False),
+    _created_at(),
+    Column("cleared_at", DateTime(timezone=True), comment="when a person said that it is a false alarm"),
+    _one_of("kind", MatchKind),
+)
+Index("ix_contamination_dataset_id_question_id", contamination.c.dataset_id, contamination.c.question_id)
 
 incident = Table(
     # Promise 7: what the fences and leases prevented, one row each; never read by what decides.

@@ -59,6 +59,7 @@ async def test_a_row_is_stored_whole(engine: AsyncEngine) -> None:
         "duplicates": 0,
         "invalid": 0,
         "near_duplicates": 0,
+        "contaminated": 0,
         "problems": [],
     }
     [row] = await stored(engine, name)

@@ -47,6 +47,8 @@ BROKEN = {
     "ck_question_provenance_whole": "UPDATE question SET model = 'openai/x'",
     "ck_incident_kind_known": """INSERT INTO incident (job_id, batch_id, kind, fence)
         SELECT job_id, id, 'yawned', 1 FROM batch""",
+    "ck_contamination_kind_known": """INSERT INTO contamination (question_id, benchmark, dataset_id, reference, kind,
+            score) SELECT id, 'b', dataset_id, '1', 'vague', 1 FROM question""",
     "ck_job_archive_not_negative": """INSERT INTO job_archive (job_id, progress, calls, spent_usd)
         SELECT id, '{}', -1, 0 FROM job""",
     # Not CHECKs, but promises that an index keeps.
