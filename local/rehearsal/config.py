@@ -8,6 +8,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from local.rehearsal.faults import PRESETS, Fault, parse_faults
+from local.rehearsal.plants import DEFAULT_SHARE, read_plants
 from local.rehearsal.pools import CONTENT_SHARE, DEFAULT_POOL_SIZE
 from local.rehearsal.quotas import DEFAULT_QUOTA, Quota
 
@@ -23,6 +24,8 @@ _HELP = {
     "pool_size": "questions that a model knows about a topic of middling depth, and about a subtopic and form in it",
     "content_share": "share of the questions that take up a piece of what the prompt lists to include",
     "record": "JSONL file to which every request served is appended",
+    "plant": 'JSONL file of questions, each a text or {"question": ...}, to plant among those that the models draw',
+    "plant_share": "share of the questions drawn that are planted ones",
     "seed": "of the faults, latencies and draws; the texts themselves never depend on it",
 }
 
@@ -44,6 +47,8 @@ class RehearsalConfig(BaseSettings):
     pool_size: int = Field(default=DEFAULT_POOL_SIZE, ge=1)
     content_share: float = Field(default=CONTENT_SHARE, ge=0, le=1)
     record: Path | None = None
+    plant: Path | None = None
+    plant_share: float = Field(default=DEFAULT_SHARE, ge=0, le=1)
     seed: int = 2025
 
     @property
@@ -66,6 +71,8 @@ def read_config(arguments: Sequence[str] | None = None) -> RehearsalConfig:
     try:
         config = RehearsalConfig(**given)
         parse_faults(config.faults)
+        if config.plant is not None:
+            read_plants(config.plant)
     except ValueError as error:
         parser.error(str(error))
     return config

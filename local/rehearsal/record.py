@@ -22,7 +22,7 @@ class Entry:
 
     `billed`: a real provider would charge for it. `delivered`: its connection was still open when the answer was ready.
     `retry_after` is in seconds; `started` and `time` are Unix times of the arrival and of the answer. Token counts are
-    0 where nothing was generated.
+    0 where nothing was generated. `planted` are the lines of the file of plants that the answer holds.
     """
 
     seq: int
@@ -38,6 +38,7 @@ class Entry:
     retry_after: int | None
     started: float
     time: float
+    planted: tuple[int, ...] = ()
 
 
 class Record:

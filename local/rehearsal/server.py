@@ -19,6 +19,7 @@ from local.rehearsal.ask import read_ask
 from local.rehearsal.config import RehearsalConfig
 from local.rehearsal.faults import Fault, FaultPlan, parse_faults
 from local.rehearsal.openai_wire import OpenAIWire
+from local.rehearsal.plants import Plants, read_plants
 from local.rehearsal.pools import Pools
 from local.rehearsal.quotas import Kind, Quotas
 from local.rehearsal.record import Entry, Record
@@ -54,6 +55,7 @@ class Rehearsal:
         self.rate_headers = config.rate_headers
         self.latency_seconds = config.latency
         self.pools = Pools(config.pool_size, content_share=config.content_share)
+        self.plants = Plants(read_plants(config.plant) if config.plant else (), config.plant_share, config.seed)
         self.record = Record(config.record)
         self.in_flight = 0
         self._served = 0
@@ -104,6 +106,7 @@ class Visit:
         tokens: tuple[int, int] = (0, 0),
         billed: bool = False,
         retry_after: int | None = None,
+        planted: tuple[int, ...] = (),
     ) -> None:
         """Enter the answer into the record."""
         record = self.rehearsal.record
@@ -122,6 +125,7 @@ class Visit:
                 retry_after=retry_after,
                 started=self.started,
                 time=time.time(),
+                planted=planted,
             )
         )
 
@@ -175,7 +179,7 @@ async def _play(visit: Visit, asked: Asked) -> web.StreamResponse:
     if fault is Fault.TIMEOUT:
         return await _hang(visit)
 
-    made = make_reply(asked, ask, rehearsal.pools, fault, random)
+    made = make_reply(asked, ask, rehearsal.pools, fault, random, plants=rehearsal.plants)
     actual = wire.costs(asked.input_tokens, made.output_tokens)
     differences = {kind: actual[kind] - estimated[kind] for kind in actual}
     rehearsal.quotas.settle(wire.name, asked.model, differences, time.monotonic())
@@ -189,7 +193,7 @@ async def _play(visit: Visit, asked: Asked) -> web.StreamResponse:
 async def _send(visit: Visit, asked: Asked, made: Made, fault: Fault | None) -> web.StreamResponse:
     # The provider has done the work: it is billed, whether or not the client gets to see it.
     outcome = fault or _ENDINGS[made.ending]
-    visit.note(200, outcome, tokens=(asked.input_tokens, made.output_tokens), billed=True)
+    visit.note(200, outcome, tokens=(asked.input_tokens, made.output_tokens), billed=True, planted=made.planted)
     body = visit.wire.answer(asked, made, visit.request_id)
     match fault:
         case Fault.EMPTY:

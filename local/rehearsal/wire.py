@@ -35,12 +35,13 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """An answer; `output_tokens` includes `reasoning_tokens`."""
+    """An answer; `output_tokens` includes `reasoning_tokens`, `planted` are the lines of the plants in it."""
 
     text: str
     ending: Ending
     output_tokens: int
     reasoning_tokens: int
+    planted: tuple[int, ...] = ()
 
 
 class Trouble(StrEnum):
