@@ -247,6 +247,24 @@ async def test_nothing_slips_past_a_set_that_is_being_loaded(
     assert await questions(engine, name) == {RIVER}
 
 
+async def test_an_admission_under_way_is_waited_for_and_compared(engine: AsyncEngine) -> None:
+    name = next(names)
+    hold = await holding(engine, name)
+    waits = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    async with engine.connect() as conn:
+        await confirm_hold(conn, hold)
+        await admit_reply(conn, hold, SUM)
+        loading = asyncio.create_task(load(engine, name))
+        async with asyncio.timeout(10), engine.connect() as other:
+            await other.execution_options(isolation_level="AUTOCOMMIT")
+            # The lock's queue is the database's: there is no event to wait for.
+            while not (await other.execute(waits)).scalar_one():  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        await conn.commit()
+    assert (await loading)["flagged"] == {"exact": 1}
+    assert await questions(engine, name) == set()
+
+
 async def test_a_broken_file_changes_nothing(engine: AsyncEngine) -> None:
     name = next(names)
     await fill(engine, name, SUM)

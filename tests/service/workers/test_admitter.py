@@ -2,11 +2,13 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shared.corpus import admission
+from shared.corpus.decontaminate import decontaminate, remove_benchmark
 from shared.database.fence import Hold
 from shared.errors import FencedOff, JobNotRunning
 from shared.ids import CallId, JobId
@@ -127,3 +129,18 @@ async def test_after_a_cancel_nothing_of_a_group_is_admitted(
     )
     assert [type(each) for each in outcomes] == [JobNotRunning, JobNotRunning]
     assert await fetch(engine, "SELECT text FROM question WHERE job_id = :id", id=job_id) == []
+
+
+async def test_replies_to_a_guarded_dataset_are_traced_before_the_transaction(
+    engine: AsyncEngine, dataset: str, held: list[ClaimedBatch], admitter: Admitter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def tests() -> AsyncIterator[bytes]:
+        yield b"What is 12 + 5?\n"
+
+    await decontaminate(engine, dataset, "tests", tests())
+    first, second, third = [await add_call(engine, held[0].hold, ordinal=n) for n in range(3)]
+    assert await admitter.admit(read(held[0].hold, first, "What is 3 + 400?", EGG)) == [EGG]
+    monkeypatch.delattr(admission, "trace")  # from here on none is made where others wait
+    assert await admitter.admit(read(held[0].hold, second, "What is 7 + 7?", RIVER)) == [RIVER]
+    await remove_benchmark(engine, dataset, "tests")
+    assert await admitter.admit(read(held[0].hold, third, "What is 7 + 7?")) == ["What is 7 + 7?"]
