@@ -1,10 +1,12 @@
 """What makes two similar texts different questions: "what is 12 + 5" is not "what is 12 + 7"."""
 
+from collections.abc import Callable
 from enum import StrEnum
 from itertools import chain
 
 from shared.corpus.contrasts import are_opposed, count_denials
 from shared.corpus.marks import Marks, read_marks
+from shared.corpus.replaced_parts import is_part_replaced
 
 Sentences = tuple[tuple[str, ...], ...]
 
@@ -17,6 +19,7 @@ class Guard(StrEnum):
     POLARITY = "polarity"  # a negation, or a word's opposite: more for less, before for after
     NAMES = "names"  # words capitalised within a sentence
     ORDER = "order"  # the same words in other roles: from miles to kilometres
+    QUESTION = "question"  # a sentence in the place of another: the same passage, but something else is asked of it
 
 
 def guard_between(a: str, b: str) -> Guard | None:
@@ -26,16 +29,9 @@ def guard_between(a: str, b: str) -> Guard | None:
 
 def guard_between_marks(a: Marks, b: Marks) -> Guard | None:
     """`guard_between` of two texts that are read already."""
-    if _differ(a.numbers, b.numbers):
-        return Guard.NUMBERS
-    if _differ(a.operators, b.operators):
-        return Guard.OPERATORS
-    if _polarity_differs(a, b):
-        return Guard.POLARITY
-    if _names_differ(a, b):
-        return Guard.NAMES
-    if _roles_changed(a, b):
-        return Guard.ORDER
+    for guard, tells_apart in _CHECKS:
+        if tells_apart(a, b):
+            return guard
     return None
 
 
@@ -83,3 +79,14 @@ def _is_rotation(one: list[str], other: list[str]) -> bool:
     """Whether `other` is `one`, begun elsewhere: in time that their length bounds."""
     twice, sought = ("\0" + "\0".join(words) + "\0" for words in (one + one, other))
     return len(one) == len(other) and one != other and sought in twice
+
+
+# The first that tells two texts apart is named; the dearest comes last.
+_CHECKS: tuple[tuple[Guard, Callable[[Marks, Marks], bool]], ...] = (
+    (Guard.NUMBERS, lambda a, b: _differ(a.numbers, b.numbers)),
+    (Guard.OPERATORS, lambda a, b: _differ(a.operators, b.operators)),
+    (Guard.POLARITY, _polarity_differs),
+    (Guard.NAMES, _names_differ),
+    (Guard.ORDER, _roles_changed),
+    (Guard.QUESTION, lambda a, b: is_part_replaced(a.words, b.words)),
+)
