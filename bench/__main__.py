@@ -28,6 +28,7 @@ MEASURES = (
     "post_job",
     "reconcile_tick",
     "tally_cost",
+    "dedup",
 )
 FOLDER = Path(__file__).parents[1] / "docs" / "benchmarks"
 

@@ -1,7 +1,7 @@
 """Closed classes of English words whose members exclude one another: change one, and the question is another.
 
 Words of one pole are synonyms and may stand for each other; words of two poles of one set may not. Only sets that
-English itself closes are listed (opposites, time units, weekdays ...), since an open list would never be whole.
+English itself closes are listed (opposites, units, weekdays ...), since an open list would never be whole.
 """
 
 from collections.abc import Collection, Iterable
@@ -93,6 +93,16 @@ uncle | aunt
 he him his himself | she her hers herself
 second seconds | minute minutes | hour hours hourly | day days daily | week weeks weekly | month months monthly \
 | quarter | year years yearly annual annually | decade decades | century centuries
+millisecond milliseconds ms | second seconds
+millimetre millimetres millimeter millimeters mm | centimetre centimetres centimeter centimeters cm \
+| metre metres meter meters | kilometre kilometres kilometer kilometers km | inch inches | foot feet | yard yards \
+| mile miles mi
+gram grams | kilogram kilograms kg | tonne tonnes ton tons | ounce ounces oz | pound pounds lb lbs
+millilitre millilitres milliliter milliliters ml | litre litres liter liters | pint pints | gallon gallons
+dollar dollars usd | euro euros eur | pound pounds gbp | yen jpy | cent cents | pence penny pennies
+celsius | fahrenheit | kelvin
+degree degrees | radian radians
+bit bits | byte bytes | kilobyte kilobytes kb | megabyte megabytes mb | gigabyte gigabytes gb | terabyte terabytes tb
 today | tomorrow | yesterday
 morning | noon | afternoon | evening | night | midnight
 monday mondays | tuesday tuesdays | wednesday wednesdays | thursday thursdays | friday fridays | saturday saturdays \
