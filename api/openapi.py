@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api.problems import Problem
-from api.schemas import PruneBody, ResumeBody, TextsBody
+from api.schemas import NearLineShape, PruneBody, ResumeBody, TextsBody
 from shared.jobs.spec import JobSpec
 
 REF = "#/components/schemas/{model}"
@@ -37,6 +37,7 @@ def install_openapi(app: FastAPI) -> None:
                     (TextsBody, "validation"),
                     (ResumeBody, "validation"),
                     (PruneBody, "validation"),
+                    (NearLineShape, "serialization"),
                     (Problem, "validation"),
                 ],
                 ref_template=REF,

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from api.answers import DatasetName, PlainText, answer, started
 from api.json_body import TextsJson, parse_model
 from api.limits import read_upload
-from api.openapi import model_body
+from api.openapi import REF, model_body
 from api.pages import PageQuery
 from api.problems import declared_problems
 from api.schemas import DatasetShape, DatasetsShape, DuplicateShape, ImportShape, QuestionPage, TextsBody
@@ -17,12 +17,14 @@ from api.services import Wired, WiredForBulk
 from shared.corpus.baseline import import_baseline
 from shared.corpus.datasets import browse_questions, delete_dataset, describe_dataset, find_duplicates, list_datasets
 from shared.corpus.export import export_jsonl, export_parquet
+from shared.corpus.near_duplicates import report_near_duplicates
 from shared.errors import FieldError, InvalidInput
 from shared.planning.mix import fold_name
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
 _UPLOAD_BODY = {"requestBody": {"content": {"application/x-ndjson": {}, "application/gzip": {}}, "required": True}}
+_NEAR_LINES: dict[str, object] = {"application/x-ndjson": {"schema": {"$ref": REF.format(model="NearLineShape")}}}
 _FILE_TYPES: dict[str, object] = {"application/x-ndjson": {}, "application/vnd.apache.parquet": {}}
 
 
@@ -48,6 +50,14 @@ class ExportQuery(BaseModel):
     contaminated: Literal["exclude", "include"] = Field(
         default="exclude", description="questions that benchmarks flag; included, a field tells what they are like"
     )
+
+
+class NearDuplicatesQuery(BaseModel):
+    """How much of the report to show; it counts everything."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    clusters: int = Field(default=1000, ge=0, le=1_000_000, description="how many clusters to show, the largest first")
 
 
 @router.get("", responses={200: {"model": DatasetsShape}, **declared_problems(403, 503)})
@@ -109,6 +119,19 @@ async def check_duplicates(wired: WiredForBulk, name: DatasetName, data: TextsJs
     """Would these be admitted? Compared with the dataset and with the texts before them."""
     body = parse_model(TextsBody, data)
     return answer(await find_duplicates(wired.engine, name, body.texts))
+
+
+@router.get(
+    "/{name}/near-duplicates",
+    response_class=Response,
+    responses={200: {"content": _NEAR_LINES}, **declared_problems(403, 404, 422, 503)},
+)
+async def show_near_duplicates(
+    wired: WiredForBulk, name: DatasetName, query: Annotated[NearDuplicatesQuery, Query()]
+) -> Response:
+    """Clusters of near-duplicates of the whole dataset, as JSON lines: progress, the report, clusters, an end."""
+    lines = report_near_duplicates(wired.engine, name, most_clusters=query.clusters)
+    return await started(lines, media_type="application/x-ndjson", filename=f"{name}.near-duplicates.jsonl")
 
 
 @router.get(
