@@ -17,6 +17,7 @@ from cli.checking import check_file
 from cli.client import ApiProblem, Client
 from cli.decontaminating import decontaminate_all, decontaminated_view
 from cli.doctor import Check, Verdict, examine
+from cli.near_report import check_targets, near_view, read_near_report, write_near_report
 from cli.novelty import novelty_view, topics_view
 from cli.pruning import prune_carefully, prune_view
 from cli.resolve import BadArgument, find_job
@@ -202,6 +203,27 @@ def check(dataset: Dataset, file: SourceFile, as_json: AsJson = False) -> None:
     counts = [f"{sum(each['verdict'] == name for each in found):,} {name}" for name in ("new", "exact", "near")]
     table.caption = f"{len(found):,} texts: {', '.join(counts)}"
     _print(found, table, as_json=as_json)
+
+
+@app.command("dedup-report")
+def dedup_report(
+    dataset: Dataset,
+    out: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", dir_okay=False, help="Write it to FILE.html or FILE.json; may be given twice."),
+    ] = None,
+    clusters: Annotated[int, typer.Option(metavar="N", min=0, help="Show the N largest clusters.")] = 1000,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the files if they exist.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find the near-duplicates of a whole dataset, in clusters. Nothing is deleted."""
+    check_targets(out or [], force=force)
+    with _client() as client:
+        report = read_near_report(client, dataset, clusters=clusters)
+    for path in out or []:
+        write_near_report(report, path)
+        sys.stderr.write(f"wrote {path} ({path.stat().st_size:,} bytes)\n")
+    _print(report, near_view(report), as_json=as_json)
 
 
 @app.command()

@@ -122,6 +122,15 @@ class Client:
         verdicts: list[Json] = self._request("POST", f"/v1/datasets/{name}/duplicates", json={"texts": list(texts)})
         return verdicts
 
+    def near_duplicates(self, name: str, *, clusters: int) -> Iterator[Json]:
+        """The lines of the report on a whole dataset as they come; the last one has `end`."""
+        # Between two lines of a large dataset lies a sort on the server.
+        timeout = httpx2.Timeout(600, connect=CONNECT_SECONDS)
+        path, params = f"/v1/datasets/{name}/near-duplicates", {"clusters": clusters}
+        with self._stream("GET", path, params=params, timeout=timeout) as answer:
+            for line in answer.iter_lines():
+                yield json.loads(line)
+
     def import_baseline(self, dataset: str, path: Path) -> Json:
         """Upload a JSONL file, plain or gzip, as it is on the disk."""
         with path.open("rb") as file:
