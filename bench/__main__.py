@@ -29,6 +29,7 @@ MEASURES = (
     "reconcile_tick",
     "tally_cost",
     "dedup",
+    "ask_duplicates",
 )
 FOLDER = Path(__file__).parents[1] / "docs" / "benchmarks"
 

@@ -63,7 +63,7 @@ _OPERATOR = re.compile(r"(?<=[\w)] )[-+*/<>](?= [\w(])")
 def make_pairs(seed: int) -> list[Pair]:
     """At most 200 of each kind; the same for the same seed."""
     random = Random(seed)
-    texts = [*_baseline(), *_drawn(random)]
+    texts = [*_baseline(), *draw_questions(random, short=DRAWN_SHORT, long=DRAWN_LONG)]
     pairs = []
     for dup, changes in ((True, SAME), (False, OTHER)):
         for kind, change in changes.items():
@@ -88,8 +88,9 @@ def _baseline() -> list[str]:
     return questions
 
 
-def _drawn(random: Random) -> Iterator[str]:
-    for count, tokens in ((DRAWN_SHORT, SHORT_TOKENS), (DRAWN_LONG, LONG_TOKENS)):
+def draw_questions(random: Random, *, short: int, long: int) -> Iterator[str]:
+    """So many short and long questions of the rehearsal grammar."""
+    for count, tokens in ((short, SHORT_TOKENS), (long, LONG_TOKENS)):
         for _ in range(count):
             domain, words, dice = _draw_words(random)
             ask = Ask(domain, words.topic.text, words.subtopic.text, "", "", "", tokens, 1, frozenset())
