@@ -66,13 +66,14 @@ def _keeps(near_tier: dict[str, Any], kinds: Table) -> bool:
 def _draw_kinds(figure: Figure, kinds: Table) -> None:
     """Of each kind the share refused: duplicates should reach the right edge, others stay at the left."""
     axes = figure.add_subplot()
-    names = [name.replace("_", " ") for name in kinds]
-    shares = [each["refused"] / each["pairs"] for each in kinds.values()]
-    colours = ["#4c72b0" if each["duplicates"] else "#c44e52" for each in kinds.values()]
+    ordered = sorted(kinds.items(), key=lambda item: not item[1]["duplicates"])
+    names = [name.replace("_", " ") + ("" if each["duplicates"] else " \N{NOT EQUAL TO}") for name, each in ordered]
+    shares = [each["refused"] / each["pairs"] for _, each in ordered]
+    colours = ["#4c72b0" if each["duplicates"] else "#c44e52" for _, each in ordered]
     drawn = axes.barh(names, shares, color=colours)
     axes.bar_label(drawn, fmt="%.3g", padding=3, fontsize=8)
     axes.tick_params(axis="y", labelsize=8)
     axes.invert_yaxis()
-    axes.set_xlabel("share refused: duplicates (blue) should be, others (red) should not")
+    axes.set_xlabel("share refused: duplicates should be, different questions (\N{NOT EQUAL TO}, red) should not")
     axes.margins(x=0.12)
     axes.spines[["top", "right"]].set_visible(False)
