@@ -1,6 +1,7 @@
 """Starting programs that cannot outlive us, and small things about processes and ports."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -16,6 +17,8 @@ from shared.errors import QuestmillError
 TETHER = Path(__file__).with_name("tether.py")
 # For servers that are not ours: no key and no variable of the user that changes what they do.
 BARE_ENVIRONMENT = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+# Below what systems use for outgoing connections (Linux: 32768, IANA: 49152), above what services are known by.
+SERVER_PORTS = range(20_000, 32_000)
 
 # Threads that take turns at the interpreter need no heap each. Blocks of up to 4 MB, which numpy takes and gives
 # back many times a second, stay with the process: with new pages for each, a worker spent a sixth of its CPU time in
@@ -98,10 +101,14 @@ def is_port_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def free_port() -> int:
-    """A port that nothing listens on, chosen by the kernel."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nothing listens on, by chance out of thousands.
+
+    One that the kernel chooses is of the range from which it takes the ports of outgoing connections, and may be gone
+    before a server has started.
+    """
+    while not is_port_free(port := secrets.choice(SERVER_PORTS)):
+        pass
+    return port
 
 
 def remembered_port(note: Path) -> int:

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ from psycopg.rows import namedtuple_row
 
 from cli.client import Client
 from local.home import Addresses, Home
-from local.process import Command, start_tethered
+from local.process import Command, free_port, start_tethered
 from tests.faults.patience import Patience
 from tests.faults.witness import install_witness
 
@@ -189,8 +188,8 @@ def running_system(
     environment = given | QUICK | {
         "PYTHONPATH": str(source),
         "QUESTMILL_HOME": str(home),
-        "QUESTMILL_API_PORT": str(_free_port()),
-        "QUESTMILL_FLOWER_PORT": str(_free_port()),
+        "QUESTMILL_API_PORT": str(free_port()),
+        "QUESTMILL_FLOWER_PORT": str(free_port()),
         "OPENAI_API_KEY": "",
         "ANTHROPIC_API_KEY": "",
     } | dict(settings)  # fmt: skip
@@ -217,8 +216,3 @@ def _wait_until_up(supervisor: subprocess.Popen[bytes], home: Path, log: Path) -
         return Home(home).read()
 
     return wait_until(look, f"the system (see {log})", seconds=START_SECONDS)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

@@ -15,6 +15,7 @@ import uvicorn
 
 from api.__main__ import KEEP_ALIVE_SECONDS, Server
 from api.app import create_app
+from local.process import free_port
 from shared.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -77,12 +78,6 @@ def wait_until_alive(url: str, process: "subprocess.Popen[bytes] | None" = None)
             time.sleep(0.05)
         else:
             return
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.service.api.serving import api_settings, free_port, serving
+from local.process import free_port
+from tests.service.api.serving import api_settings, serving
 
 MEGABYTE = 1_000_000
 

@@ -8,7 +8,8 @@ import psycopg
 from psycopg import sql
 
 from api.readiness import SPILL_AT_ONCE, USE_DISK
-from tests.service.api.serving import api_settings, free_port, serving, silent_server
+from local.process import free_port
+from tests.service.api.serving import api_settings, serving, silent_server
 
 
 @contextmanager

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from cli.client import ApiProblem, Client
-from tests.service.api.serving import ROOT, free_port
+from local.process import free_port
+from tests.service.api.serving import ROOT
 
 Spec = dict[str, Any]
 

@@ -9,11 +9,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
+from local.process import free_port
 from shared.database.engine import engine_for
 from shared.database.patience import patience
 from shared.database.reconnect import is_unreachable, until_reachable
 from shared.database.trouble import Trouble, find_trouble, first_line
-from tests.service.api.serving import free_port, silent_server
+from tests.service.api.serving import silent_server
 
 
 @pytest.fixture(scope="module")

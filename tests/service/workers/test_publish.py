@@ -6,10 +6,11 @@ from contextlib import contextmanager
 import pytest
 import redis
 
+from local.process import free_port
 from shared.database.states import Stage
 from shared.ids import new_batch_id
 from shared.jobs.reconcile import HintMessage
-from tests.service.api.serving import free_port, silent_server
+from tests.service.api.serving import silent_server
 from workers.app import QUEUE, app
 from workers.publish import SOCKET_SECONDS, publish_hints, task_id_of
 
