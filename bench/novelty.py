@@ -1,7 +1,7 @@
 """What keeps a job finding new questions: its yield with everything, and with one thing taken out at a time.
 
 The models are those of the rehearsal server, whose pools are set so that one fixed prompt runs dry as a real GPT-4 set
-did (DESIGN, "Novelty"). What it assumes beyond that stands in local/rehearsal/pools.py; `shallow` assumes less.
+did (DESIGN, "Novelty"). What it assumes beyond that stands in local/rehearsal/pools.py; `uneven` assumes other pools.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from bench.report import Report, draw_bars
 from bench.trial import make_spec, run_job, trial
-from local.rehearsal.pools import DEFAULT_POOL_SIZE
+from local.rehearsal.pools import DEFAULT_POOL_SIZE, DEPTH_SPREAD
 from tests.faults.system import RunningSystem
 
 CLAIM = "44,000 easy questions, pools like those of a GPT-4 set: yield >= 0.93 with atlas and controller"
@@ -22,8 +22,9 @@ DOMAINS = {
     **dict.fromkeys(("reading", "summarization", "common sense", "instruction"), 3_500),
 }
 MODEL = "openai/gpt-6-luna"
-# A tenth of what the pools hold: what the controller is for.
-SHALLOW = DEFAULT_POOL_SIZE // 10
+# A twentieth of what the pools hold, and of one topic a hundred times more than of another: there the controller counts.
+UNEVEN = {"size": DEFAULT_POOL_SIZE // 20, "depth_spread": 2.5}
+EVEN = {"size": DEFAULT_POOL_SIZE, "depth_spread": DEPTH_SPREAD}
 NO_CAP = 1_000_000
 
 _FIXED: Mapping[str, Any] = {
@@ -40,21 +41,32 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
     "without the template cap": {"novelty": {"template_cap": NO_CAP}},
     "one fixed prompt": {**_FIXED, "novelty": {"inject": False, "steer": False}},
 }
-SHALLOW_ARMS = ("everything", "without the controller", "one fixed prompt")
+UNEVEN_ARMS = ("everything", "without the controller", "one fixed prompt")
+# One narrow subject, over and over: where models change nothing but the numbers.
+NARROW: Mapping[str, Any] = {"math": {"topics": {"percentages": ["percentage of a quantity"]}, "settings": ["any"]}}
+CAPS = (1, 5, 20, NO_CAP)
+
+
+LARGEST_TEMPLATE = """
+    SELECT max(n) AS largest FROM (
+        SELECT count(*) AS n FROM question WHERE job_id = %(job_id)s GROUP BY template_hash) AS counted
+"""
 
 
 def measure(rounds: int) -> Report:
-    """Each arm is a job of its own on one system; the same again on pools a tenth as deep for some of them."""
+    """Each arm is a job of its own on one system; some again on uneven pools, and one narrow subject for the cap."""
     found: list[dict[str, float]] = []
     with trial(workers=2) as system:
         for _ in range(rounds):
             measured: dict[str, float] = {}
             for name, changes in ARMS.items():
                 measured |= _run(system, name, changes)
-            system.rehearse("pools", size=SHALLOW)
-            for name in SHALLOW_ARMS:
-                measured |= _run(system, f"shallow: {name}", ARMS[name])
-            system.rehearse("pools", size=DEFAULT_POOL_SIZE)
+            for cap in CAPS:
+                measured |= _run_narrow(system, cap)
+            system.rehearse("pools", **UNEVEN)
+            for name in UNEVEN_ARMS:
+                measured |= _run(system, f"uneven: {name}", ARMS[name])
+            system.rehearse("pools", **EVEN)
             found.append(measured)
     result = {name: median(each[name] for each in found) for name in found[0]}
     yields = {name.removesuffix(", yield"): value for name, value in result.items() if name.endswith(", yield")}
@@ -63,6 +75,27 @@ def measure(rounds: int) -> Report:
         draw_bars(figure, yields, label="admitted / generated", bound=LEAST_YIELD)
 
     return Report(CLAIM, found, result, result["everything, yield"] >= LEAST_YIELD, draw)
+
+
+def _run_narrow(system: RunningSystem, cap: int) -> dict[str, float]:
+    """2,000 questions about one subtopic: the yield, and how often the commonest template stands among them."""
+    spec = make_spec(
+        calls=1,
+        questions_per_call=20,
+        model=MODEL,
+        mix={"domains": {"math": 2_000}, "difficulties": {"easy": {"token_share": 1, "mean_tokens": 15}}},
+        atlas=NARROW,
+        novelty={"template_cap": cap, "inject": False},
+    )
+    ran = run_job(system, spec)
+    [row] = system.query(LARGEST_TEMPLATE, {"job_id": ran.job["id"]})
+    name = "narrow, no cap" if cap == NO_CAP else f"narrow, cap {cap}"
+    refused = float(ran.job["progress"]["rejected"].get("template cap", 0))
+    return {
+        f"{name}, yield": ran.job["progress"]["yield"],
+        f"{name}, template cap": refused,
+        f"{name}, largest template": float(row.largest),
+    }
 
 
 def _run(system: RunningSystem, name: str, changes: Mapping[str, Any]) -> dict[str, float]:

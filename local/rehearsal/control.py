@@ -38,6 +38,7 @@ class PoolChange(BaseModel, extra="forbid"):
 
     size: int | None = Field(default=None, ge=1)
     content_share: float | None = Field(default=None, ge=0, le=1)
+    depth_spread: float | None = Field(default=None, ge=0, le=5)
 
 
 class LatencyChange(BaseModel, extra="forbid"):
@@ -119,9 +120,13 @@ async def _change_pools(request: web.Request) -> web.Response:
     except ValidationError as error:
         return _refuse(error)
     rehearsal = request.app[REHEARSAL]
-    content_share = rehearsal.pools.content_share if change.content_share is None else change.content_share
-    rehearsal.pools = Pools(change.size or rehearsal.pools.size, content_share=content_share)
-    return _answer({"size": rehearsal.pools.size, "content_share": content_share})
+    now = rehearsal.pools
+    settings = {"size": now.size, "content_share": now.content_share, "depth_spread": now.depth_spread}
+    settings |= change.model_dump(exclude_none=True)
+    rehearsal.pools = Pools(
+        int(settings["size"]), content_share=settings["content_share"], depth_spread=settings["depth_spread"]
+    )
+    return _answer(settings)
 
 
 async def _change_latency(request: web.Request) -> web.Response:

@@ -55,9 +55,16 @@ class Pools:
     `size` is that of a topic of middling depth, and of a subtopic and form in it.
     """
 
-    def __init__(self, size: int = DEFAULT_POOL_SIZE, *, content_share: float = CONTENT_SHARE) -> None:
+    def __init__(
+        self,
+        size: int = DEFAULT_POOL_SIZE,
+        *,
+        content_share: float = CONTENT_SHARE,
+        depth_spread: float = DEPTH_SPREAD,
+    ) -> None:
         self.size = size
         self.content_share = content_share
+        self.depth_spread = depth_spread
 
     def draw(self, ask: Ask, random: Random) -> list[str]:
         """The questions of one reply, which repeats itself only when its pools hold too few."""
@@ -68,7 +75,7 @@ class Pools:
         if topic == domain:
             of_topic = of_leaf = _Pool(key, self.size * TOPICS_OF_A_DOMAIN, grammar, _subjects_of(domain))
         else:
-            size, phrase = max(1.0, self.size * _depth(domain, topic)), _to_phrase(ask.topic)
+            size, phrase = max(1.0, self.size * exp(self.depth_spread * _deviate(domain, topic))), _to_phrase(ask.topic)
             of_topic = of_leaf = _Pool(key, size, grammar, [Words(phrase, phrase)])
             if subtopic != topic:
                 words = Words(_to_phrase(ask.subtopic), phrase)
@@ -99,11 +106,11 @@ def _subjects_of(domain: str) -> tuple[Words, ...]:
 
 
 @lru_cache(maxsize=4096)
-def _depth(domain: str, topic: str) -> float:
-    """How much is known of a topic, against the median one: lognormal, and always the same."""
+def _deviate(domain: str, topic: str) -> float:
+    """How much is known of a topic, against the median one, in deviations of its logarithm; always the same."""
     digest = blake2b(f"{domain}|{topic}|depth".encode(), digest_size=8).digest()
     unit = (int.from_bytes(digest, "big") + 0.5) / 2**64
-    return exp(DEPTH_SPREAD * _NORMAL.inv_cdf(unit))
+    return _NORMAL.inv_cdf(unit)
 
 
 def _draw_one(pool: _Pool, ask: Ask, content: str, drawn: dict[tuple[str, int, str], str], random: Random) -> str:

@@ -5,14 +5,14 @@ from random import Random
 import pytest
 
 from local.rehearsal.ask import Ask, read_ask
-from local.rehearsal.pools import Pools, _depth
+from local.rehearsal.pools import Pools, _deviate
 from shared.corpus.duplicates import Known, judge
 from shared.corpus.fingerprint import fingerprint_many
 from shared.planning.mix import Cell
 from shared.questions.atlas import atlas_for, load_atlas
 from shared.questions.gates.parsed_question import ParsedQuestion
 from shared.questions.gates.table import gates_on
-from shared.questions.prompts import draw_tuple, write_prompt
+from shared.questions.prompts import draw_tuple, topic_at, write_prompt
 from shared.questions.quality import find_flaw
 from shared.questions.tokens import count_tokens
 
@@ -94,10 +94,22 @@ def test_a_piece_of_content_is_taken_up_by_one_question() -> None:
 
 
 def test_topics_are_known_to_different_depths() -> None:
-    depths = [_depth("math", topic) for topic in atlas_for("math").topics]
-    assert min(depths) < 0.4
-    assert max(depths) > 2.5
-    assert _depth("math", "fractions") == _depth("math", "fractions")
+    depths = [_deviate("math", topic) for topic in atlas_for("math").topics]
+    assert min(depths) < -1
+    assert max(depths) > 1
+    deep, shallow = (ask_of("math", find_ordinal(depths.index(each(depths)))) for each in (max, min))
+    pools = Pools(200, content_share=0, depth_spread=2)
+    shares = [
+        len({text for seed in range(30) for text in pools.draw(ask, Random(seed))}) / 600 for ask in (deep, shallow)
+    ]
+    assert shares[0] > 1.5 * shares[1]
+
+
+def find_ordinal(place: int) -> int:
+    """The first prompt about the topic at this place of the atlas of mathematics."""
+    atlas = atlas_for("math")
+    topic = list(atlas.topics)[place]
+    return next(n for n in range(1_000) if topic_at(atlas, 2025, Cell("math", "easy"), n) == topic)
 
 
 def test_tiny_pool_has_an_end() -> None:
