@@ -22,7 +22,7 @@ DOMAINS = {
     **dict.fromkeys(("reading", "summarization", "common sense", "instruction"), 3_500),
 }
 MODEL = "openai/gpt-6-luna"
-# A twentieth of what the pools hold, and of one topic a hundred times more than of another: there the controller counts.
+# A twentieth of what pools hold, and of one topic a hundred times more than of another: there the controller counts.
 UNEVEN = {"size": DEFAULT_POOL_SIZE // 20, "depth_spread": 2.5}
 EVEN = {"size": DEFAULT_POOL_SIZE, "depth_spread": DEPTH_SPREAD}
 NO_CAP = 1_000_000

@@ -302,7 +302,7 @@ question = Table(
 )
 # Promise 2: no two questions of a dataset are equal, whoever writes them.
 Index("uq_question_text_hash", question.c.dataset_id, question.c.text_hash, unique=True)
-Index("ix_question_template_hash", question.c.dataset_id, question.c.template_hash)
+Index("ix_question_template", question.c.template_hash, question.c.dataset_id)
 Index(
     "ix_question_cell",
     question.c.dataset_id,
