@@ -24,7 +24,8 @@ WHERE call.job_id = %(job_id)s AND call.state = 'ok' AND call.settled_at > next.
 def stall_workers(strikes: Strikes, *, stalls: int = 1) -> None:
     """The scenario: a busy worker sleeps until its batches are another's, wakes and writes what it has in hand."""
     system = strikes.system
-    job_id = submit(system, "stalled", questions=160 * stalls)
+    # Enough that the job still runs when the worker has woken up: what comes for an ended job is no fenced-off write.
+    job_id = submit(system, "stalled", questions=160 + 160 * stalls)
     for number in range(stalls):
         wait_for_admitted(system, job_id, 20 + 100 * number)
         time.sleep(strikes.random.uniform(0, 0.5))
