@@ -2,17 +2,13 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from api.schemas import LineProblemShape, QuestionShape
+from api.schemas import LineProblemShape, QuestionShape, Shape
 from shared.database.states import MatchKind
 
 
-class _Shape(BaseModel):
-    model_config = ConfigDict(extra="allow")
-
-
-class FlaggedCellShape(_Shape):
+class FlaggedCellShape(Shape):
     """How many flagged questions a cell has, by state."""
 
     domain: str
@@ -22,7 +18,7 @@ class FlaggedCellShape(_Shape):
     discarded: int
 
 
-class BenchmarkShape(_Shape):
+class BenchmarkShape(Shape):
     """A benchmark that guards a dataset, and how many questions it flags."""
 
     name: str
@@ -33,7 +29,7 @@ class BenchmarkShape(_Shape):
     cleared: int = Field(description="false alarms, as a person said")
 
 
-class ContaminationShape(_Shape):
+class ContaminationShape(Shape):
     """The flagged questions of a dataset, counted."""
 
     left_out: int = Field(description="selected questions that an export leaves out")
@@ -49,7 +45,7 @@ class MatchedQuestionShape(QuestionShape):
     score: float
 
 
-class DecontaminatedShape(_Shape):
+class DecontaminatedShape(Shape):
     """What became of a benchmark's file, and what it found in the dataset."""
 
     dataset: str
@@ -71,7 +67,7 @@ class DecontaminatedShape(_Shape):
     matches: list[MatchedQuestionShape] = Field(description="the first 100")
 
 
-class MatchShape(_Shape):
+class MatchShape(Shape):
     """One benchmark's best match."""
 
     benchmark: str
@@ -87,7 +83,7 @@ class ContaminatedShape(QuestionShape):
     matches: list[MatchShape]
 
 
-class ContaminatedPage(_Shape):
+class ContaminatedPage(Shape):
     """A page of contaminated questions."""
 
     next_cursor: str | None = Field(description="the `cursor` of the next page; null on the last")

@@ -7,8 +7,9 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from api.near_duplicate_shapes import NearLineShape
 from api.problems import Problem
-from api.schemas import NearLineShape, PruneBody, ResumeBody, TextsBody
+from api.schemas import PruneBody, ResumeBody, TextsBody
 from shared.jobs.spec import JobSpec
 
 REF = "#/components/schemas/{model}"

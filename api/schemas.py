@@ -13,11 +13,13 @@ from shared.settings import MOST_DAYS
 Number = float | Decimal
 
 
-class _Shape(BaseModel):
+class Shape(BaseModel):
+    """An answer; more fields may come."""
+
     model_config = ConfigDict(extra="allow")
 
 
-class CellShape(_Shape):
+class CellShape(Shape):
     """One domain x one difficulty of a plan."""
 
     domain: str
@@ -29,7 +31,7 @@ class CellShape(_Shape):
     surplus: int
 
 
-class TotalsShape(_Shape):
+class TotalsShape(Shape):
     """A plan's sums."""
 
     questions: int
@@ -39,7 +41,7 @@ class TotalsShape(_Shape):
     generate: int
 
 
-class ForecastShape(_Shape):
+class ForecastShape(Shape):
     """What a plan will take."""
 
     calls: int
@@ -49,7 +51,7 @@ class ForecastShape(_Shape):
     seconds: Number
 
 
-class PlanShape(_Shape):
+class PlanShape(Shape):
     """The integer target per cell."""
 
     cells: list[CellShape]
@@ -63,7 +65,7 @@ class PlannedShape(PlanShape):
     warnings: list[str]
 
 
-class CallCountsShape(_Shape):
+class CallCountsShape(Shape):
     """The ledger, counted."""
 
     sent: int
@@ -73,21 +75,21 @@ class CallCountsShape(_Shape):
     in_flight: int
 
 
-class TokensShape(_Shape):
+class TokensShape(Shape):
     """Tokens of the selected questions, by what they are of."""
 
     prompt: int
     completion: int
 
 
-class TokenSharesShape(_Shape):
+class TokenSharesShape(Shape):
     """Share of the tokens per difficulty."""
 
     planned: dict[str, Number]
     measured: dict[str, Number]
 
 
-class ProgressShape(_Shape):
+class ProgressShape(Shape):
     """How far a job is, counted from rows."""
 
     target: int
@@ -105,7 +107,7 @@ class ProgressShape(_Shape):
     yield_: Number | None = Field(alias="yield")
 
 
-class JobShape(_Shape):
+class JobShape(Shape):
     """A job."""
 
     id: UUID
@@ -120,7 +122,7 @@ class JobShape(_Shape):
     progress: ProgressShape
 
 
-class JobSummaryShape(_Shape):
+class JobSummaryShape(Shape):
     """A job in a list."""
 
     id: UUID
@@ -128,7 +130,7 @@ class JobSummaryShape(_Shape):
     state: JobState
 
 
-class BatchShape(_Shape):
+class BatchShape(Shape):
     """A slice of one cell's work."""
 
     id: UUID
@@ -138,7 +140,7 @@ class BatchShape(_Shape):
     state: BatchState
 
 
-class CallShape(_Shape):
+class CallShape(Shape):
     """A row of the ledger."""
 
     id: UUID
@@ -146,66 +148,7 @@ class CallShape(_Shape):
     state: CallState
 
 
-class TopicCountsShape(_Shape):
-    """Topics of a cell by state."""
-
-    open: int = Field(description="asked about in their turn")
-    resting: int = Field(description="below the floor; their turn comes again when the others yield as little")
-    dry: int = Field(description="hardly anything new came of them lately")
-
-
-class PoolShape(_Shape):
-    """What is estimated of the questions that a model has for a cell."""
-
-    known: int
-    estimated: int = Field(description="at least so many in all, by capture and recapture")
-    left: int
-
-
-class CellNoveltyShape(_Shape):
-    """How one cell still finds new questions."""
-
-    domain: str
-    difficulty: str
-    generated: int
-    admitted: int
-    yield_: Number | None = Field(alias="yield")
-    expected_yield: Number = Field(description="of the next prompts")
-    over_asking: Number = Field(description="so many questions are asked for, for each one that is missing")
-    prompts_taken: int
-    distinct_prompts: int | None = Field(description="tuples of topic, subtopic, form and setting")
-    floor: Number | None = Field(description="the recent yield below which a topic rests now")
-    topics: TopicCountsShape | None
-    pool: PoolShape | None = Field(description="null while hardly anything has come again")
-    stopped: str | None
-
-
-class NoveltyShape(_Shape):
-    """How a job still finds new questions, cell by cell."""
-
-    job_id: UUID
-    steered: bool
-    cells: list[CellNoveltyShape]
-
-
-class TopicShape(_Shape):
-    """How one topic has fared in a cell."""
-
-    topic: str
-    state: str = Field(pattern="^(open|resting|dry)$")
-    generated: int
-    admitted: int
-    recent_yield: Number | None
-    estimated: int | None = Field(description="questions of this topic, at least")
-
-
-class TopicsShape(_Shape):
-    """The topics of a cell; none for a job that is not steered."""
-
-    items: list[TopicShape]
-
-
-class _Page(_Shape):
+class _Page(Shape):
     next_cursor: str | None = Field(description="the `cursor` of the next page; null on the last")
 
 
@@ -227,14 +170,14 @@ class CallPage(_Page):
     items: list[CallShape]
 
 
-class LineProblemShape(_Shape):
+class LineProblemShape(Shape):
     """A baseline line that was not imported."""
 
     line: int
     error: str
 
 
-class ImportShape(_Shape):
+class ImportShape(Shape):
     """What became of an uploaded baseline."""
 
     read: int
@@ -246,19 +189,19 @@ class ImportShape(_Shape):
     problems: list[LineProblemShape] = Field(description="the first 100")
 
 
-class DatasetShape(_Shape):
+class DatasetShape(Shape):
     """A dataset with its counts per cell and state and its token totals."""
 
     name: str
 
 
-class DatasetsShape(_Shape):
+class DatasetsShape(Shape):
     """All datasets."""
 
     items: list[DatasetShape]
 
 
-class QuestionShape(_Shape):
+class QuestionShape(Shape):
     """A question of a dataset."""
 
     id: int
@@ -274,77 +217,13 @@ class QuestionPage(_Page):
     items: list[QuestionShape]
 
 
-class DuplicateShape(_Shape):
+class DuplicateShape(Shape):
     """Whether a text would be admitted."""
 
     verdict: str = Field(pattern="^(new|exact|near)$")
     question_id: int | None
     similarity: float | None
     guard: str | None
-
-
-class PhaseShape(_Shape):
-    """How far a report is."""
-
-    phase: str = Field(pattern="^(reading|pairing|comparing)$")
-    done: int
-    total: int
-
-
-class NearPairsShape(_Shape):
-    """Pairs whose texts were compared, and those that are near."""
-
-    compared: int
-    near: int
-
-
-class NearReportShape(_Shape):
-    """The near-duplicates of a dataset, counted."""
-
-    dataset: str
-    questions: int
-    pairs: NearPairsShape
-    in_clusters: int = Field(description="questions that are in a cluster")
-    clusters: int
-    largest: int = Field(description="questions in the largest cluster")
-    cells: list[dict[str, str | int]] = Field(description="questions in clusters by domain and difficulty")
-    sources: list[dict[str, str | int]] = Field(description="questions in clusters by job, or `baseline`")
-    told_apart: dict[str, int] = Field(description="similar pairs that are different questions, by what showed it")
-    too_long: int = Field(description="pairs that were not compared because a text is too long")
-
-
-class NearMemberShape(_Shape):
-    """A question of a cluster; a long text is shown without its middle."""
-
-    id: int
-    domain: str
-    difficulty: str
-    state: QuestionState
-    source: str
-    similarity: float = Field(description="to the cluster's first; lower than what is near where others lie between")
-    text: str
-
-
-class NearClusterShape(_Shape):
-    """Questions that are near-duplicates, directly or through others."""
-
-    size: int
-    members: list[NearMemberShape] = Field(description="the first 50")
-
-
-class NearEndShape(_Shape):
-    """The last line: without it the report is not whole."""
-
-    clusters: int = Field(description="how many were shown")
-
-
-class NearLineShape(_Shape):
-    """One line of the report; it has one of these."""
-
-    progress: PhaseShape | None = None
-    report: NearReportShape | None = None
-    cluster: NearClusterShape | None = None
-    end: NearEndShape | None = None
 
 
 class TextsBody(BaseModel):
@@ -380,7 +259,7 @@ class PruneBody(BaseModel):
     dry_run: bool = Field(default=False, description="count only")
 
 
-class RawPrunedShape(_Shape):
+class RawPrunedShape(Shape):
     """Raw replies that were cleared, with the texts refused of them."""
 
     jobs: int
@@ -389,7 +268,7 @@ class RawPrunedShape(_Shape):
     unparsed: int = Field(description="how many of the replies were paid for and never read")
 
 
-class ArchivedShape(_Shape):
+class ArchivedShape(Shape):
     """Jobs whose ledger was deleted; their progress stays."""
 
     jobs: int
@@ -397,14 +276,14 @@ class ArchivedShape(_Shape):
     batches: int
 
 
-class SkippedShape(_Shape):
+class SkippedShape(Shape):
     """A job that is old enough to be archived and was not."""
 
     job_id: UUID
     reason: str
 
 
-class PrunedShape(_Shape):
+class PrunedShape(Shape):
     """What was pruned, or would be."""
 
     dry_run: bool
@@ -413,13 +292,13 @@ class PrunedShape(_Shape):
     skipped: list[SkippedShape]
 
 
-class HealthShape(_Shape):
+class HealthShape(Shape):
     """Liveness."""
 
     status: str
 
 
-class ReadyShape(_Shape):
+class ReadyShape(Shape):
     """Readiness, check by check."""
 
     status: str

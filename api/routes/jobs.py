@@ -10,11 +10,12 @@ from starlette.responses import Response, StreamingResponse
 from api.answers import PlainText, answer, read_job_id
 from api.json_body import SpecJson, canonical_hash, parse_json, parse_model
 from api.limits import SPEC_BYTES, read_limited
+from api.novelty_shapes import NoveltyShape, TopicsShape
 from api.openapi import model_body, spec_body
 from api.pages import PageQuery
 from api.problems import declared_problems
 from api.progress_stream import has_seen_end
-from api.schemas import BatchPage, CallPage, JobPage, JobShape, NoveltyShape, ResumeBody, TopicsShape
+from api.schemas import BatchPage, CallPage, JobPage, JobShape, ResumeBody
 from api.services import Wired
 from shared.database.states import BatchState, CallState
 from shared.ids import JobId

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.corpus.benchmarks import find_matches
 from shared.corpus.contamination import Match
+from shared.corpus.find_dataset import find_dataset
 from shared.corpus.grams import Trace, trace
 from shared.database.parameters import json_rows
 from shared.errors import Conflict, NotFound
@@ -37,7 +38,6 @@ INSERT_FLAGS = text("""
         question_id bigint, benchmark text, reference text, kind text, score numeric)
     ON CONFLICT (question_id, benchmark) DO NOTHING
 """)
-FIND = text("SELECT id FROM dataset WHERE name = :name")
 BROWSE = text("""
     SELECT question.id, question.text AS question, question.domain, question.difficulty, question.state,
         COALESCE(question.job_id::text, 'baseline') AS source, flags.matches
@@ -118,9 +118,7 @@ async def browse_contaminated(
 ) -> list[dict[str, Any]]:
     """Flagged questions with what they match, or the cleared ones, in the order of their ids. Raises NotFound."""
     async with engine.connect() as conn:
-        dataset_id = (await conn.execute(FIND, {"name": name})).scalar_one_or_none()
-        if dataset_id is None:
-            raise NotFound(f"there is no dataset {name}")
+        dataset_id = await find_dataset(conn, name)
         wanted = {"benchmark": benchmark, "cleared": cleared, "after": after or 0, "limit": limit}
         rows = await conn.execute(BROWSE, {"dataset_id": dataset_id, **wanted})
         return [dict(row) for row in rows.mappings()]

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from shared.corpus.admission import lock_dataset
 from shared.corpus.contaminated import count_contaminated
 from shared.corpus.duplicates import judge
+from shared.corpus.find_dataset import find_dataset
 from shared.corpus.fingerprint import fingerprint_many
 from shared.corpus.lookup import find_known
 from shared.errors import Conflict, NotFound
@@ -134,10 +135,10 @@ async def browse_questions(
 ) -> list[dict[str, Any]]:
     """Questions in the order of their ids, from the one behind `after`. Raises NotFound."""
     async with engine.connect() as conn:
-        found = await _find(conn, name)
+        dataset_id = await find_dataset(conn, name)
         names = {"domain": domain and fold_name(domain), "difficulty": difficulty and fold_name(difficulty)}
         values = {**names, "selected": selected, "text": text, "limit": limit}
-        rows = await conn.execute(BROWSE, {"dataset_id": found["id"], "after": after or 0, **values})
+        rows = await conn.execute(BROWSE, {"dataset_id": dataset_id, "after": after or 0, **values})
         return [_shown(row) for row in rows.mappings()]
 
 
@@ -178,9 +179,9 @@ async def delete_dataset(engine: AsyncEngine, name: str) -> None:
 async def find_duplicates(engine: AsyncEngine, name: str, texts: list[str]) -> list[dict[str, Any]]:
     """Would these be admitted? One verdict per text. Raises NotFound."""
     async with engine.connect() as conn:
-        found = await _find(conn, name)
+        dataset_id = await find_dataset(conn, name)
         prints = await asyncio.to_thread(fingerprint_many, texts)
-        known = await find_known(conn, DatasetId(found["id"]), prints)
+        known = await find_known(conn, dataset_id, prints)
     verdicts = await asyncio.to_thread(judge, texts, prints, known)
     return [
         {"verdict": each.verdict, "question_id": each.question_id, "similarity": each.similarity, "guard": each.guard}

@@ -20,12 +20,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from shared.corpus.candidate_pairs import CandidatePairs
 from shared.corpus.clusters import Clusters
 from shared.corpus.duplicates import NEAR_SIMILARITY
+from shared.corpus.export import ALLOW_SLOW_READERS
+from shared.corpus.find_dataset import find_dataset
 from shared.corpus.guards import Guard, guard_between_marks
 from shared.corpus.marks import Marks, read_marks
 from shared.corpus.normalise import normalise
 from shared.corpus.similarity import similarities
 from shared.database.parameters import int_array
-from shared.errors import NotFound
 
 # Longer questions are not compared: the shingles of one of a megabyte take some 100 MB.
 MOST_CHARACTERS_COMPARED = 50_000
@@ -37,10 +38,8 @@ QUESTIONS_PER_SLICE = 10_000
 PAIRS_PER_CHUNK = 500
 IDS_PER_STATEMENT = 5_000
 
-FIND = text("SELECT id FROM dataset WHERE name = :name")
-# One view of the dataset from beginning to end, while jobs go on; a reader may pause for a quarter of an hour.
+# One view of the dataset from beginning to end, while jobs go on.
 ONE_VIEW = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-ALLOW_SLOW_READERS = text("SET LOCAL idle_in_transaction_session_timeout = '15min'")
 COUNT = text("SELECT COALESCE(SUM(questions), 0)::bigint FROM question_count WHERE dataset_id = :dataset_id")
 SKETCHES = text("""
     SELECT id, CAST(CAST(sketch AS bit(64)) AS bigint), CAST(CAST(sketch << 64 AS bit(64)) AS bigint)
@@ -84,9 +83,7 @@ async def report_near_duplicates(engine: AsyncEngine, dataset: str, *, most_clus
     async with engine.connect() as conn:
         await conn.execute(ONE_VIEW)
         await conn.execute(ALLOW_SLOW_READERS)
-        dataset_id = (await conn.execute(FIND, {"name": dataset})).scalar_one_or_none()
-        if dataset_id is None:
-            raise NotFound(f"there is no dataset {dataset}")
+        dataset_id = await find_dataset(conn, dataset)
         questions = int((await conn.execute(COUNT, {"dataset_id": dataset_id})).scalar_one())
         yield _progress("reading", 0, questions)
         collected: list[CandidatePairs] = []

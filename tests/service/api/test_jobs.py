@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api.schemas import BatchPage, CallPage, JobPage, JobShape, NoveltyShape, PlannedShape, TopicsShape
+from api.novelty_shapes import NoveltyShape, TopicsShape
+from api.schemas import BatchPage, CallPage, JobPage, JobShape, PlannedShape
 
 Spec = dict[str, Any]
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import httpx2
 
-from api.schemas import NearLineShape
+from api.near_duplicate_shapes import NearLineShape
 from tests.service.api.test_datasets import jsonl, upload
 
 HEN = "Why would a grey hen cross the narrow road behind the mill at noon?"
