@@ -2,9 +2,11 @@
 
 COUNTS = {
     "question": (
-        "SELECT dataset_id, domain, difficulty, state, questions, prompt_tokens FROM question_count",
-        """SELECT dataset_id, domain, difficulty, state, COUNT(*), SUM(prompt_tokens)::bigint FROM question
-           GROUP BY 1, 2, 3, 4""",
+        """SELECT dataset_id, domain, difficulty, state, questions, prompt_tokens, completion_tokens, validated, answered
+           FROM question_count""",
+        """SELECT dataset_id, domain, difficulty, state, COUNT(*), SUM(prompt_tokens)::bigint,
+               COALESCE(SUM(completion_tokens), 0)::bigint, SUM(validated::int)::bigint, SUM(answered::int)::bigint
+           FROM question GROUP BY 1, 2, 3, 4""",
     ),
     "batch": (
         "SELECT job_id, stage, domain, difficulty, what, name, n FROM batch_count",
@@ -17,9 +19,11 @@ COUNTS = {
            GROUP BY 1, 2, 3, 4, 5, 6 HAVING SUM(n) <> 0""",
     ),
     "call": (
-        "SELECT job_id, state, outcome, again, calls, input_tokens, output_tokens FROM call_count",
-        """SELECT job_id, state, COALESCE(outcome, 'in flight'), attempt > 1, COUNT(*),
-               COALESCE(SUM(input_tokens), 0)::bigint, COALESCE(SUM(output_tokens), 0)::bigint
-           FROM call GROUP BY 1, 2, 3, 4""",
+        """SELECT job_id, stage, difficulty, state, outcome, again, calls, input_tokens, output_tokens, pico_usd
+           FROM call_count""",
+        """SELECT job_id, stage, difficulty, state, COALESCE(outcome, 'in flight'), attempt > 1, COUNT(*),
+               COALESCE(SUM(input_tokens), 0)::bigint, COALESCE(SUM(output_tokens), 0)::bigint,
+               (COALESCE(SUM(cost_usd), 0) * 1e12)::bigint
+           FROM call GROUP BY 1, 2, 3, 4, 5, 6""",
     ),
 }

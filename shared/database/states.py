@@ -41,6 +41,7 @@ class QuestionState(StrEnum):
     SELECTED = "selected"  # counts towards its cell's target, is exported
     RESERVE = "reserve"  # kept beyond the target
     DISCARDED = "discarded"  # taken out by hand; still blocks its repeats
+    REJECTED = "rejected"  # by its judges, or because no model answered it; still blocks its repeats
 
 
 class MatchKind(StrEnum):

@@ -129,7 +129,9 @@ job_cell = Table(
     Column("difficulty", Text, primary_key=True),
     Column("target", Integer, nullable=False),
     Column("mean_tokens", Integer, nullable=False),
+    Column("answer_tokens", Integer, nullable=False, server_default="100", comment="an answer's, as expected"),
     Column("stopped", Text, comment="why no more batches are made; NULL while the cell is worked on"),
+    Column("stopped_stage", Text, comment="the last stage that is stopped, and with it those before"),
     CheckConstraint("target >= 0", name="target_not_negative"),
 )
 
@@ -186,6 +188,7 @@ batch = Table(
         ARRAY(BigInteger),
         comment="its prompt tuples, where some are passed over; NULL: first_ordinal + 0 .. calls - 1",
     ),
+    Column("question_ids", ARRAY(BigInteger), comment="what it validates or answers; NULL of a batch that generates"),
     Column("state", Text, nullable=False, server_default=BatchState.PENDING),
     Column("reason", Text),
     Column("fence", Integer, nullable=False, server_default="0"),
@@ -236,6 +239,8 @@ call = Table(
     Column("id", Uuid, primary_key=True),
     Column("job_id", ForeignKey("job.id", ondelete="CASCADE"), nullable=False),
     Column("batch_id", ForeignKey("batch.id", ondelete="CASCADE"), nullable=False),
+    Column("stage", Text, nullable=False, server_default=Stage.GENERATE),
+    Column("difficulty", Text, nullable=False, server_default=""),
     Column("ordinal", BigInteger, nullable=False),
     Column("attempt", SmallInteger, nullable=False),
     Column("fence", Integer, nullable=False, comment="the hold that sent it"),
@@ -285,11 +290,16 @@ question = Table(
     Column("signature_version", SmallInteger, nullable=False),
     Column("sketch", BIT(120), comment="of the MinHash rows; NULL where an older release wrote it"),
     Column("prompt_tokens", Integer, nullable=False),
-    Column("completion_tokens", Integer),
+    Column("completion_tokens", Integer, comment="of its first answer"),
     Column("tokenizer", Text, nullable=False),
     Column("tags", ARRAY(Text), nullable=False, server_default="{}"),
     Column("metadata", JSONB, comment="what a baseline row carried besides"),
     Column("state", Text, nullable=False, server_default=QuestionState.SELECTED),
+    Column("reason", Text, comment="why a judge rejected it, or why it has no answer"),
+    Column("validated", Boolean, nullable=False, server_default="false", comment="by all judges that were asked for"),
+    Column("answered", Boolean, nullable=False, server_default="false", comment="as often as was asked for"),
+    Column("tries", SmallInteger, nullable=False, server_default="0", comment="calls of its stage that were no use"),
+    Column("prompt_version", Text),
     Column("job_id", ForeignKey("job.id"), comment="NULL for a baseline row"),
     Column("batch_id", Uuid),
     Column("call_id", Uuid),
@@ -298,6 +308,7 @@ question = Table(
     _created_at(),
     _one_of("state", QuestionState),
     CheckConstraint("octet_length(text_hash) = 16", name="text_hash_16"),
+    CheckConstraint("state <> 'rejected' OR reason IS NOT NULL", name="reason_given"),
     CheckConstraint("num_nonnulls(job_id, batch_id, call_id, fence, model) IN (0, 5)", name="provenance_whole"),
 )
 # Promise 2: no two questions of a dataset are equal, whoever writes them.
@@ -310,6 +321,50 @@ Index(
     question.c.difficulty,
     question.c.state,
     postgresql_include=["prompt_tokens"],
+)
+Index(
+    # What a later stage still has to look at; it shrinks as the work is done.
+    "ix_question_unfinished",
+    question.c.dataset_id,
+    question.c.domain,
+    question.c.difficulty,
+    question.c.validated,
+    question.c.answered,
+    postgresql_where=text("state = 'selected' AND NOT (validated AND answered)"),
+)
+
+
+def _of_question(name: str, place: str, *own: Column[Any]) -> Table:
+    """What a stage has to say about a question: one row for each model, prompt version and place."""
+    return Table(
+        name,
+        metadata,
+        Column("question_id", ForeignKey("question.id", ondelete="CASCADE"), primary_key=True),
+        Column("model", Text, primary_key=True),
+        Column("prompt_version", Text, primary_key=True),
+        Column(place, SmallInteger, primary_key=True, autoincrement=False),
+        *own,
+        Column("job_id", Uuid, nullable=False),
+        Column("batch_id", Uuid, nullable=False),
+        Column("call_id", Uuid, nullable=False),
+        Column("fence", Integer, nullable=False),
+        _created_at(),
+    )
+
+
+verdict = _of_question(
+    "verdict",
+    "vote",
+    Column("accepted", Boolean, nullable=False),
+    Column("scores", JSONB, nullable=False, comment="1 to 5 by criterion"),
+    Column("reason", Text, nullable=False),
+)
+answer = _of_question(
+    "answer",
+    "sample",
+    Column("text", Text, nullable=False),
+    Column("tokens", Integer, nullable=False),
+    Column("checked", JSONB, comment="what a check of it found; NULL where nothing can be checked"),
 )
 
 question_band = Table(
@@ -436,7 +491,9 @@ def _counts(name: str, keys: Mapping[str, type[TypeEngine[Any]]], sums: Sequence
 
 _cell = {"domain": Text, "difficulty": Text}
 question_change, question_tally = _counts(
-    "question", {"dataset_id": Integer, **_cell, "state": Text}, ["questions", "prompt_tokens"]
+    "question",
+    {"dataset_id": Integer, **_cell, "state": Text},
+    ["questions", "prompt_tokens", "completion_tokens", "validated", "answered"],
 )
 # `what` is batches (named by their state), generated, admitted, rejected (by reason) or repaired (by kind); of ended
 # batches only, open ones are few and counted from their rows.
@@ -446,6 +503,6 @@ batch_change, batch_tally = _counts(
 # Of settled calls only, those under way are few and counted from their rows.
 call_change, call_tally = _counts(
     "call",
-    {"job_id": Uuid, "state": Text, "outcome": Text, "again": Boolean},
-    ["calls", "input_tokens", "output_tokens"],
+    {"job_id": Uuid, "stage": Text, "difficulty": Text, "state": Text, "outcome": Text, "again": Boolean},
+    ["calls", "input_tokens", "output_tokens", "pico_usd"],  # a millionth of a millionth of a dollar: whole numbers
 )

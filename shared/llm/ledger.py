@@ -25,7 +25,7 @@ from shared.llm.reading import read_reply
 # commit from a second effect. FAULTS 18.
 OPEN_CALLS = text("""
     WITH allowed AS (
-        SELECT asked.* FROM json_to_recordset(CAST(:calls AS json)) AS asked (
+        SELECT asked.*, batch.stage, batch.difficulty FROM json_to_recordset(CAST(:calls AS json)) AS asked (
             call_id uuid, batch_id uuid, fence int, ordinal bigint, model text, prompt jsonb, worst_usd numeric)
         JOIN batch ON batch.id = asked.batch_id AND batch.fence = asked.fence
         JOIN job ON job.id = batch.job_id
@@ -37,8 +37,8 @@ OPEN_CALLS = text("""
         WHERE job_id = :job_id AND spent_usd + held_usd + total.worst_usd <= budget_usd
         RETURNING job_id
     )
-    INSERT INTO call (id, job_id, batch_id, ordinal, attempt, fence, model, prompt, worst_usd)
-    SELECT call_id, wall.job_id, batch_id, ordinal,
+    INSERT INTO call (id, job_id, batch_id, stage, difficulty, ordinal, attempt, fence, model, prompt, worst_usd)
+    SELECT call_id, wall.job_id, batch_id, stage, difficulty, ordinal,
            (SELECT COALESCE(MAX(attempt), 0) + 1 FROM call
             WHERE call.batch_id = allowed.batch_id AND call.ordinal = allowed.ordinal),
            fence, model, prompt, worst_usd

@@ -43,6 +43,7 @@ BROKEN = {
     "ck_call_cost_iff_settled": "UPDATE call SET cost_usd = NULL",
     "ck_call_raw_before_parse": "UPDATE call SET raw = NULL",
     "ck_question_state_known": "UPDATE question SET state = 'asleep'",
+    "ck_question_reason_given": "UPDATE question SET state = 'rejected'",
     "ck_question_text_hash_16": r"UPDATE question SET text_hash = '\x00'",
     "ck_question_provenance_whole": "UPDATE question SET model = 'openai/x'",
     "ck_incident_kind_known": """INSERT INTO incident (job_id, batch_id, kind, fence)

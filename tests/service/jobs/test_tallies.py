@@ -189,6 +189,9 @@ class History:
             self.rng.choice(
                 [
                     "UPDATE question SET prompt_tokens = prompt_tokens + 1 WHERE id % 3 = 0",
+                    "UPDATE question SET validated = NOT validated WHERE id % 5 = 0",
+                    "UPDATE question SET answered = true, completion_tokens = id % 90 WHERE id % 4 = 0",
+                    "UPDATE question SET state = 'rejected', reason = 'unclear' WHERE id % 11 = 0",
                     "DELETE FROM question WHERE id % 17 = 0",
                     "UPDATE call SET output_tokens = output_tokens + 1 WHERE state = 'ok' AND ordinal % 2 = 0",
                     "DELETE FROM call WHERE ordinal % 7 = 0 AND state = 'failed'",
