@@ -62,8 +62,13 @@ class IncidentKind(StrEnum):
 
 
 class Stage(StrEnum):
-    """What a batch does."""
+    """What a batch does; in the order in which a question meets them."""
 
     GENERATE = "generate"
     VALIDATE = "validate"
     ANSWER = "answer"
+
+    @property
+    def position(self) -> int:
+        """Its place in that order."""
+        return list(Stage).index(self)

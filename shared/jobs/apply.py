@@ -1,15 +1,20 @@
 """Write what decide() asked for. Each statement re-checks what it relies on, so a late action changes nothing."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from uuid import UUID
 
+import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.parameters import int_array
+from shared.database.states import Stage
 from shared.ids import BatchId, JobId, new_batch_id
-from shared.jobs.decide import Action, CreateBatch, DropFree, Fail, Hint, Park, Select, StopCell, Succeed
+from shared.jobs.decide import Action, CreateBatch, DropFree, Fail, Hint, Park, Retarget, Select, StopCell, Succeed
+from shared.jobs.decide_later import TakeUp, is_done
 from shared.jobs.observe import observe
+from shared.planning.balance import Plan
 from shared.planning.mix import Cell
 
 CREATE = text("""
@@ -49,20 +54,24 @@ UPDATE batch SET state = 'dropped', reason = :reason, lease_until = NULL, worker
     finished_at = clock_timestamp()
 WHERE id IN (
     SELECT id FROM batch
-    WHERE job_id = :job_id AND domain = :domain AND difficulty = :difficulty AND {FREE} FOR NO KEY UPDATE SKIP LOCKED)
+    WHERE job_id = :job_id AND stage = :stage AND domain = :domain AND difficulty = :difficulty AND {FREE}
+    FOR NO KEY UPDATE SKIP LOCKED)
 """)  # noqa: S608 - FREE is a constant above
 
 STOP_CELL = text("""
-UPDATE job_cell SET stopped = :reason
-WHERE job_id = :job_id AND domain = :domain AND difficulty = :difficulty AND stopped IS NULL
+UPDATE job_cell SET stopped = concat_ws('; ', stopped, :reason), stopped_stage = :stage
+WHERE job_id = :job_id AND domain = :domain AND difficulty = :difficulty
+  AND (stopped IS NULL OR stopped_stage = ANY (CAST(:before AS text[])))
 """)
 
 # The state is asked for twice: what a person discarded while this statement ran stays discarded.
-# DESIGN "Order": selection follows the keyed hash of the text, so the same questions lead to the same choice.
+# DESIGN "Order": selection follows the keyed hash of the text, so the same questions lead to the same choice. What a
+# later stage was paid for comes before what it was not.
 SELECT = text("""
 WITH ranked AS (
     SELECT question.id, row_number() OVER (
-        ORDER BY sha256(int8send(dataset.order_seed) || question.text_hash)) <= :target AS chosen
+        ORDER BY question.answered DESC, question.validated DESC,
+            sha256(int8send(dataset.order_seed) || question.text_hash)) <= :target AS chosen
     FROM question JOIN job ON job.dataset_id = question.dataset_id JOIN dataset ON dataset.id = job.dataset_id
     WHERE job.id = :job_id AND question.domain = :domain AND question.difficulty = :difficulty
       AND question.state IN ('selected', 'reserve'))
@@ -72,6 +81,38 @@ WHERE question.id = ranked.id AND question.state IN ('selected', 'reserve')
   AND question.dataset_id = (SELECT dataset_id FROM job WHERE id = :job_id)
   AND question.domain = :domain AND question.difficulty = :difficulty
   AND (question.state = 'selected') <> ranked.chosen
+""")
+
+# The same order as in SELECT: what is chosen last, when there is too much, is looked at last. A question that was no
+# use before comes first: what becomes of it decides how many more are needed.
+DUE = text("""
+SELECT question.id FROM question JOIN job ON job.dataset_id = question.dataset_id
+JOIN dataset ON dataset.id = job.dataset_id
+WHERE job.id = :job_id AND question.domain = :domain AND question.difficulty = :difficulty
+  AND question.state = 'selected' AND NOT (question.validated AND question.answered)
+  AND CASE :stage WHEN 'validate' THEN NOT question.validated
+      ELSE NOT question.answered AND (question.validated OR NOT job.spec -> 'stages' ? 'validate') END
+  AND question.id NOT IN (
+      SELECT unnest(question_ids) FROM batch
+      WHERE batch.job_id = :job_id AND batch.stage = :stage AND batch.state IN ('pending', 'leased')
+        AND batch.domain = :domain AND batch.difficulty = :difficulty)
+ORDER BY question.tries DESC, sha256(int8send(dataset.order_seed) || question.text_hash) LIMIT :most
+""")
+
+CREATE_LATER = text("""
+INSERT INTO batch (id, job_id, stage, domain, difficulty, number, questions, questions_per_call, first_ordinal, calls,
+    question_ids)
+VALUES (:id, :job_id, :stage, :domain, :difficulty, :number, :questions, :questions_per_call, 0, :calls,
+    :question_ids)
+""")
+
+LAST_PLAN = text("SELECT plan, version FROM job_plan WHERE job_id = :job_id ORDER BY version DESC LIMIT 1")
+INSERT_PLAN = text("""
+INSERT INTO job_plan (job_id, version, plan, reason) VALUES (:job_id, :version, CAST(:plan AS jsonb), :reason)
+""")
+SET_TARGET = text("""
+UPDATE job_cell SET target = :target
+WHERE job_id = :job_id AND domain = :domain AND difficulty = :difficulty AND target <> :target
 """)
 
 END = text("""
@@ -137,6 +178,37 @@ def _listed(ordinals: Sequence[int]) -> str | None:
     return None if is_run else int_array(ordinals)
 
 
+async def take_up(conn: AsyncConnection, job_id: JobId, wanted: TakeUp) -> None:
+    """Insert batches of a later stage with the questions that are due and in no open batch, as far as there are any."""
+    values = {**_keys(job_id, wanted.cell), "stage": wanted.stage, "most": sum(wanted.sizes)}
+    ids = list((await conn.execute(DUE, values)).scalars())
+    cuts = [sum(wanted.sizes[:place]) for place in range(len(wanted.sizes) + 1)]
+    shares = [share for first, last in pairwise(cuts) if (share := ids[first:last])]
+    for number, (share, calls) in enumerate(zip(shares, wanted.calls, strict=False), wanted.number):
+        await conn.execute(
+            CREATE_LATER,
+            {
+                **values,
+                "id": new_batch_id(),
+                "number": number,
+                "questions": len(share),
+                "questions_per_call": wanted.questions_per_call,
+                "calls": calls,
+                "question_ids": share,
+            },
+        )
+
+
+async def retarget(conn: AsyncConnection, job_id: JobId, wanted: Retarget) -> None:
+    """Store another version of the plan and have the cells follow it."""
+    row = (await conn.execute(LAST_PLAN, {"job_id": job_id})).one()
+    plan = Plan.from_json(row.plan).with_targets(wanted.targets, wanted.means)
+    values = {"job_id": job_id, "version": row.version + 1, "reason": wanted.reason}
+    await conn.execute(INSERT_PLAN, {**values, "plan": orjson.dumps(plan.to_json()).decode()})
+    for each in plan.cells:
+        await conn.execute(SET_TARGET, {**_keys(job_id, each.cell), "target": each.target})
+
+
 async def mark_hinted(conn: AsyncConnection, hints: Sequence[Hint]) -> list[Hint]:
     """Mark hints of any jobs; returns those whose batch is as it was seen, which are published after the commit."""
     seen = {"ids": [hint.batch.id for hint in hints], "marks": [hint.batch.hinted_at for hint in hints]}
@@ -153,10 +225,16 @@ async def _write(conn: AsyncConnection, job_id: JobId, action: Action) -> None:
     match action:
         case Park(batch_id, reason):
             await conn.execute(PARK, {"batch_id": batch_id, "reason": reason})
-        case DropFree(cell, reason):
-            await conn.execute(DROP_FREE, {**_keys(job_id, cell), "reason": reason})
-        case StopCell(cell, reason):
-            await conn.execute(STOP_CELL, {**_keys(job_id, cell), "reason": reason})
+        case DropFree(cell, reason, stage):
+            await conn.execute(DROP_FREE, {**_keys(job_id, cell), "reason": reason, "stage": stage})
+        case StopCell(cell, reason, stage):
+            before = [each for each in Stage if each.position < stage.position]
+            values = {**_keys(job_id, cell), "reason": reason, "stage": stage, "before": before}
+            await conn.execute(STOP_CELL, values)
+        case TakeUp():
+            await take_up(conn, job_id, action)
+        case Retarget():
+            await retarget(conn, job_id, action)
         case Select(cell, target):
             await conn.execute(SELECT, {**_keys(job_id, cell), "target": target})
         case Succeed():
@@ -172,7 +250,7 @@ async def _succeed(conn: AsyncConnection, job_id: JobId) -> None:
     async with conn.begin_nested() as savepoint:
         await conn.execute(END, {"job_id": job_id, "state": "succeeded", "reason": None})
         again = await observe(conn, job_id)
-        if again.open_batches or any(status.selected != status.target for status in again.cells):
+        if again.open_batches or not all(map(is_done, again.cells)):
             await savepoint.rollback()
 
 

@@ -4,20 +4,21 @@ First start, top-up after refusals, a dead worker, a wiped broker and a resumed 
 whatever is missing and not yet on its way is asked for.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from decimal import Decimal
 from math import ceil
 
 from shared.corpus.topic_yields import estimate_pools
-from shared.database.states import BatchState, JobState
+from shared.database.states import BatchState, JobState, Stage
 from shared.ids import BatchId
-from shared.jobs.observed import CellStatus, EndedBatch, Observed, OpenBatch
+from shared.jobs.decide_later import CALLS_PER_BATCH, TakeUp, due_of, is_done, pass_rate, take_up
+from shared.jobs.observed import CellStatus, EndedBatch, Observed, OpenBatch, StageStatus
 from shared.jobs.steer import TopicState, expected_yield, next_ordinals, topic_states
+from shared.planning.measured import Measured, replan
 from shared.planning.mix import Cell
 
-# DESIGN: a batch is about 20 calls.
-CALLS_PER_BATCH = 20
 # A cell's yield starts at 1 and weighs this many imagined candidates, so that one bad reply does not swing it.
 YIELD_PRIOR = 20
 # Below this yield the next batches would mostly buy repeats; also the most that a top-up over-asks (20-fold).
@@ -76,10 +77,11 @@ class Park:
 
 @dataclass(frozen=True, slots=True)
 class DropFree:
-    """The cell needs no more: drop its batches that nobody holds."""
+    """The cell needs no more of a stage: drop its batches that nobody holds."""
 
     cell: Cell
     reason: str
+    stage: Stage = Stage.GENERATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +94,19 @@ class Select:
 
 @dataclass(frozen=True, slots=True)
 class StopCell:
-    """No more batches for this cell, for this reason."""
+    """No more batches of this stage, nor of those before it, for this cell."""
 
     cell: Cell
+    reason: str
+    stage: Stage = Stage.GENERATE
+
+
+@dataclass(frozen=True, slots=True)
+class Retarget:
+    """Follow another plan: the cells' targets and the means that lead to them, with the reason that people read."""
+
+    targets: Mapping[Cell, int]
+    means: Mapping[Cell, Decimal]
     reason: str
 
 
@@ -110,7 +122,7 @@ class Fail:
     reason: str
 
 
-Action = CreateBatch | Hint | Park | DropFree | Select | StopCell | Succeed | Fail
+Action = CreateBatch | TakeUp | Hint | Park | DropFree | Select | StopCell | Retarget | Succeed | Fail
 
 
 def decide(observed: Observed, limits: Limits) -> list[Action]:
@@ -122,10 +134,17 @@ def decide(observed: Observed, limits: Limits) -> list[Action]:
     actions: list[Action] = [*_select(observed), *_park(observed, limits)]
     if observed.state is JobState.PAUSED:
         return actions
-    free = {batch.cell for batch in observed.open_batches if _free(batch)}
+    if retarget := _retarget(observed):
+        return [*actions, retarget]
+    free = {(batch.cell, batch.stage) for batch in observed.open_batches if _free(batch)}
     ahead = _batches_ahead(observed, limits)
     for status in observed.cells:
-        actions += _work_on(status, ahead, has_free=status.cell in free)
+        if status.generates:
+            actions += _work_on(status, ahead, has_free=(status.cell, Stage.GENERATE) in free)
+        for its in status.later:
+            actions += _work_on_later(status, its, ahead, has_free=(status.cell, its.stage) in free)
+        if not status.generates and not observed.follows:
+            actions += _stop_unfillable(status)
     actions += _hint(observed, limits)
     return actions or _end(observed)
 
@@ -168,25 +187,35 @@ def is_conclusive(ended: Sequence[EndedBatch]) -> bool:
     return _read_back(ended).is_conclusive
 
 
-def why_dry(status: CellStatus) -> str | None:
-    """The reason to stop a cell, from its newest ended batches; None while there is hope."""
+def why_dry(status: CellStatus | StageStatus) -> str | None:
+    """The reason to stop a cell or a later stage of it, from its newest ended batches; None while there is hope."""
     newest = status.ended[:EVIDENCE_BATCHES]
     if len(newest) == EVIDENCE_BATCHES and all(batch.state is BatchState.PARKED for batch in newest):
         return f"{EVIDENCE_BATCHES} batches in a row never got anywhere and were parked"
     read = _read_back(status.ended)
-    if not read.is_conclusive and len(status.ended) < EVIDENCE_BATCHES_READ:
+    if not read.is_conclusive and (isinstance(status, StageStatus) or len(status.ended) < EVIDENCE_BATCHES_READ):
         return None
     calls, generated, admitted = read.calls, read.generated, read.admitted
     if generated == 0:
         return f"the last {calls} calls brought no usable reply"
+    if admitted < LEAST_YIELD * generated and isinstance(status, StageStatus):
+        return f"of the last {generated} questions {admitted} passed the stage {status.stage}"
     if admitted < LEAST_YIELD * generated:
         return f"the model yields nothing new: {admitted} of the last {generated} candidates were admitted"
     return None
 
 
 def missing_of(status: CellStatus) -> int:
-    """How many more admitted questions the cell needs, its reserve counted in."""
-    return max(0, status.target - status.selected - status.reserve)
+    """How many more admitted questions the cell needs, its reserve counted in.
+
+    Where judges come after, of those that they have not seen some will be rejected: as many as so far.
+    """
+    validation = status.of_stage(Stage.VALIDATE)
+    if validation is None:
+        return max(0, status.target - status.selected - status.reserve)
+    passed = status.validated + status.reserve_validated
+    unseen = status.selected + status.reserve - passed
+    return max(0, ceil((status.target - passed) / pass_rate(validation)) - unseen)
 
 
 def _select(observed: Observed) -> Iterator[Action]:
@@ -204,14 +233,14 @@ def _park(observed: Observed, limits: Limits) -> Iterator[Action]:
 
 def _batches_ahead(observed: Observed, limits: Limits) -> int:
     """How many open batches each cell that is worked on may have."""
-    active = sum(status.stopped is None and missing_of(status) > 0 for status in observed.cells)
+    active = sum(not status.is_stopped(Stage.GENERATE) and missing_of(status) > 0 for status in observed.cells)
     share = ceil(limits.window_batches * AHEAD_OF_WINDOW / max(1, active))
     return min(MOST_BATCHES_AHEAD, max(LEAST_BATCHES_AHEAD, share))
 
 
 def _work_on(status: CellStatus, ahead: int, *, has_free: bool) -> Iterator[Action]:
     missing = missing_of(status)
-    if missing == 0 or status.stopped is not None:
+    if missing == 0 or status.is_stopped(Stage.GENERATE):
         if has_free:
             why = "the cell is full" if missing == 0 else f"the cell is stopped: {status.stopped}"
             yield DropFree(status.cell, why)
@@ -220,6 +249,73 @@ def _work_on(status: CellStatus, ahead: int, *, has_free: bool) -> Iterator[Acti
         yield StopCell(status.cell, f"{reason}{_what_is_left(status)}")
         return
     yield from _create_batches(status, missing, ahead)
+
+
+def _work_on_later(status: CellStatus, its: StageStatus, ahead: int, *, has_free: bool) -> Iterator[Action]:
+    if status.is_stopped(its.stage):
+        if has_free:
+            yield DropFree(status.cell, f"the cell is stopped: {status.stopped}", its.stage)
+        return
+    if due_of(status, its.stage) == 0:
+        return
+    if reason := why_dry(its):
+        yield StopCell(status.cell, reason, its.stage)
+        return
+    yield from take_up(status, its, ahead, more_comes=_more_comes(status, its.stage))
+
+
+def _more_comes(status: CellStatus, stage: Stage) -> bool:
+    """Whether the stages before may still bring questions of this cell."""
+    generation_goes_on = status.generates and not status.is_stopped(Stage.GENERATE) and missing_of(status) > 0
+    if status.open_batches > 0 or generation_goes_on:
+        return True
+    before = [its for its in status.later if its.stage.position < stage.position]
+    return any(
+        its.open_batches > 0 or (due_of(status, its.stage) and not status.is_stopped(its.stage)) for its in before
+    )
+
+
+def _stop_unfillable(status: CellStatus) -> Iterator[Action]:
+    """A job that does not generate cannot make up for what is rejected."""
+    busy = any(its.open_batches > 0 or due_of(status, its.stage) for its in status.later)
+    if status.selected + status.reserve < status.target and status.stopped is None and not busy:
+        yield StopCell(status.cell, "nothing is left to choose from, and this job does not generate")
+
+
+def _retarget(observed: Observed) -> Retarget | None:
+    if observed.follows:
+        return _follow(observed)
+    balance = observed.balance
+    if balance is None:
+        return None
+    measured = {
+        status.cell: Measured(
+            status.target, status.selected, status.prompt_tokens, status.answered, status.completion_tokens
+        )
+        for status in observed.cells
+    }
+    better = replan(balance.mix, measured, balance.have, balance.surplus, plans=balance.plans)
+    if better is None:
+        return None
+    means = {each.cell: each.mean_tokens for each in better.plan.cells}
+    reason = (
+        f"by measured means the tokens would be split {_shares(better.shares_before)}, now {_shares(better.shares)}"
+    )
+    return Retarget({each.cell: each.target for each in better.plan.cells}, means, reason)
+
+
+def _shares(shares: Mapping[str, Decimal]) -> str:
+    return ", ".join(f"{name} {share:.3%}" for name, share in shares.items())
+
+
+def _follow(observed: Observed) -> Retarget | None:
+    """A job on what is there, with no mix of its own, asks for as many as have passed."""
+    targets = {status.cell: status.selected + status.reserve for status in observed.cells}
+    lost = sum(max(0, status.target - targets[status.cell]) for status in observed.cells)
+    if not lost:
+        return None
+    lower = {status.cell: min(status.target, targets[status.cell]) for status in observed.cells}
+    return Retarget(lower, {}, f"{lost:,} questions were rejected or taken out, and this job does not generate")
 
 
 def _create_batches(status: CellStatus, missing: int, ahead: int) -> Iterator[Action]:
@@ -270,11 +366,15 @@ def _free(batch: OpenBatch) -> bool:
 
 def _hint(observed: Observed, limits: Limits) -> Iterator[Action]:
     """Hints for free batches, a window of them, in the order of their numbers so that all cells move together."""
-    wanted = {status.cell for status in observed.cells if status.stopped is None and missing_of(status) > 0}
-    in_order = sorted(observed.open_batches, key=lambda batch: (batch.number, batch.cell))
+    wanted = {(status.cell, its.stage) for status in observed.cells for its in status.later} | {
+        (status.cell, Stage.GENERATE) for status in observed.cells if missing_of(status) > 0
+    }
+    wanted -= {(status.cell, stage) for status in observed.cells for stage in Stage if status.is_stopped(stage)}
+    # What is nearer to its end comes first, so that questions do not pile up between the stages.
+    in_order = sorted(observed.open_batches, key=lambda batch: (-batch.stage.position, batch.number, batch.cell))
     held = sum(not _free(batch) for batch in in_order)
     for batch in in_order:
-        if not _free(batch) or batch.cell not in wanted or batch.attempts >= limits.max_attempts:
+        if not _free(batch) or (batch.cell, batch.stage) not in wanted or batch.attempts >= limits.max_attempts:
             continue
         if held >= limits.window_batches:
             return
@@ -283,14 +383,21 @@ def _hint(observed: Observed, limits: Limits) -> Iterator[Action]:
             yield Hint(batch)
 
 
+def finished(status: CellStatus) -> int:
+    """How many questions of the cell are through all stages of the job."""
+    if status.of_stage(Stage.ANSWER) is not None:
+        return status.answered
+    return status.selected if status.of_stage(Stage.VALIDATE) is None else status.validated
+
+
 def _end(observed: Observed) -> list[Action]:
     """Only once nothing else is to be done and nobody works: the job succeeded or failed."""
     if observed.open_batches:
         return []
-    short = [status for status in observed.cells if status.selected != status.target]
+    short = [status for status in observed.cells if not is_done(status)]
     if not short:
         return [Succeed()]
     if any(status.stopped is None for status in short):
         return []
-    named = "; ".join(f"{status.cell}: {status.selected} of {status.target} ({status.stopped})" for status in short)
+    named = "; ".join(f"{status.cell}: {finished(status)} of {status.target} ({status.stopped})" for status in short)
     return [Fail(f"{len(short)} cell(s) could not be filled: {named}")]

@@ -14,21 +14,32 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.corpus.topic_yields import read_topic_yields
-from shared.database.states import BatchState, JobState
+from shared.database.states import BatchState, JobState, QuestionState, Stage
 from shared.ids import DatasetId, JobId
 from shared.jobs.atlases import find_atlas
 from shared.jobs.decide import EVIDENCE_BATCHES_READ, is_conclusive, missing_of
-from shared.jobs.observed import CellStatus, EndedBatch, Observed, OpenBatch
-from shared.jobs.spec import Novelty
+from shared.jobs.observe_later import observe_later
+from shared.jobs.observed import Balance, CellStatus, EndedBatch, Observed, OpenBatch
+from shared.jobs.spec import MixSpec, Novelty
 from shared.jobs.steer import Ground
-from shared.planning.mix import Cell
+from shared.planning.mix import Cell, Means, Surplus
 
+OF_SELECTED = ("validated", "answered", "prompt_tokens", "completion_tokens")
 # Nearly always enough to judge a cell by; where they leave a doubt, as many are read as count.
 ENDED_AT_FIRST = 6
 STATES = {str(state): state for state in BatchState}
 
+BALANCE = text("""
+SELECT job.spec -> 'mix' AS mix, job.spec ->> 'surplus' AS surplus, first.plan -> 'cells' AS cells,
+    (SELECT MAX(version) FROM job_plan WHERE job_id = job.id) AS plans
+FROM job JOIN job_plan AS first ON first.job_id = job.id AND first.version = 1 WHERE job.id = :job_id
+""")
+
 JOBS = text("""
-SELECT id, dataset_id, state, clock_timestamp() AS now FROM job WHERE id = ANY (CAST(:job_ids AS uuid[])) ORDER BY id
+SELECT id, dataset_id, state, clock_timestamp() AS now, spec -> 'mix' ->> 'means' AS means,
+    COALESCE((spec -> 'mix' ->> 'existing')::boolean, false) AS follows,
+    CASE WHEN spec -> 'stages' <> '["generate"]' THEN spec END AS spec
+FROM job WHERE id = ANY (CAST(:job_ids AS uuid[])) ORDER BY id
 """)
 
 GROUND = text("""
@@ -37,6 +48,7 @@ SELECT dataset_id, seed, spec -> 'atlas' AS atlas, spec -> 'novelty' AS novelty 
 
 CELLS = text("""
 SELECT job_cell.job_id, job_cell.domain, job_cell.difficulty, job_cell.target, job_cell.mean_tokens, job_cell.stopped,
+    job_cell.stopped_stage, job.spec -> 'stages' ? 'generate' AS generates,
     (job.spec -> 'questions_per_call' ->> job_cell.difficulty)::int AS questions_per_call,
     COALESCE(prompt_cursor.next_ordinal, 0) AS next_ordinal, COALESCE(newest.number, 0) AS batches
 FROM job JOIN job_cell ON job_cell.job_id = job.id
@@ -71,16 +83,17 @@ WHERE job_id = ANY (CAST(:job_ids AS uuid[])) AND states IS NOT NULL
 """)
 
 OPEN = text("""
-SELECT job_id, domain, difficulty,
+SELECT job_id, stage, domain, difficulty,
     SUM(GREATEST(0, calls - calls_parsed - calls_given_up) * questions_per_call)::bigint AS coming,
     array_agg(id) AS ids, array_agg(number) AS numbers, array_agg(state) AS states, array_agg(attempts) AS attempts,
     array_agg(hinted_at) AS hinted_at, array_agg(COALESCE(lease_until < clock_timestamp(), false)) AS expired
 FROM batch WHERE job_id = ANY (CAST(:job_ids AS uuid[])) AND state IN ('pending', 'leased')
-GROUP BY job_id, domain, difficulty
+GROUP BY job_id, stage, domain, difficulty
 """)
 
 QUESTIONS = text("""
-SELECT dataset_id, domain, difficulty, state, questions FROM question_count
+SELECT dataset_id, domain, difficulty, state, questions, validated, answered, prompt_tokens, completion_tokens
+FROM question_count
 WHERE dataset_id = ANY (CAST(:dataset_ids AS int[])) AND state IN ('selected', 'reserve')
 """)
 
@@ -88,7 +101,7 @@ WHERE dataset_id = ANY (CAST(:dataset_ids AS int[])) AND state IN ('selected', '
 async def observe(conn: AsyncConnection, job_id: JobId) -> Observed:
     """One look at a job, with what its next batches are steered by if any may be made."""
     [observed] = await observe_all(conn, [job_id])
-    if not any(status.stopped is None and missing_of(status) > 0 for status in observed.cells):
+    if not any(status.generates and status.stopped is None and missing_of(status) > 0 for status in observed.cells):
         return observed
     return await survey(conn, observed)
 
@@ -129,6 +142,8 @@ async def observe_all(conn: AsyncConnection, job_ids: Sequence[JobId]) -> list[O
             mean_tokens=row.mean_tokens,
             questions_per_call=row.questions_per_call,
             stopped=row.stopped,
+            stopped_stage=row.stopped_stage and Stage(row.stopped_stage),
+            generates=row.generates is not False,
             batches=row.batches,
             next_ordinal=row.next_ordinal,
         )
@@ -138,10 +153,18 @@ async def observe_all(conn: AsyncConnection, job_ids: Sequence[JobId]) -> list[O
     for key, ended in (await _read_ended(conn, job_ids)).items():
         counts[key]["ended"] = tuple(ended)
     open_batches = await _read_open(conn, values, counts)
+    specs = {job.id: job.spec for job in jobs if job.spec is not None}
+    for key, later in (await observe_later(conn, specs, [(id, cell) for id in specs for cell in cells[id]])).items():
+        counts[key]["later"] = later
+    balances = {job.id: await read_balance(conn, job.id) for job in jobs if job.means == Means.MEASURED}
     # Questions last: a batch seen as ended above has all its questions in this count.
     of_dataset = {job.dataset_id: job.id for job in jobs}
-    for dataset_id, domain, difficulty, state, n in await conn.execute(QUESTIONS, {"dataset_ids": list(of_dataset)}):
-        counts[of_dataset[dataset_id], Cell(domain, difficulty)][state] = n
+    for row in await conn.execute(QUESTIONS, {"dataset_ids": list(of_dataset)}):
+        of_cell = counts[of_dataset[row.dataset_id], Cell(row.domain, row.difficulty)]
+        if row.state == QuestionState.RESERVE:
+            of_cell |= {"reserve": row.questions, "reserve_validated": row.validated}
+        else:
+            of_cell |= {name: getattr(row, name) for name in OF_SELECTED} | {"selected": row.questions}
     return [
         Observed(
             JobId(job.id),
@@ -149,9 +172,18 @@ async def observe_all(conn: AsyncConnection, job_ids: Sequence[JobId]) -> list[O
             job.now,
             tuple(replace(status, **counts[job.id, cell]) for cell, status in cells[job.id].items()),
             tuple(open_batches[job.id]),
+            balances.get(job.id),
+            job.follows,
         )
         for job in jobs
     ]
+
+
+async def read_balance(conn: AsyncConnection, job_id: JobId) -> Balance:
+    """What the job was first planned by."""
+    row = (await conn.execute(BALANCE, {"job_id": job_id})).one()
+    have = {Cell(each["domain"], each["difficulty"]): each["have"] for each in row.cells}
+    return Balance(MixSpec.model_validate(row.mix).to_mix(), Surplus(row.surplus), have, row.plans)
 
 
 async def _read_ended(conn: AsyncConnection, job_ids: Sequence[JobId]) -> dict[tuple[UUID, Cell], list[EndedBatch]]:
@@ -182,10 +214,11 @@ async def _read_open(
     """The open batches by job; how many they are and what they may bring is added to the counts of their cells."""
     found: dict[UUID, list[OpenBatch]] = defaultdict(list)
     for row in await conn.execute(OPEN, values):
-        cell = Cell(row.domain, row.difficulty)
-        counts[row.job_id, cell] |= {"open_batches": len(row.ids), "coming": row.coming}
+        cell, stage = Cell(row.domain, row.difficulty), Stage(row.stage)
+        if stage is Stage.GENERATE:
+            counts[row.job_id, cell] |= {"open_batches": len(row.ids), "coming": row.coming}
         found[row.job_id] += [
-            OpenBatch(batch_id, cell, number, STATES[state], attempts, hinted_at, expired)
+            OpenBatch(batch_id, cell, stage, number, STATES[state], attempts, hinted_at, expired)
             for batch_id, number, state, attempts, hinted_at, expired in zip(
                 row.ids, row.numbers, row.states, row.attempts, row.hinted_at, row.expired, strict=True
             )

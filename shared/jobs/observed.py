@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.database.states import BatchState, JobState
+from shared.database.states import BatchState, JobState, Stage
 from shared.ids import BatchId, JobId
+from shared.jobs.stages import StageTerms
 from shared.jobs.steer import Ground
-from shared.planning.mix import Cell
+from shared.planning.mix import Cell, Mix, Surplus
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +22,35 @@ class EndedBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class StageStatus:
+    """A later stage of one cell: its batches, and what they did.
+
+    `in_hand` is how many questions its open batches have not dealt with yet; `judged` and `passed` count what all its
+    batches dealt with; `ended` and `batches` are as in CellStatus.
+    """
+
+    terms: StageTerms
+    in_hand: int = 0
+    judged: int = 0
+    passed: int = 0
+    open_batches: int = 0
+    ended: tuple[EndedBatch, ...] = ()
+    batches: int = 0
+
+    @property
+    def stage(self) -> Stage:
+        """Which one."""
+        return self.terms.stage
+
+
+@dataclass(frozen=True, slots=True)
 class CellStatus:
     """One cell: its target, its rows, its batches.
 
     `coming` is how many questions its open batches may still bring; `ended` are its newest ended batches, newest
     first, dropped ones left out; `batches` and `next_ordinal` say where the next batch begins. `ground` is what new
-    batches are steered by; None when they are not, or when none is about to be made.
+    batches are steered by; None when they are not, or when none is about to be made. `generates` says whether the job
+    does so, `later` what it does after that. `stopped` holds for the stages up to `stopped_stage`.
     """
 
     cell: Cell
@@ -34,6 +58,8 @@ class CellStatus:
     mean_tokens: int
     questions_per_call: int
     stopped: str | None = None
+    stopped_stage: Stage | None = None
+    generates: bool = True
     selected: int = 0
     reserve: int = 0
     generated: int = 0
@@ -44,6 +70,21 @@ class CellStatus:
     batches: int = 0
     next_ordinal: int = 0
     ground: Ground | None = None
+    later: tuple[StageStatus, ...] = ()
+    # Of those selected, how many each later stage is done with, and their tokens; of the reserve, how many have passed.
+    validated: int = 0
+    answered: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    reserve_validated: int = 0
+
+    def of_stage(self, stage: Stage) -> StageStatus | None:
+        """The status of a later stage; None when the job does not have it."""
+        return next((each for each in self.later if each.stage is stage), None)
+
+    def is_stopped(self, stage: Stage) -> bool:
+        """Whether no more batches of this stage are made."""
+        return self.stopped is not None and stage.position <= (self.stopped_stage or Stage.GENERATE).position
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +93,7 @@ class OpenBatch:
 
     id: BatchId
     cell: Cell
+    stage: Stage
     number: int
     state: BatchState
     attempts: int
@@ -60,14 +102,26 @@ class OpenBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Balance:
+    """What a job with measured means is planned by: its mix, and what was there when it began."""
+
+    mix: Mix
+    surplus: Surplus
+    have: Mapping[Cell, int]
+    plans: int
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
-    """One look at a job. `now` is the database's clock."""
+    """One look at a job. `now` is the database's clock; `balance` is there when its means are measured."""
 
     job_id: JobId
     state: JobState
     now: datetime
     cells: tuple[CellStatus, ...]
     open_batches: tuple[OpenBatch, ...] = ()
+    balance: Balance | None = None
+    follows: bool = False
 
     def by_cell(self) -> Mapping[Cell, CellStatus]:
         """The cells by name."""

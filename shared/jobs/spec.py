@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from decimal import Decimal
+from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -31,6 +32,13 @@ MAX_DOMAINS = 200
 MAX_DIFFICULTIES = 12
 MAX_QUESTIONS_PER_CALL = 50
 MAX_MEAN_TOKENS = 20_000
+MAX_VOTES = 9
+MAX_SAMPLES = 16
+MAX_TRIES = 10
+MAX_MODELS = 8
+# What an answer is taken to have when nothing is said: half as much again as its question, and at least a paragraph.
+ANSWER_TOKENS_PER_QUESTION_TOKEN = Decimal("1.5")
+LEAST_ANSWER_TOKENS = Decimal(100)
 # Shares written with six decimals (0.333333 three times) still count as a whole.
 SHARE_TOLERANCE = Decimal("0.00001")
 
@@ -89,6 +97,11 @@ def _require_plain(value: object) -> object:
     return _refuse_bool(value)
 
 
+def _for_all_stages(value: object) -> object:
+    """One mode alone is that of every stage."""
+    return dict.fromkeys(Stage, value) if isinstance(value, str) else value
+
+
 def _write_plain(value: Decimal) -> str:
     """Without an exponent, which is refused when the spec is read again."""
     return f"{value:f}"
@@ -100,6 +113,9 @@ Count = Annotated[int, BeforeValidator(_refuse_bool)]
 MeanTokens = Annotated[JsonNumber, Field(ge=1, le=MAX_MEAN_TOKENS, allow_inf_nan=False)]
 FoldedKeys = BeforeValidator(_fold_keys)
 ModelName = Annotated[str, AfterValidator(_check_model_name)]
+# Several judges take turns at the votes; of several models each answers every question.
+ModelNames = Annotated[tuple[ModelName, ...], Field(min_length=1, max_length=MAX_MODELS)]
+PerCall = Annotated[dict[str, Annotated[Count, Field(ge=1, le=MAX_QUESTIONS_PER_CALL)]], FoldedKeys]
 AtlasDigest = Annotated[str, Field(pattern=rf"^[0-9a-f]{{{DIGEST_LENGTH}}}$")]
 
 
@@ -108,14 +124,23 @@ class _Strict(BaseModel):
 
 
 class DifficultySpec(_Strict):
-    """A difficulty: its share of all tokens and the mean tokens of one question."""
+    """A difficulty: its share of all tokens, and the mean tokens of one question and of one answer."""
 
     token_share: Annotated[JsonNumber, Field(ge=0, le=1, allow_inf_nan=False)]
     mean_tokens: MeanTokens
+    answer_tokens: MeanTokens | None = None
+
+    @property
+    def tokens_of_answer(self) -> Decimal:
+        """What an answer is taken to have, if nothing is said."""
+        return self.answer_tokens or max(LEAST_ANSWER_TOKENS, ANSWER_TOKENS_PER_QUESTION_TOKEN * self.mean_tokens)
 
 
 class MixSpec(_Strict):
-    """What the data set is to be made of."""
+    """What the data set is to be made of.
+
+    `existing`: it was read off a dataset, for a job that generates nothing; the targets then follow what passes.
+    """
 
     domains: Annotated[dict[str, Annotated[Count, Field(ge=1, le=MAX_QUESTIONS)]], FoldedKeys] = Field(
         min_length=1, max_length=MAX_DOMAINS
@@ -130,13 +155,7 @@ class MixSpec(_Strict):
     measure: Measure = Measure.PROMPT
     means: Means = Means.FIXED
     scope: Scope = Scope.GLOBAL
-
-    @field_validator("means")
-    @classmethod
-    def _means_are_built(cls, means: Means) -> Means:
-        if means is not Means.FIXED:
-            raise ValueError('only "fixed" runs in this version')
-        return means
+    existing: StrictBool = False
 
     @field_validator("domains")
     @classmethod
@@ -169,15 +188,59 @@ class MixSpec(_Strict):
         return Mix(
             domains=self.domains,
             difficulties={
-                name: Difficulty(token_share=each.token_share / whole, mean_tokens=each.mean_tokens)
+                name: Difficulty(
+                    token_share=each.token_share / whole, mean_tokens=self._measured(each, each.mean_tokens)
+                )
                 for name, each in self.difficulties.items()
             },
-            mean_tokens=self.mean_tokens,
+            mean_tokens={
+                domain: {name: self._measured(self.difficulties[name], mean) for name, mean in own.items()}
+                for domain, own in self.mean_tokens.items()
+            },
             minimum=self.minimum,
+            answer_tokens={name: each.tokens_of_answer for name, each in self.difficulties.items()},
             measure=self.measure,
             means=self.means,
             scope=self.scope,
         )
+
+    def _measured(self, difficulty: DifficultySpec, question_tokens: Decimal) -> Decimal:
+        """Of a question with so many tokens, what the mix balances."""
+        return {
+            Measure.PROMPT: question_tokens,
+            Measure.COMPLETION: difficulty.tokens_of_answer,
+            Measure.TOTAL: question_tokens + difficulty.tokens_of_answer,
+        }[self.measure]
+
+
+class Mode(StrEnum):
+    """How the calls of a stage reach the provider."""
+
+    LIVE = "live"  # one by one, answered at once
+    BULK = "bulk"  # in bulk submissions, at half price and within a day
+
+
+class Judging(_Strict):
+    """How questions are validated: each gets `votes` verdicts, and more than half of them must accept it.
+
+    `least` is the lowest score, from 1 to 5, with which a question meets a criterion; it has to meet all of them.
+    """
+
+    questions_per_call: PerCall = Field(default_factory=dict)
+    votes: Annotated[Count, Field(ge=1, le=MAX_VOTES)] = 1
+    least: Annotated[Count, Field(ge=1, le=5)] = 3
+
+
+class Answering(_Strict):
+    """How questions are answered: `samples` times by each model.
+
+    A question that got no answer in `tries` calls, or none that passes the check of it, is rejected.
+    """
+
+    questions_per_call: PerCall = Field(default_factory=dict)
+    samples: Annotated[Count, Field(ge=1, le=MAX_SAMPLES)] = 1
+    tries: Annotated[Count, Field(ge=1, le=MAX_TRIES)] = 3
+    check: StrictBool = True
 
 
 class Novelty(_Strict):
@@ -193,19 +256,21 @@ class Novelty(_Strict):
 
 
 class JobSpec(_Strict):
-    """A job as a user posts it. Only the dataset and the mix's domains and difficulties are required.
+    """A job as a user posts it. Only the dataset and the mix's domains and difficulties are required, and those not of a
+    job that generates nothing.
 
     `atlas` holds, for some of the domains, what they are about, or the digest of what was posted before.
     """
 
     dataset: Annotated[str, AfterValidator(check_dataset_name)]
-    mix: MixSpec
+    mix: MixSpec | None = None
     surplus: Surplus = Surplus.SUBSAMPLE
-    models: dict[Stage, Annotated[dict[str, ModelName], FoldedKeys]] = Field(default_factory=dict)
-    questions_per_call: Annotated[dict[str, Annotated[Count, Field(ge=1, le=MAX_QUESTIONS_PER_CALL)]], FoldedKeys] = (
-        Field(default_factory=dict)
-    )
-    stages: tuple[Stage, ...] = (Stage.GENERATE,)
+    models: dict[Stage, Annotated[dict[str, ModelName | ModelNames], FoldedKeys]] = Field(default_factory=dict)
+    questions_per_call: PerCall = Field(default_factory=dict)
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = (Stage.GENERATE,)
+    mode: Annotated[dict[Stage, Mode], BeforeValidator(_for_all_stages)] = Field(default_factory=dict)
+    judging: Judging = Judging()
+    answering: Answering = Answering()
     # As many decimals as the ledger keeps.
     budget_usd: Annotated[Money, Field(ge=0, le=10_000_000, allow_inf_nan=False, decimal_places=12)] | None = None
     seed: Annotated[Count, Field(ge=0, lt=2**63)] = 2025
@@ -214,12 +279,33 @@ class JobSpec(_Strict):
     # Which rules on a question's form are on, by the reasons they are counted under: docs/gates.md.
     gates: Annotated[dict[str, StrictBool], FoldedKeys] = Field(default_factory=dict)
 
+    @property
+    def settled_mix(self) -> MixSpec:
+        """The mix, which is there as soon as the job is planned. Raises ValueError before."""
+        if self.mix is None:
+            raise ValueError("the job has no mix yet")
+        return self.mix
+
     @field_validator("stages")
     @classmethod
-    def _stages_are_built(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
-        if stages != (Stage.GENERATE,):
-            raise ValueError('only ["generate"] runs in this version')
+    def _stages_in_order(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+        if list(stages) != [stage for stage in Stage if stage in stages]:
+            raise ValueError(f"name each stage once, in this order: {', '.join(Stage)}")
         return stages
+
+    @field_validator("models")
+    @classmethod
+    def _one_model_generates(
+        cls, models: dict[Stage, dict[str, str | tuple[str, ...]]]
+    ) -> dict[Stage, dict[str, str | tuple[str, ...]]]:
+        for difficulty, named in models.get(Stage.GENERATE, {}).items():
+            if not isinstance(named, str):
+                raise ValueError(f"generate.{difficulty}: one model only; several may validate and answer")
+        for stage, by_difficulty in models.items():
+            for difficulty, named in by_difficulty.items():
+                if not isinstance(named, str) and len(set(named)) < len(named):
+                    raise ValueError(f"{stage}.{difficulty}: a model is named twice")
+        return models
 
     @field_validator("gates")
     @classmethod
@@ -229,12 +315,32 @@ class JobSpec(_Strict):
         return gates
 
     @model_validator(mode="after")
+    def _mix_where_needed(self) -> Self:
+        if self.mix is None:
+            if Stage.GENERATE in self.stages:
+                raise ValueError("mix: required, unless the stages are only validate and answer")
+            if self.atlas:
+                raise ValueError("atlas: this job generates nothing")
+        elif self.mix.measure is not Measure.PROMPT and self.mix.means is Means.MEASURED:
+            if Stage.ANSWER not in self.stages:
+                raise ValueError(f'mix.measure: "{self.mix.measure}" is measured on answers; add the stage answer')
+        elif self.mix.means is Means.MEASURED and Stage.GENERATE not in self.stages:
+            raise ValueError('mix.means: "measured" needs the stage generate')
+        return self
+
+    @model_validator(mode="after")
     def _difficulties_are_known(self) -> Self:
-        for stage, models in self.models.items():
-            for difficulty in models:
-                _require_known(difficulty, self.mix.difficulties, f"models.{stage}", "difficulty")
-        for difficulty in self.questions_per_call:
-            _require_known(difficulty, self.mix.difficulties, "questions_per_call", "difficulty")
+        if self.mix is None:
+            return self  # they are checked once they are known
+        by_difficulty: dict[str, Mapping[str, object]] = {
+            **{f"models.{stage}": models for stage, models in self.models.items()},
+            "questions_per_call": self.questions_per_call,
+            "judging.questions_per_call": self.judging.questions_per_call,
+            "answering.questions_per_call": self.answering.questions_per_call,
+        }
+        for where, named in by_difficulty.items():
+            for difficulty in named:
+                _require_known(difficulty, self.mix.difficulties, where, "difficulty")
         for domain in self.atlas:
             _require_known(domain, self.mix.domains, "atlas", "domain")
         return self

@@ -89,6 +89,15 @@ class Plan:
             },
         }
 
+    def with_targets(self, targets: Mapping[Cell, int], means: Mapping[Cell, Decimal]) -> "Plan":
+        """The plan with other targets, and means where they are given, for the same questions that were there."""
+        return Plan(
+            tuple(
+                _plan_cell(each.cell, targets[each.cell], each.have, means.get(each.cell, each.mean_tokens))
+                for each in self.cells
+            )
+        )
+
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """The plan of a stored `to_json`; its totals follow from the cells."""
@@ -130,10 +139,11 @@ def make_plan(mix: Mix, have: Mapping[Cell, int], surplus: Surplus) -> Plan:
         for domain, counts in zip(domains, find_targets(problem, mix.scope), strict=True)
         for difficulty, count in zip(difficulties, counts, strict=True)
     }
-    return Plan(tuple(_plan_cell(mix, cell, targets[cell], have.get(cell, 0)) for cell in mix.cells()))
+    cells = mix.cells()
+    return Plan(tuple(_plan_cell(cell, targets[cell], have.get(cell, 0), mix.mean_of(cell)) for cell in cells))
 
 
-def _plan_cell(mix: Mix, cell: Cell, target: int, have: int) -> CellPlan:
+def _plan_cell(cell: Cell, target: int, have: int, mean_tokens: Decimal) -> CellPlan:
     selected = min(have, target)
     return CellPlan(
         cell=cell,
@@ -142,7 +152,7 @@ def _plan_cell(mix: Mix, cell: Cell, target: int, have: int) -> CellPlan:
         selected=selected,
         generate=target - selected,
         surplus=have - selected,
-        mean_tokens=mix.mean_of(cell),
+        mean_tokens=mean_tokens,
     )
 
 

@@ -1,102 +1,151 @@
-"""What a plan will take: calls, tokens, money and time. Estimates, each from a constant that says where it is from."""
+"""What work will take: calls, tokens, money and time. Estimates, from what was measured or from constants that say
+where they are from.
+"""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from math import ceil
 from typing import Any
 
-from shared.planning.balance import CellPlan, Plan
-
-# Instructions, prompt tuple and JSON schema of one call, in o200k tokens: 550 measured for easy prompts, 680 for hard
-# ones, and 90 more with an avoid list of ten.
-PROMPT_OVERHEAD_TOKENS = 700
 # Quotes, comma and escapes around each question of a reply: 2.1 to 2.7 measured on compact JSON, more when indented.
 JSON_TOKENS_PER_QUESTION = 4
-# A verdict is a number, a word and a short reason; twenty questions fit well into one call.
-VERDICT_TOKENS = 15
-QUESTIONS_PER_VALIDATION = 20
-# An answer is taken to be half as long again as its question, and not shorter than a paragraph.
-ANSWER_TOKENS_PER_QUESTION_TOKEN = Decimal("1.5")
-ANSWER_TOKENS_LEAST = 100
+# The tags around each question that a judge or an answerer is shown.
+TAG_TOKENS_PER_QUESTION = 14
+# A verdict: a number, six scores by name and a reason, which is mostly empty.
+VERDICT_TOKENS = 60
+# An answer's number and its names in the JSON.
+JSON_TOKENS_PER_ANSWER = 12
+# Until a job or its like has been seen: so many candidates are new, and so many questions pass their judges.
+EXPECTED_YIELD = Decimal("0.96")
+EXPECTED_PASS_RATE = Decimal("0.95")
 
-# What one call costs in US dollars: stage, difficulty, input tokens, output tokens.
+# What one call costs in US dollars: stage, model, input tokens, output tokens.
 CostPerCall = Callable[[str, str, int, int], Decimal]
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
-    """What the missing part of a plan will take."""
+class CallEstimate:
+    """One call: how many results it brings (questions admitted, judged or answered) and its tokens."""
 
+    results: Decimal
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Work of one stage and cell: how many results are wanted of each of the models, and what a call brings."""
+
+    stage: str
+    results: int
+    models: tuple[str, ...]
+    estimate: CallEstimate
+
+
+@dataclass(frozen=True, slots=True)
+class StageForecast:
+    """What one stage will take; `results` counts questions, whatever the number of models."""
+
+    stage: str
+    results: int
     calls: int
     input_tokens: int
     output_tokens: int
     cost_usd: Decimal
-    seconds: float
 
     def to_json(self) -> dict[str, Any]:
-        """The `forecast` of POST /v1/plans; money as a string, so that it stays exact."""
+        """In plain JSON; money as a string, so that it stays exact."""
         return {
+            "stage": self.stage,
+            "questions": self.results,
             "calls": self.calls,
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
             "cost_usd": f"{self.cost_usd:.4f}",
-            "seconds": round(self.seconds, 1),
         }
 
 
 @dataclass(frozen=True, slots=True)
-class _Calls:
-    """Calls that are alike, and the tokens of one of them."""
+class Forecast:
+    """What all stages will take."""
 
-    count: int
-    input_tokens: int
-    output_tokens: int
+    stages: tuple[StageForecast, ...]
+    seconds: float
+
+    @property
+    def calls(self) -> int:
+        """Of all stages."""
+        return sum(each.calls for each in self.stages)
+
+    @property
+    def cost_usd(self) -> Decimal:
+        """Of all stages."""
+        return sum((each.cost_usd for each in self.stages), Decimal(0))
+
+    def to_json(self) -> dict[str, Any]:
+        """The `forecast` of POST /v1/plans."""
+        return {
+            "calls": self.calls,
+            "input_tokens": sum(each.input_tokens for each in self.stages),
+            "output_tokens": sum(each.output_tokens for each in self.stages),
+            "cost_usd": f"{self.cost_usd:.4f}",
+            "seconds": round(self.seconds, 1),
+            "stages": [each.to_json() for each in self.stages],
+        }
 
 
 def make_forecast(
-    plan: Plan,
+    loads: Iterable[Load],
     *,
     stages: Iterable[str],
-    questions_per_call: Mapping[str, int],
     cost_per_call: CostPerCall,
     calls_in_flight: int,
     seconds_per_call: float,
 ) -> Forecast:
-    """The calls that the plan's deficit leads to.
+    """The calls that the loads lead to, by stage.
 
-    Prices have tiers, so the price function is asked per call, never for a sum. Repeated and refused questions are not
-    foreseen: what they cost comes on top.
+    Prices have tiers, so the price function is asked per call, never for a sum.
     """
-    calls = input_tokens = output_tokens = 0
+    loads = list(loads)
+    forecasts = tuple(_of_stage(stage, [load for load in loads if load.stage == stage], cost_per_call) for stage in stages)
+    calls = sum(each.calls for each in forecasts)
+    return Forecast(forecasts, ceil(calls / calls_in_flight) * seconds_per_call)
+
+
+def _of_stage(stage: str, loads: Iterable[Load], cost_per_call: CostPerCall) -> StageForecast:
+    results = calls = input_tokens = output_tokens = 0
     cost = Decimal(0)
-    for stage in stages:
-        for cell in plan.cells:
-            for alike in _calls_of(stage, cell, questions_per_call[cell.cell.difficulty]):
-                calls += alike.count
-                input_tokens += alike.count * alike.input_tokens
-                output_tokens += alike.count * alike.output_tokens
-                price = cost_per_call(stage, cell.cell.difficulty, alike.input_tokens, alike.output_tokens)
-                cost += alike.count * price
-    seconds = ceil(calls / calls_in_flight) * seconds_per_call
-    return Forecast(calls, input_tokens, output_tokens, cost, seconds)
+    for load in loads:
+        its = load.estimate
+        results += load.results
+        for model in load.models:
+            # Not rounded up to whole calls of a cell: what the last one has to spare is its price, too.
+            share = load.results / its.results
+            calls += ceil(share)
+            input_tokens += ceil(share) * its.input_tokens
+            output_tokens += ceil(share * its.output_tokens)
+            price = cost_per_call(stage, model, its.input_tokens, its.output_tokens)
+            cost += share * price
+    return StageForecast(stage, results, calls, input_tokens, output_tokens, cost)
 
 
-def _calls_of(stage: str, cell: CellPlan, per_call: int) -> list[_Calls]:
-    """The cell's calls of a stage: full ones, and one for what is left over."""
-    if stage == "validate":
-        per_call = QUESTIONS_PER_VALIDATION
-    full, rest = divmod(cell.generate, per_call)
-    sizes = [(full, per_call), (1, rest)]
-    return [_Calls(count, *_tokens_of(stage, cell.mean_tokens, size)) for count, size in sizes if count and size]
+def assume_generation(questions_per_call: int, mean_tokens: Decimal, overhead_tokens: int) -> CallEstimate:
+    """A call for so many questions; `overhead_tokens` has the prompt with its instructions and schema."""
+    output = ceil(questions_per_call * (mean_tokens + JSON_TOKENS_PER_QUESTION))
+    return CallEstimate(questions_per_call * EXPECTED_YIELD, overhead_tokens, output)
 
 
-def _tokens_of(stage: str, mean_tokens: Decimal, questions: int) -> tuple[int, int]:
-    """Input and output tokens of one call for so many questions."""
-    asked = ceil(questions * (mean_tokens + JSON_TOKENS_PER_QUESTION))
-    if stage == "generate":
-        return PROMPT_OVERHEAD_TOKENS, asked
-    if stage == "validate":
-        return PROMPT_OVERHEAD_TOKENS + asked, questions * VERDICT_TOKENS
-    answer = max(Decimal(ANSWER_TOKENS_LEAST), ANSWER_TOKENS_PER_QUESTION_TOKEN * mean_tokens)
-    return PROMPT_OVERHEAD_TOKENS + asked, ceil(questions * (answer + JSON_TOKENS_PER_QUESTION))
+def assume_validation(questions_per_call: int, mean_tokens: Decimal, overhead_tokens: int) -> CallEstimate:
+    """A call in which a judge is shown so many questions."""
+    shown = ceil(questions_per_call * (mean_tokens + TAG_TOKENS_PER_QUESTION))
+    return CallEstimate(Decimal(questions_per_call), overhead_tokens + shown, questions_per_call * VERDICT_TOKENS)
+
+
+def assume_answering(
+    questions_per_call: int, mean_tokens: Decimal, answer_tokens: Decimal, overhead_tokens: int
+) -> CallEstimate:
+    """A call in which a model answers so many questions."""
+    shown = ceil(questions_per_call * (mean_tokens + TAG_TOKENS_PER_QUESTION))
+    output = ceil(questions_per_call * (answer_tokens + JSON_TOKENS_PER_ANSWER))
+    return CallEstimate(Decimal(questions_per_call), overhead_tokens + shown, output)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.database.states import BatchState, JobState
+from shared.database.states import BatchState, JobState, Stage
 from shared.ids import JobId, new_batch_id, new_job_id
 from shared.jobs.decide import (
     Action,
@@ -41,7 +41,7 @@ def observed(*cells: CellStatus, batches: tuple[OpenBatch, ...] = (), state: Job
 
 
 def open_batch(number: int = 1, cell: Cell = EASY, **changes: object) -> OpenBatch:
-    return replace(OpenBatch(new_batch_id(), cell, number, BatchState.PENDING, attempts=0), **changes)  # type: ignore[arg-type]
+    return replace(OpenBatch(new_batch_id(), cell, Stage.GENERATE, number, BatchState.PENDING, attempts=0), **changes)  # type: ignore[arg-type]
 
 
 def created(actions: list[Action]) -> list[CreateBatch]:
@@ -188,7 +188,7 @@ class World:
                     assert number == each.batches + 1
                     assert ordinals[0] == each.next_ordinal
                     self.cells[cell] = replace(each, batches=number, next_ordinal=ordinals[-1] + 1)
-                    batch = OpenBatch(new_batch_id(), cell, number, BatchState.PENDING, attempts=0)
+                    batch = OpenBatch(new_batch_id(), cell, Stage.GENERATE, number, BatchState.PENDING, attempts=0)
                     self.batches[batch.id] = batch
                     self.size[batch.id] = questions
                 case Hint(batch):

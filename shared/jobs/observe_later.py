@@ -1,0 +1,85 @@
+"""What the reconciler sees of a job's later stages: their batches and what they did, by cell. As in observe.py, ended
+batches are read as sums, open ones from their rows.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.database.states import BatchState, Stage
+from shared.jobs.observed import EndedBatch, StageStatus
+from shared.jobs.stages import later_stages, terms_of
+from shared.planning.mix import Cell
+
+STATES = {str(state): state for state in BatchState}
+
+JUDGED = text("""
+SELECT job_id, stage, domain, difficulty, what, n FROM batch_count
+WHERE job_id = ANY (CAST(:job_ids AS uuid[])) AND stage <> 'generate' AND what IN ('generated', 'admitted')
+""")
+
+NEWEST = text("""
+SELECT job_id, stage, domain, difficulty, newest.* FROM job_cell
+CROSS JOIN unnest(CAST(:stages AS text[])) AS wanted (stage)
+CROSS JOIN LATERAL (
+    SELECT MAX(number) AS number, array_agg(state ORDER BY number DESC) AS states,
+        array_agg(calls ORDER BY number DESC) AS calls, array_agg(generated ORDER BY number DESC) AS generated,
+        array_agg(admitted ORDER BY number DESC) AS admitted
+    FROM (
+        SELECT number, state, calls, generated, admitted FROM batch
+        WHERE batch.job_id = job_cell.job_id AND batch.stage = wanted.stage AND batch.domain = job_cell.domain
+          AND batch.difficulty = job_cell.difficulty
+        ORDER BY number DESC LIMIT :evidence) AS some) AS newest
+WHERE job_id = ANY (CAST(:job_ids AS uuid[])) AND newest.number IS NOT NULL
+""")
+
+OPEN = text("""
+SELECT job_id, stage, domain, difficulty, COUNT(*) AS open_batches,
+    SUM(GREATEST(0, questions - generated))::bigint AS in_hand
+FROM batch
+WHERE job_id = ANY (CAST(:job_ids AS uuid[])) AND state IN ('pending', 'leased') AND stage <> 'generate'
+GROUP BY 1, 2, 3, 4
+""")
+# Enough to judge a stage of a cell by: each deals with hundreds of questions, or with none.
+EVIDENCE = 12
+
+Key = tuple[UUID, Stage, Cell]
+
+
+async def observe_later(
+    conn: AsyncConnection, specs: Mapping[UUID, Mapping[str, Any]], cells: Sequence[tuple[UUID, Cell]]
+) -> dict[tuple[UUID, Cell], tuple[StageStatus, ...]]:
+    """The later stages of these cells, in their order, of the jobs that have any; `specs` are the stored ones."""
+    stages = {job_id: later for job_id, spec in specs.items() if (later := later_stages(spec))}
+    if not stages:
+        return {}
+    values = {"job_ids": list(stages)}
+    found: dict[Key, dict[str, Any]] = defaultdict(dict)
+    for row in await conn.execute(JUDGED, values):
+        counted = {"generated": "judged", "admitted": "passed"}[row.what]
+        found[row.job_id, Stage(row.stage), Cell(row.domain, row.difficulty)][counted] = row.n
+    wanted = {**values, "stages": sorted({stage for later in stages.values() for stage in later}), "evidence": EVIDENCE}
+    for row in await conn.execute(NEWEST, wanted):
+        ended = [
+            EndedBatch(STATES[state], *counts)
+            for state, *counts in zip(row.states, row.calls, row.generated, row.admitted, strict=True)
+            if state in {BatchState.DONE, BatchState.PARKED}
+        ]
+        key = (row.job_id, Stage(row.stage), Cell(row.domain, row.difficulty))
+        found[key] |= {"batches": row.number, "ended": tuple(ended)}
+    for row in await conn.execute(OPEN, values):
+        key = (row.job_id, Stage(row.stage), Cell(row.domain, row.difficulty))
+        found[key] |= {"open_batches": row.open_batches, "in_hand": row.in_hand}
+    return {
+        (job_id, cell): tuple(
+            replace(StageStatus(terms_of(specs[job_id], stage, cell.difficulty)), **found[job_id, stage, cell])
+            for stage in stages[job_id]
+        )
+        for job_id, cell in cells
+        if job_id in stages
+    }
