@@ -8,14 +8,13 @@ import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache, lru_cache
-from pathlib import Path
+from functools import lru_cache
 
 from shared.planning.mix import Cell
-from shared.questions.atlas import ATLAS_FOLDER, MOST_DOMAINS, DomainAtlas
+from shared.questions.atlas import MOST_DOMAINS, DomainAtlas
 from shared.questions.content import count_content, draw_content, kinds_for
+from shared.questions.wording import wording
 
-WORDING_FOLDER = Path(__file__).parent / "prompts"
 SCHEMA_NAME = "questions"
 # Strict modes of both providers want every key required and none additional; neither takes a minItems above 1.
 SCHEMA: Mapping[str, object] = {
@@ -124,11 +123,12 @@ def write_prompt(
         "Length": f"about {mean_tokens} tokens each",
         "Questions": str(questions),
     }
+    words = wording("generate")
     band = _band(mean_tokens)
     parts = [
         "\n".join(f"{name}: {one_line(value, FIELD_CHARACTERS)}" for name, value in facts.items()),
-        _wording("user").format(questions=questions),
-        _wording(band).format(
+        words.text("user").format(questions=questions),
+        words.text(band).format(
             tokens=mean_tokens,
             low=round(mean_tokens * 0.7),
             high=math.ceil(mean_tokens * 1.4),
@@ -142,12 +142,12 @@ def write_prompt(
     if shown:
         parts.append("\n".join(["Avoid repeating these:", *(f"- {line}" for line in shown)]))
     return Prompt(
-        system=_wording("system"),
+        system=words.text("system"),
         user="\n\n".join(parts),
         schema=SCHEMA,
         schema_name=SCHEMA_NAME,
         max_output_tokens=max_output_tokens(questions, mean_tokens),
-        version=wording_version() if atlas.digest is None else f"{wording_version()}+atlas-{atlas.digest[:8]}",
+        version=words.version if atlas.digest is None else f"{words.version}+atlas-{atlas.digest[:8]}",
     )
 
 
@@ -158,15 +158,6 @@ def max_output_tokens(questions: int, mean_tokens: int) -> int:
     too, and 1,024 for reasoning, which providers count as output.
     """
     return math.ceil(questions * (mean_tokens * 2.0 + 30)) + REASONING_TOKENS
-
-
-@cache
-def wording_version() -> str:
-    """Names the wording that a prompt was written with; any change of the prompts' or the atlas's files changes it."""
-    digest = hashlib.sha256()
-    for path in sorted([*WORDING_FOLDER.glob("*.txt"), *ATLAS_FOLDER.glob("*.yaml")]):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return f"generate-1-{digest.hexdigest()[:8]}"
 
 
 def one_line(text: str, characters: int) -> str:
@@ -185,11 +176,6 @@ def _band(mean_tokens: int) -> str:
     if mean_tokens < SHORT_BELOW_TOKENS:
         return "short"
     return "medium" if mean_tokens < RICH_FROM_TOKENS else "rich"
-
-
-@cache
-def _wording(name: str) -> str:
-    return (WORDING_FOLDER / f"{name}.txt").read_text(encoding="utf-8").strip()
 
 
 @lru_cache(maxsize=MOST_DOMAINS)

@@ -19,10 +19,10 @@ from shared.questions.prompts import (
     distinct_tuples,
     draw_tuple,
     max_output_tokens,
-    wording_version,
     write_prompt,
 )
 from shared.questions.tokens import count_tokens
+from shared.questions.wording import wording
 
 CELLS = [Cell(domain, difficulty) for domain in load_atlas() for difficulty in ("easy", "hard")]
 UNKNOWN = Cell("sailing", "medium")
@@ -209,7 +209,7 @@ def test_output_cap_leaves_room_for_long_replies_and_reasoning(questions: int, m
 
 
 def test_version_is_short_and_stands_for_the_wording() -> None:
-    assert re.fullmatch(r"generate-1-[0-9a-f]{8}", wording_version())
+    assert re.fullmatch(r"generate-1-[0-9a-f]{8}", wording("generate").version)
 
 
 @pytest.mark.parametrize(
