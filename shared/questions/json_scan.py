@@ -8,6 +8,7 @@ of them around a word ("He said "hi", and left"). A string is whole only if the 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from functools import cache
 
 from shared.questions.latex import decode_string
@@ -47,16 +48,33 @@ class Array:
     items: list["Node"] = field(default_factory=list)
 
 
+class End(Enum):
+    """How an object ended."""
+
+    CLOSED = auto()
+    IMPLIED = auto()  # by the bracket of a list around it
+    CUT = auto()  # by the end of the text: its own values are left out
+
+
 @dataclass(slots=True)
 class Object:
     """An object as far as it was read: pairs, so that a repeated key loses nothing."""
 
     members: list[tuple[str, "Node"]] = field(default_factory=list)
     key: str | None = None  # the key whose value comes next
+    end: End = End.CLOSED
+    stray: bool = False  # text stood between its members: a string may have ended too early
 
 
-Node = str | Array | Object | None
-"""A value; None stands for all that is neither text nor a container."""
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A number or a truth value, as it was written."""
+
+    text: str
+
+
+Node = str | Array | Object | Literal | None
+"""A value; None stands for null, and for literals unless the scanner keeps them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +139,9 @@ def _inner_quote_pattern(opener: str) -> re.Pattern[str]:
 class Scanner:
     """Reads the values of `text` from `start` on; prose between them is passed over."""
 
-    def __init__(self, text: str, start: int = 0) -> None:
+    def __init__(self, text: str, start: int = 0, *, keep_literals: bool = False) -> None:
         self._text = text
+        self._keep_literals = keep_literals
         self._at = start
         self._parts = 0
         self._escaped = 0
@@ -154,6 +173,7 @@ class Scanner:
             self._at = len(self._text)
             for node in self._open:
                 if isinstance(node, Object):  # the text of an unfinished object is half an item
+                    node.end = End.CUT
                     node.members = [member for member in node.members if isinstance(member[1], Array | Object)]
         return root
 
@@ -177,10 +197,16 @@ class Scanner:
         elif bare:
             self._take_bare(bare)
         elif colon:
-            self._note(Repair.STRAY_TEXT)
+            self._note_stray_text()
 
     def _note(self, repair: Repair) -> None:
         self._repairs[repair] = None
+
+    def _note_stray_text(self) -> None:
+        self._note(Repair.STRAY_TEXT)
+        container = self._open[-1]
+        if isinstance(container, Object):
+            container.stray = True
 
     def _add(self, node: Node) -> None:
         container = self._open[-1]
@@ -202,24 +228,31 @@ class Scanner:
         if depth != len(self._open) - 1:
             self._note(Repair.MISMATCHED_BRACKET)
         if depth >= 0:
+            for unclosed in self._open[depth + 1 :]:
+                if isinstance(unclosed, Object):
+                    unclosed.end = End.IMPLIED
             del self._open[depth:]
 
     def _take_bare(self, bare: str) -> None:
         container = self._open[-1]
+        word = bare.strip()
         if isinstance(container, Object) and container.key is None:
             if _NAME.match(bare) and self._text.startswith(":", self._at):
-                container.key = bare.strip()
+                container.key = word
                 self._at += 1
                 self._note(Repair.UNQUOTED_KEY)
             else:
-                self._note(Repair.STRAY_TEXT)
+                self._note_stray_text()
         elif _LITERAL.match(bare):
-            self._add(None)
-        elif bare.strip() in _PYTHON_LITERALS:
+            self._add(self._literal(word))
+        elif word in _PYTHON_LITERALS:
             self._note(Repair.PYTHON_LITERAL)
-            self._add(None)
+            self._add(self._literal(word))
         else:
-            self._note(Repair.STRAY_TEXT)
+            self._note_stray_text()
+
+    def _literal(self, word: str) -> Literal | None:
+        return Literal(word) if self._keep_literals and word not in {"null", "None"} else None
 
     def _take_string(self, opener: str) -> None:
         if opener == "'":
@@ -242,7 +275,7 @@ class Scanner:
             self._at += 1
             container.key = self._text[start : key.end() - 1]
         elif self._at < len(self._text):
-            self._note(Repair.STRAY_TEXT)
+            self._note_stray_text()
 
     def _take_text(self, opener: str, *, in_object: bool) -> None:
         start = self._at

@@ -1,20 +1,19 @@
 """A model's reply becomes its questions: all that are whole, as they were meant, and none that is not."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import orjson
 
-from shared.questions.json_scan import Array, Found, Node, Object, Scanner
+from shared.questions.json_scan import Array, Node, Object, Scanner
 from shared.questions.latex import looks_damaged
 from shared.questions.repairs import Repair
+from shared.questions.reply import end_of_reasoning, list_start, name_surroundings
 
 _TEXT_KEYS = ("question", "text", "prompt")
 _LIST_KEYS = ("questions", "prompts")
 _NUMBERED = re.compile(r"(?:q|question)?[ _#-]*\d+", re.IGNORECASE)
-_FENCE = re.compile(r"```[\w-]*|~~~[\w-]*")
-_LIST_START = re.compile(r"[{\[]\s*+[\"'\u201c\u2018]?questions[\"'\u201d\u2019]?\s*+:", re.IGNORECASE)
+_LIST_START = list_start("questions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ def parse_questions(text: str, *, cut: bool = False) -> ParsedReply:
         return ParsedReply(questions, (Repair.CUT,) if cut else (), problem)
     if not text.strip().strip("\ufeff"):
         return ParsedReply((), (), "empty reply")
-    begin = _end_of_reasoning(text)
+    begin = end_of_reasoning(text)
     reading = _read_leniently(text, begin)
     if not reading.questions and (start := _LIST_START.search(text, begin + 1)):
         # Brackets or quotes of the prose have swallowed the list: read again from where it must start.
@@ -88,11 +87,6 @@ def _read_strictly(text: str) -> tuple[str, ...] | None:
     return tuple(items) if all(isinstance(item, str) for item in items) else None
 
 
-def _end_of_reasoning(text: str) -> int:
-    """Where the answer starts behind the draft that a local reasoning model leaves in its reply."""
-    return max(text.rfind("</think>"), 0) if text.lstrip("\ufeff\n ").startswith("<think>") else 0
-
-
 def _read_leniently(text: str, begin: int) -> _Reading:
     values = Scanner(text, begin).values()
     read = [(found, _gather(found.node)) for found in values]
@@ -110,19 +104,9 @@ def _read_leniently(text: str, begin: int) -> _Reading:
             repairs[Repair.REPEATED_LIST] = None
         lists[questions] = None
     if used:
-        repairs |= dict.fromkeys(_name_surroundings(text, [found for found, _ in used]))
+        repairs |= dict.fromkeys(name_surroundings(text, [found for found, _ in used]))
     empty = any(gathered.named for _, gathered in read)
     return _Reading(tuple(question for part in lists for question in part), repairs, empty_list=empty)
-
-
-def _name_surroundings(text: str, used: list[Found]) -> Iterator[Repair]:
-    edges = [0, *(edge for found in used for edge in (found.start, found.end)), len(text)]
-    outside = " ".join(text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True))
-    prose, fences = _FENCE.subn("", outside.replace("\ufeff", ""))
-    if fences:
-        yield Repair.CODE_FENCE
-    if prose.strip(" \t\r\n,;]}"):
-        yield Repair.PROSE_AROUND
 
 
 def _explain(reading: _Reading) -> str:

@@ -17,6 +17,13 @@ NO_WORDS = "no words"
 _CONTROL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffd-\uffff]|\r(?!\n)")
 
 
+def has_control_character(text: str) -> bool:
+    """Whether a character is in it that no text means."""
+    # U+FFFD is printable; nearly every text is, and this is found ten times as fast.
+    printable = text.replace("\n", "").isprintable() and "\ufffd" not in text
+    return not printable and _CONTROL.search(text) is not None
+
+
 def find_flaw(question: ParsedQuestion, gates: Sequence[Gate]) -> str | None:
     """The reason to refuse a question, which users see counted; None if it is fit.
 
@@ -25,9 +32,7 @@ def find_flaw(question: ParsedQuestion, gates: Sequence[Gate]) -> str | None:
     text = question.text
     if not text.strip():
         return EMPTY
-    # U+FFFD is printable; nearly every text is, and this is found ten times as fast.
-    printable = text.replace("\n", "").isprintable() and "\ufffd" not in text
-    if not printable and _CONTROL.search(text):
+    if has_control_character(text):
         return CONTROL_CHARACTER
     if not any(map(str.isalpha, text)):
         return NO_WORDS

@@ -24,6 +24,13 @@ class Repair(StrEnum):
     PYTHON_LITERAL = "python literal"
     STRAY_TEXT = "stray text"  # text between the items that belongs to none: left out
     ITEM_WITHOUT_TEXT = "item without text"  # null, a number, an object that holds no question: left out
+    UNNUMBERED = "unnumbered items"  # no number, and as many as were asked for: taken in their order
+    NUMBERED_FROM_ZERO = "numbered from zero"
+    UNKNOWN_NUMBER = "unknown number"  # an item with the number of no question, or without one: left out
+    REPEATED_NUMBER = "repeated number"  # a second item for the same question: left out
+    UNUSABLE_ITEM = "unusable item"  # a verdict without all scores, an answer that is blank or damaged: left out
+    BARE_VALUE = "bare value"  # a number where a text was asked for, or the other way round
+    PLAIN_TEXT = "plain text"  # an answer without any JSON around it
     LATEX_ESCAPE = "latex escape"  # \frac, \times, ... which JSON reads as control characters
     INVALID_ESCAPE = "invalid escape"  # \alpha, \d, \(, ... which JSON does not know
     RAW_CONTROL = "raw line break"  # a line break or tab that was not escaped
