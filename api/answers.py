@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from shared.errors import NotFound
 from shared.ids import JobId
-from shared.jobs.spec import check_dataset_name
+from shared.jobs.spec_fields import check_dataset_name
 
 CLOSE_SECONDS = 10
 

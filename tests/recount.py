@@ -2,7 +2,8 @@
 
 COUNTS = {
     "question": (
-        """SELECT dataset_id, domain, difficulty, state, questions, prompt_tokens, completion_tokens, validated, answered
+        """SELECT dataset_id, domain, difficulty, state, questions, prompt_tokens, completion_tokens, validated,
+               answered
            FROM question_count""",
         """SELECT dataset_id, domain, difficulty, state, COUNT(*), SUM(prompt_tokens)::bigint,
                COALESCE(SUM(completion_tokens), 0)::bigint, SUM(validated::int)::bigint, SUM(answered::int)::bigint

@@ -45,6 +45,7 @@ class ReadReply:
     flawed: Sequence[tuple[str, str]]
     repaired: Counter[str]
     template_cap: int | None = None
+    prompt_version: str | None = None
 
 
 # The new questions of each reply, by its hold and call.
@@ -55,7 +56,7 @@ class Admitter:
     """The one place of a process from which questions get into the database."""
 
     def __init__(self, engine: AsyncEngine, *, template_cap: int) -> None:
-        self._engine = engine
+        self.engine = engine
         self._template_cap = template_cap
         self._guarded: set[DatasetId] = set()  # as far as is known: those that benchmarks guard
         self._grouped = Grouped(self._admit_together, pace_seconds=PACE_SECONDS, most=MOST_REPLIES)
@@ -71,7 +72,7 @@ class Admitter:
         replies = _with_fingerprints(reads, traced=reads[0].hold.dataset_id in self._guarded)
 
         async def once() -> Admitted:
-            async with self._engine.begin() as conn:
+            async with self.engine.begin() as conn:
                 return await self._admit_within(conn, job_id, reads, replies)
 
         admitted = await until_reachable(once, what="admit")
@@ -126,6 +127,7 @@ def _with_fingerprints(reads: Sequence[ReadReply], *, traced: bool) -> list[Cand
                 for question, tokens in read.usable
             ],
             read.flawed,
+            read.prompt_version,
         )
         for read in reads
     ]

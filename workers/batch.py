@@ -1,7 +1,7 @@
 """Run one batch: claim it, make its calls, admit what they bring, finish it or give it back."""
 
 import asyncio
-from collections import Counter, defaultdict, deque
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -10,38 +10,31 @@ from typing import TypeVar
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared.database.fence import confirm_hold
-from shared.database.reconnect import until_reachable
-from shared.database.states import JobState
+from shared.database.reconnect import in_transaction, until_reachable
+from shared.database.states import JobState, Stage
 from shared.errors import BudgetExhausted, FencedOff, JobNotRunning
-from shared.ids import BatchId, CallId, DatasetId, JobId
-from shared.jobs.claim import ClaimedBatch, Judged, claim, finish, record_judged, release
+from shared.ids import BatchId, JobId
+from shared.jobs.claim import ClaimedBatch, claim, finish, release
 from shared.jobs.control import pause_if_running
 from shared.jobs.incidents import note_fenced_off
 from shared.jobs.reconcile import wake_reconciler
 from shared.llm.caller import Caller, FinishedCall
-from shared.llm.ledger import StoredReply, book_unknown, mark_parsed, parsed_ordinals, unparsed_replies
+from shared.llm.ledger import StoredReply, book_unknown, parsed_ordinals, unparsed_replies
 from shared.llm.provider import Outcome
 from shared.llm.retry import GiveUp
 from shared.llm.stop import Draining, Stop
-from shared.questions.gates.parsed_question import ParsedQuestion
-from shared.questions.gates.table import gates_on
-from shared.questions.parsing import parse_questions
-from shared.questions.prompts import Prompt, PromptTuple, draw_tuple, write_prompt
-from shared.questions.quality import find_flaw
-from shared.questions.tokens import count_tokens
 from shared.settings import Settings
-from workers.admitter import Admitter, ReadReply
+from workers.admitter import Admitter
+from workers.answering import Answering
 from workers.drain import is_draining
+from workers.generation import AdmittedLately, Generation
 from workers.leases import LeaseKeeper
+from workers.stage_work import Ask, Reply, StageWork, stored
+from workers.validation import Validation
 
 log = structlog.get_logger()
 T = TypeVar("T")
 
-# The avoid list of a prompt: the newest questions that this process saw admitted for the topic.
-AVOID_PER_TOPIC = 6
-MOST_TOPICS = 5_000  # of all datasets that a process has worked for; about 5 MB
-NEW_TO_AVOID = 2
 # How long a call waits for others to give back what they hold of the budget.
 BUDGET_LOOK_SECONDS = 0.5
 
@@ -70,9 +63,7 @@ class Workshop:
     # are being written, before whose end no batch goes back, to be claimed again at once.
     runs: defaultdict[JobId, set["BatchRun"]] = field(default_factory=lambda: defaultdict(set))
     pauses: dict[JobId, asyncio.Task[None]] = field(default_factory=dict)
-    admitted_lately: defaultdict[tuple[DatasetId, str, str], deque[str]] = field(
-        default_factory=lambda: defaultdict(lambda: deque(maxlen=AVOID_PER_TOPIC))
-    )
+    admitted_lately: AdmittedLately = field(default_factory=AdmittedLately)
 
 
 async def run_batch(shop: Workshop, batch_id: BatchId, stop: Stop) -> Ending:
@@ -94,7 +85,7 @@ async def run_batch(shop: Workshop, batch_id: BatchId, stop: Stop) -> Ending:
         )
         return batch
 
-    batch = await _in_transaction(shop.engine, claim_it, what="claim")
+    batch = await in_transaction(shop.engine, claim_it, what="claim")
     if batch is None:
         return Ending.NOT_FREE
     label = f"{batch.dataset} {batch.cell} #{batch.number:04}"
@@ -109,7 +100,7 @@ class BatchRun:
         self._shop = shop
         self._batch = batch
         self._hold = batch.hold
-        self._gates = gates_on(batch.gates)
+        self._work = _work_of(shop, batch)
         self._stop = stop
         self._ended_early: Ending | None = None
 
@@ -147,35 +138,28 @@ class BatchRun:
             await self._transaction(lambda conn: release(conn, self._hold), what="release")
         return self._ended_early or Ending.DONE
 
-    async def _open(self) -> list[int]:
+    async def _open(self) -> Sequence[int]:
         """Settle what the holder before left behind; returns the ordinals that still need a call."""
 
         async def take_over(conn: AsyncConnection) -> tuple[list[StoredReply], set[int]]:
             await book_unknown(conn, batch_id=self._hold.batch_id)
             return await unparsed_replies(conn, self._hold), await parsed_ordinals(conn, self._hold)
 
-        stored, done = await self._transaction(take_over, what="take over")
-        await self._judge_stored(stored)
-        done |= {reply.ordinal for reply in stored}
-        return [ordinal for ordinal in self._batch.ordinals if ordinal not in done]
+        unread, done = await self._transaction(take_over, what="take over")
+        await self._judge_stored(unread)
+        done |= {reply.ordinal for reply in unread}
+        await self._transaction(lambda conn: self._work.open(conn, done), what="open")
+        return self._work.ordinals()
 
-    async def _judge_stored(self, stored: Sequence[StoredReply]) -> None:
-        for reply in stored:
-            await self._judge(reply.call_id, reply.ordinal, reply.text, cut=reply.cut)
+    async def _judge_stored(self, unread: Sequence[StoredReply]) -> None:
+        for reply in unread:
+            await self._work.judge(stored(reply))
 
     async def _work_on(self, ordinal: int) -> None:
-        """One prompt, from its tuple to its admitted questions."""
-        if self._ended_early is not None:
-            return
+        """One prompt after another, from what is asked to what is kept of the reply, until nothing is left to ask."""
         try:
-            finished = await self._call(ordinal)
-            if finished.verdict is None:
-                cut = finished.reply.outcome is Outcome.CUT
-                await self._judge(finished.call_id, ordinal, finished.reply.text, cut=cut)
-            elif isinstance(finished.verdict, GiveUp):
-                await self._give_up(finished.call_id, finished.verdict)
-            else:
-                await self._pause_job(finished.verdict.reason)
+            while self._ended_early is None and (ask := self._work.ask(ordinal)) is not None:
+                await self._take_one(ordinal, ask)
         except Draining:
             # The flag is set by a drain of the process or by a lost lease.
             if is_draining():
@@ -190,16 +174,26 @@ class BatchRun:
         except BudgetExhausted as error:
             await self._pause_job(error.detail)
 
-    async def _call(self, ordinal: int) -> FinishedCall:
-        prompt, record = self._prompt(ordinal)
+    async def _take_one(self, ordinal: int, ask: Ask) -> None:
+        finished = await self._call(ordinal, ask)
+        if finished.verdict is None:
+            cut = finished.reply.outcome is Outcome.CUT
+            await self._work.judge(Reply(finished.call_id, ordinal, finished.reply.text, cut, ask.record))
+        elif isinstance(finished.verdict, GiveUp):
+            log.warning("prompt given up", call=str(finished.call_id), reason=finished.verdict.reason)
+            await self._work.give_up(finished.call_id, ordinal, ask.record, finished.verdict.reason)
+        else:
+            await self._pause_job(finished.verdict.reason)
+
+    async def _call(self, ordinal: int, ask: Ask) -> FinishedCall:
         while True:
             try:
                 return await self._shop.caller.call(
                     self._hold,
                     ordinal=ordinal,
-                    prompt=prompt,
-                    prompt_record=record,
-                    model=self._batch.model,
+                    prompt=ask.prompt,
+                    prompt_record=ask.record,
+                    model=ask.model,
                     stop=self._stop,
                 )
             except BudgetExhausted as error:
@@ -239,65 +233,6 @@ class BatchRun:
             self._stop.set()
             log.info("batch ends early", ending=ending, why=why)
 
-    def _tuple(self, ordinal: int) -> PromptTuple:
-        batch = self._batch
-        return draw_tuple(batch.atlas, batch.seed, batch.cell, ordinal, inject=batch.novelty.inject)
-
-    def _prompt(self, ordinal: int) -> tuple[Prompt, dict[str, object]]:
-        """The prompt and what the ledger keeps of it: enough to write it again."""
-        drawn = self._tuple(ordinal)
-        avoid = tuple(self._shop.admitted_lately[self._hold.dataset_id, drawn.domain, drawn.topic])
-        questions, mean_tokens = self._batch.questions_per_call, self._batch.mean_tokens
-        prompt = write_prompt(self._batch.atlas, drawn, questions=questions, mean_tokens=mean_tokens, avoid=avoid)
-        asked = {"version": prompt.version, "questions": questions, "mean_tokens": mean_tokens, "avoid": list(avoid)}
-        return prompt, {**drawn.to_json(), **asked}
-
-    async def _judge(self, call_id: CallId, ordinal: int, reply: str, *, cut: bool) -> None:
-        """Parse a stored reply and admit what is new."""
-        parsed = parse_questions(reply, cut=cut)
-        drawn = self._tuple(ordinal)
-        usable: list[tuple[str, int]] = []
-        flawed: list[tuple[str, str]] = []
-        for question in parsed.questions:
-            tokens = count_tokens(question)
-            described = ParsedQuestion(question, self._batch.cell.domain, tokens, self._batch.mean_tokens)
-            if flaw := find_flaw(described, self._gates):
-                flawed.append((flaw, question))
-            else:
-                usable.append((question, tokens))
-        repairs = Counter(map(str, parsed.repairs))
-        if parsed.problem is not None:
-            repairs["unreadable"] += 1
-        admitted = await self._shop.admitter.admit(
-            ReadReply(
-                self._hold,
-                self._batch.cell,
-                call_id,
-                self._batch.model,
-                drawn.topic,
-                (drawn.topic, drawn.subtopic, drawn.form),
-                usable,
-                flawed,
-                repairs,
-                self._batch.novelty.template_cap,
-            )
-        )
-        lately = self._shop.admitted_lately
-        lately[self._hold.dataset_id, drawn.domain, drawn.topic].extend(admitted[:NEW_TO_AVOID])
-        if len(lately) > MOST_TOPICS:
-            del lately[next(iter(lately))]  # the one that began first
-
-    async def _give_up(self, call_id: CallId, verdict: GiveUp) -> None:
-        """Count a prompt that brought nothing; its deficit gets another one."""
-        log.warning("prompt given up", call=str(call_id), reason=verdict.reason)
-
-        async def record(conn: AsyncConnection) -> None:
-            await confirm_hold(conn, self._hold)
-            if await mark_parsed(conn, [call_id]):
-                await record_judged(conn, [Judged(self._hold, call_id, given_up=1)])
-
-        await self._transaction(record, what="give up")
-
     async def _finish(self) -> None:
         """End the batch; a reply that the holder before recorded meanwhile is paid for and read first. Promise 4."""
 
@@ -312,12 +247,12 @@ class BatchRun:
             await self._judge_stored(late)
 
     async def _transaction(self, work: Callable[[AsyncConnection], Awaitable[T]], *, what: str) -> T:
-        return await _in_transaction(self._shop.engine, work, what=what)
+        return await in_transaction(self._shop.engine, work, what=what)
 
 
-async def _in_transaction(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]], *, what: str) -> T:
-    async def once() -> T:
-        async with engine.begin() as conn:
-            return await work(conn)
-
-    return await until_reachable(once, what=what)
+def _work_of(shop: Workshop, batch: ClaimedBatch) -> StageWork:
+    if batch.stage is Stage.VALIDATE:
+        return Validation(batch, shop.engine)
+    if batch.stage is Stage.ANSWER:
+        return Answering(batch, shop.engine)
+    return Generation(batch, shop.admitter, shop.admitted_lately)

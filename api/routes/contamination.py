@@ -15,7 +15,7 @@ from api.services import Wired, WiredForBulk
 from shared.corpus.contaminated import browse_contaminated, clear_question, flag_again
 from shared.corpus.decontaminate import decontaminate, remove_benchmark
 from shared.ids import QuestionId
-from shared.jobs.spec import check_dataset_name
+from shared.jobs.spec_fields import check_dataset_name
 
 router = APIRouter(prefix="/v1", tags=["contamination"])
 

@@ -34,17 +34,18 @@ LOCK_DATASET = text("SELECT pg_advisory_xact_lock(:lock_class, :dataset_id)")
 INSERT_QUESTIONS = text("""
     INSERT INTO question (
         dataset_id, domain, difficulty, text, text_hash, template_hash, signature_version, prompt_tokens, tokenizer,
-        tags, state, job_id, batch_id, call_id, fence, model, sketch
+        tags, state, job_id, batch_id, call_id, fence, model, sketch, prompt_version
     )
     SELECT
         :dataset_id, reply.domain, reply.difficulty, fresh.text, fresh.text_hash, fresh.template_hash,
         :signature_version, fresh.prompt_tokens, :tokenizer, fresh.tags, :state, reply.job_id, reply.batch_id,
-        reply.call_id, reply.fence, reply.model, fresh.sketch
+        reply.call_id, reply.fence, reply.model, fresh.sketch, reply.prompt_version
     FROM json_to_recordset(CAST(:fresh AS json)) AS fresh (
         place int, reply int, text text, text_hash bytea, template_hash bigint, sketch bit(120), prompt_tokens int,
         tags text[])
     JOIN json_to_recordset(CAST(:replies AS json)) AS reply (
-        number int, domain text, difficulty text, job_id uuid, batch_id uuid, call_id uuid, fence int, model text)
+        number int, domain text, difficulty text, job_id uuid, batch_id uuid, call_id uuid, fence int, model text,
+        prompt_version text)
         ON reply.number = fresh.reply
     ORDER BY fresh.place
     ON CONFLICT (dataset_id, text_hash) DO NOTHING
@@ -88,6 +89,7 @@ class CandidateReply:
     model: str
     candidates: Sequence[Candidate]
     flawed: Sequence[tuple[str, str]] = ()
+    prompt_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +243,7 @@ async def _insert(
                         "call_id": reply.call_id,
                         "fence": reply.hold.fence,
                         "model": reply.model,
+                        "prompt_version": reply.prompt_version,
                     }
                     for number, reply in enumerate(replies, 1)
                 ]

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.database.trouble import find_trouble, first_line
 
@@ -37,3 +38,13 @@ async def until_reachable(
             log.warning(trouble.value, what=what, error=first_line(error), retry_in_seconds=pause)
         await sleep(pause)
         pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+
+async def in_transaction(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]], *, what: str) -> T:
+    """One transaction of `work`, repeated until it goes through."""
+
+    async def once() -> T:
+        async with engine.begin() as conn:
+            return await work(conn)
+
+    return await until_reachable(once, what=what)

@@ -11,8 +11,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.database.parameters import int_array
 from shared.database.states import Stage
 from shared.ids import BatchId, JobId, new_batch_id
-from shared.jobs.decide import Action, CreateBatch, DropFree, Fail, Hint, Park, Retarget, Select, StopCell, Succeed
-from shared.jobs.decide_later import TakeUp, is_done
+from shared.jobs.actions import (
+    Action,
+    CreateBatch,
+    DropFree,
+    Fail,
+    Hint,
+    Park,
+    Retarget,
+    Select,
+    StopCell,
+    Succeed,
+    TakeUp,
+)
+from shared.jobs.decide_later import is_done
 from shared.jobs.observe import observe
 from shared.planning.balance import Plan
 from shared.planning.mix import Cell
@@ -204,7 +216,8 @@ async def retarget(conn: AsyncConnection, job_id: JobId, wanted: Retarget) -> No
     row = (await conn.execute(LAST_PLAN, {"job_id": job_id})).one()
     plan = Plan.from_json(row.plan).with_targets(wanted.targets, wanted.means)
     values = {"job_id": job_id, "version": row.version + 1, "reason": wanted.reason}
-    await conn.execute(INSERT_PLAN, {**values, "plan": orjson.dumps(plan.to_json()).decode()})
+    stored = {**row.plan, **plan.to_json()}
+    await conn.execute(INSERT_PLAN, {**values, "plan": orjson.dumps(stored).decode()})
     for each in plan.cells:
         await conn.execute(SET_TARGET, {**_keys(job_id, each.cell), "target": each.target})
 

@@ -14,19 +14,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.database.fence import Hold, confirm_hold
 from shared.database.parameters import json_rows
 from shared.database.states import Stage
-from shared.ids import BatchId, CallId, DatasetId, JobId
+from shared.ids import BatchId, CallId, DatasetId, JobId, QuestionId
 from shared.jobs.atlases import find_atlas
 from shared.jobs.redraw import redraw
 from shared.jobs.spec import Novelty
+from shared.corpus.stages import StageTerms, terms_of
 from shared.planning.mix import Cell
 from shared.questions.atlas import DomainAtlas
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimedBatch:
-    """A batch and the hold on it, with a call for each of its prompt tuples.
+    """A batch and the hold on it.
 
-    `novelty` says how those are drawn, `atlas` from what. `gates` are the switches of the job's spec, none for a job
+    One that generates has a call for each of its prompt tuples; `novelty` says how those are drawn, `atlas` from what.
+    One of a later stage has `question_ids` and the `terms` by which they are asked about. `gates` are the switches of the job's spec, none for a job
     that is older than they are. `transaction` is the claim's, by which the database knows whether it was committed.
     """
 
@@ -46,6 +48,9 @@ class ClaimedBatch:
     atlas: DomainAtlas
     novelty: Novelty
     gates: Mapping[str, bool]
+    answer_tokens: int
+    question_ids: Sequence[QuestionId] = ()
+    terms: StageTerms | None = None
 
 
 # The inner SELECT skips a row that another claim holds, so five copies of one hint cost nothing (FAULTS 6).
@@ -66,15 +71,16 @@ UPDATE batch SET
     lease_until = clock_timestamp() + make_interval(secs => :lease_seconds)
 FROM free WHERE batch.id = free.id
 RETURNING batch.id, batch.job_id, stage, domain, difficulty, number, questions, questions_per_call, first_ordinal,
-    calls, ordinals, batch.fence, attempts, pg_current_xact_id()::text AS transaction
+    calls, ordinals, question_ids, batch.fence, attempts, pg_current_xact_id()::text AS transaction
 """)
 
 # FAULTS 18: the database remembers whether a COMMIT got through, also when its client was not told.
 WAS_COMMITTED = text("SELECT COALESCE(pg_xact_status(CAST(:transaction AS xid8)) = 'committed', false)")
 
 DESCRIBE = text("""
-SELECT job.dataset_id, dataset.name AS dataset, job.seed, job_cell.mean_tokens,
+SELECT job.dataset_id, dataset.name AS dataset, job.seed, job_cell.mean_tokens, job_cell.answer_tokens,
     job.spec -> 'models' -> CAST(:stage AS text) ->> CAST(:difficulty AS text) AS model,
+    CASE WHEN CAST(:stage AS text) <> 'generate' THEN job.spec END AS spec,
     job.spec -> 'atlas' ->> CAST(:domain AS text) AS atlas, job.spec -> 'novelty' AS novelty,
     COALESCE(job.spec -> 'gates', '{}') AS gates
 FROM job JOIN dataset ON dataset.id = job.dataset_id
@@ -160,16 +166,17 @@ async def claim(
         batch_id=BatchId(row["id"]),
         fence=row["fence"],
     )
-    cell, novelty = Cell(row["domain"], row["difficulty"]), Novelty.model_validate(about["novelty"] or {})
+    stage, cell = Stage(row["stage"]), Cell(row["domain"], row["difficulty"])
+    novelty = Novelty.model_validate(about["novelty"] or {})
     atlas = await find_atlas(conn, cell.domain, about["atlas"])
     ordinals = row["ordinals"] or range(row["first_ordinal"], row["first_ordinal"] + row["calls"])
-    if novelty.steer and hold.fence == 1:
+    if stage is Stage.GENERATE and novelty.steer and hold.fence == 1:
         ordinals = await redraw(conn, hold.batch_id, hold.dataset_id, cell, ordinals, seed=about["seed"], atlas=atlas)
     return ClaimedBatch(
         hold=hold,
         transaction=row["transaction"],
         dataset=about["dataset"],
-        stage=Stage(row["stage"]),
+        stage=stage,
         cell=cell,
         number=row["number"],
         questions=row["questions"],
@@ -182,6 +189,9 @@ async def claim(
         atlas=atlas,
         novelty=novelty,
         gates=about["gates"],
+        answer_tokens=about["answer_tokens"],
+        question_ids=row["question_ids"] or (),
+        terms=None if stage is Stage.GENERATE else terms_of(about["spec"], stage, cell.difficulty),
     )
 
 

@@ -9,8 +9,8 @@ from shared.database.fence import close_gate
 from shared.database.states import JobState
 from shared.errors import Conflict, FieldError, InvalidInput, NotFound
 from shared.ids import JobId
+from shared.jobs.actions import Select
 from shared.jobs.apply import apply
-from shared.jobs.decide import Select
 from shared.jobs.reconcile import wake_reconciler
 from shared.planning.mix import Cell
 

@@ -4,31 +4,20 @@ First start, top-up after refusals, a dead worker, a wiped broker and a resumed 
 whatever is missing and not yet on its way is asked for.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from decimal import Decimal
 from math import ceil
 
 from shared.corpus.topic_yields import estimate_pools
 from shared.database.states import BatchState, JobState, Stage
-from shared.ids import BatchId
-from shared.jobs.decide_later import CALLS_PER_BATCH, TakeUp, due_of, is_done, pass_rate, take_up
-from shared.jobs.observed import CellStatus, EndedBatch, Observed, OpenBatch, StageStatus
+from shared.jobs.actions import Action, CreateBatch, DropFree, Fail, Hint, Park, Select, StopCell, Succeed
+from shared.jobs.decide_later import CALLS_PER_BATCH, is_done, missing_of, stop_unfillable, work_on_later
+from shared.jobs.evidence import LEAST_YIELD, smoothed_yield, why_dry
+from shared.jobs.observed import CellStatus, Observed, OpenBatch
+from shared.jobs.retarget import find_retarget
 from shared.jobs.steer import TopicState, expected_yield, next_ordinals, topic_states
-from shared.planning.measured import Measured, replan
-from shared.planning.mix import Cell
 
-# A cell's yield starts at 1 and weighs this many imagined candidates, so that one bad reply does not swing it.
-YIELD_PRIOR = 20
-# Below this yield the next batches would mostly buy repeats; also the most that a top-up over-asks (20-fold).
-LEAST_YIELD = 0.05
-# A cell is stopped on the evidence of its newest batches: so many parked in a row, or so many calls without gain.
-EVIDENCE_BATCHES = 3
-EVIDENCE_CALLS = 40
-# So many of its newest batches are read; if they bring less than the evidence asked for, that is evidence too.
-EVIDENCE_BATCHES_READ = 120
-EVIDENCE_CANDIDATES = 200
 # With so few batches left open, one slow call must not hold the top-up of a whole cell back.
 TAIL_BATCHES = 2
 # Batches that exist ahead of the work, per cell: enough to keep every worker busy, few enough to re-plan and to steer.
@@ -49,82 +38,6 @@ class Limits:
     spare_expired: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CreateBatch:
-    """Ask for `questions` more of a cell, with one call for each of the prompt tuples `ordinals`, which ascend."""
-
-    cell: Cell
-    number: int
-    questions: int
-    questions_per_call: int
-    ordinals: Sequence[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Hint:
-    """Publish the batch's id to the workers."""
-
-    batch: OpenBatch
-
-
-@dataclass(frozen=True, slots=True)
-class Park:
-    """Give a batch up that was claimed `attempts` times and never got anywhere (FAULTS 7)."""
-
-    batch_id: BatchId
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class DropFree:
-    """The cell needs no more of a stage: drop its batches that nobody holds."""
-
-    cell: Cell
-    reason: str
-    stage: Stage = Stage.GENERATE
-
-
-@dataclass(frozen=True, slots=True)
-class Select:
-    """Make exactly `target` questions of the cell selected, as far as there are that many."""
-
-    cell: Cell
-    target: int
-
-
-@dataclass(frozen=True, slots=True)
-class StopCell:
-    """No more batches of this stage, nor of those before it, for this cell."""
-
-    cell: Cell
-    reason: str
-    stage: Stage = Stage.GENERATE
-
-
-@dataclass(frozen=True, slots=True)
-class Retarget:
-    """Follow another plan: the cells' targets and the means that lead to them, with the reason that people read."""
-
-    targets: Mapping[Cell, int]
-    means: Mapping[Cell, Decimal]
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Succeed:
-    """Every cell has exactly its target."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fail:
-    """Nothing is left to try."""
-
-    reason: str
-
-
-Action = CreateBatch | TakeUp | Hint | Park | DropFree | Select | StopCell | Retarget | Succeed | Fail
-
-
 def decide(observed: Observed, limits: Limits) -> list[Action]:
     """What to do now. An ended job needs nothing; a paused one is only kept in order."""
     if observed.state not in (JobState.RUNNING, JobState.PAUSED):
@@ -134,7 +47,7 @@ def decide(observed: Observed, limits: Limits) -> list[Action]:
     actions: list[Action] = [*_select(observed), *_park(observed, limits)]
     if observed.state is JobState.PAUSED:
         return actions
-    if retarget := _retarget(observed):
+    if retarget := find_retarget(observed):
         return [*actions, retarget]
     free = {(batch.cell, batch.stage) for batch in observed.open_batches if _free(batch)}
     ahead = _batches_ahead(observed, limits)
@@ -142,80 +55,17 @@ def decide(observed: Observed, limits: Limits) -> list[Action]:
         if status.generates:
             actions += _work_on(status, ahead, has_free=(status.cell, Stage.GENERATE) in free)
         for its in status.later:
-            actions += _work_on_later(status, its, ahead, has_free=(status.cell, its.stage) in free)
+            actions += work_on_later(status, its, ahead, has_free=(status.cell, its.stage) in free)
         if not status.generates and not observed.follows:
-            actions += _stop_unfillable(status)
+            actions += stop_unfillable(status)
     actions += _hint(observed, limits)
     return actions or _end(observed)
-
-
-def smoothed_yield(status: CellStatus) -> float:
-    """Admitted / generated of a cell, pulled towards 1 while there is little evidence."""
-    return max(LEAST_YIELD, (status.admitted + YIELD_PRIOR) / (status.generated + YIELD_PRIOR))
 
 
 def yield_of(status: CellStatus) -> float:
     """What the next prompts of a cell are expected to yield; a top-up asks for 1 / so much."""
     smoothed = smoothed_yield(status)
     return smoothed if status.ground is None else max(LEAST_YIELD, expected_yield(status.ground, smoothed))
-
-
-@dataclass(frozen=True, slots=True)
-class _Evidence:
-    """What a cell's newest ended batches did; conclusive once that is enough to judge by."""
-
-    calls: int
-    generated: int
-    admitted: int
-    is_conclusive: bool
-
-
-def _read_back(ended: Sequence[EndedBatch]) -> _Evidence:
-    """Add up batches, newest first, until they are evidence."""
-    calls = generated = admitted = 0
-    for batch in ended:
-        calls += 0 if batch.state is BatchState.PARKED else batch.calls
-        generated += batch.generated
-        admitted += batch.admitted
-        if calls >= EVIDENCE_CALLS and (generated == 0 or generated >= EVIDENCE_CANDIDATES):
-            return _Evidence(calls, generated, admitted, is_conclusive=True)
-    return _Evidence(calls, generated, admitted, is_conclusive=False)
-
-
-def is_conclusive(ended: Sequence[EndedBatch]) -> bool:
-    """Whether older batches than these, which are the newest, could not change the judgement of their cell."""
-    return _read_back(ended).is_conclusive
-
-
-def why_dry(status: CellStatus | StageStatus) -> str | None:
-    """The reason to stop a cell or a later stage of it, from its newest ended batches; None while there is hope."""
-    newest = status.ended[:EVIDENCE_BATCHES]
-    if len(newest) == EVIDENCE_BATCHES and all(batch.state is BatchState.PARKED for batch in newest):
-        return f"{EVIDENCE_BATCHES} batches in a row never got anywhere and were parked"
-    read = _read_back(status.ended)
-    if not read.is_conclusive and (isinstance(status, StageStatus) or len(status.ended) < EVIDENCE_BATCHES_READ):
-        return None
-    calls, generated, admitted = read.calls, read.generated, read.admitted
-    if generated == 0:
-        return f"the last {calls} calls brought no usable reply"
-    if admitted < LEAST_YIELD * generated and isinstance(status, StageStatus):
-        return f"of the last {generated} questions {admitted} passed the stage {status.stage}"
-    if admitted < LEAST_YIELD * generated:
-        return f"the model yields nothing new: {admitted} of the last {generated} candidates were admitted"
-    return None
-
-
-def missing_of(status: CellStatus) -> int:
-    """How many more admitted questions the cell needs, its reserve counted in.
-
-    Where judges come after, of those that they have not seen some will be rejected: as many as so far.
-    """
-    validation = status.of_stage(Stage.VALIDATE)
-    if validation is None:
-        return max(0, status.target - status.selected - status.reserve)
-    passed = status.validated + status.reserve_validated
-    unseen = status.selected + status.reserve - passed
-    return max(0, ceil((status.target - passed) / pass_rate(validation)) - unseen)
 
 
 def _select(observed: Observed) -> Iterator[Action]:
@@ -249,73 +99,6 @@ def _work_on(status: CellStatus, ahead: int, *, has_free: bool) -> Iterator[Acti
         yield StopCell(status.cell, f"{reason}{_what_is_left(status)}")
         return
     yield from _create_batches(status, missing, ahead)
-
-
-def _work_on_later(status: CellStatus, its: StageStatus, ahead: int, *, has_free: bool) -> Iterator[Action]:
-    if status.is_stopped(its.stage):
-        if has_free:
-            yield DropFree(status.cell, f"the cell is stopped: {status.stopped}", its.stage)
-        return
-    if due_of(status, its.stage) == 0:
-        return
-    if reason := why_dry(its):
-        yield StopCell(status.cell, reason, its.stage)
-        return
-    yield from take_up(status, its, ahead, more_comes=_more_comes(status, its.stage))
-
-
-def _more_comes(status: CellStatus, stage: Stage) -> bool:
-    """Whether the stages before may still bring questions of this cell."""
-    generation_goes_on = status.generates and not status.is_stopped(Stage.GENERATE) and missing_of(status) > 0
-    if status.open_batches > 0 or generation_goes_on:
-        return True
-    before = [its for its in status.later if its.stage.position < stage.position]
-    return any(
-        its.open_batches > 0 or (due_of(status, its.stage) and not status.is_stopped(its.stage)) for its in before
-    )
-
-
-def _stop_unfillable(status: CellStatus) -> Iterator[Action]:
-    """A job that does not generate cannot make up for what is rejected."""
-    busy = any(its.open_batches > 0 or due_of(status, its.stage) for its in status.later)
-    if status.selected + status.reserve < status.target and status.stopped is None and not busy:
-        yield StopCell(status.cell, "nothing is left to choose from, and this job does not generate")
-
-
-def _retarget(observed: Observed) -> Retarget | None:
-    if observed.follows:
-        return _follow(observed)
-    balance = observed.balance
-    if balance is None:
-        return None
-    measured = {
-        status.cell: Measured(
-            status.target, status.selected, status.prompt_tokens, status.answered, status.completion_tokens
-        )
-        for status in observed.cells
-    }
-    better = replan(balance.mix, measured, balance.have, balance.surplus, plans=balance.plans)
-    if better is None:
-        return None
-    means = {each.cell: each.mean_tokens for each in better.plan.cells}
-    reason = (
-        f"by measured means the tokens would be split {_shares(better.shares_before)}, now {_shares(better.shares)}"
-    )
-    return Retarget({each.cell: each.target for each in better.plan.cells}, means, reason)
-
-
-def _shares(shares: Mapping[str, Decimal]) -> str:
-    return ", ".join(f"{name} {share:.3%}" for name, share in shares.items())
-
-
-def _follow(observed: Observed) -> Retarget | None:
-    """A job on what is there, with no mix of its own, asks for as many as have passed."""
-    targets = {status.cell: status.selected + status.reserve for status in observed.cells}
-    lost = sum(max(0, status.target - targets[status.cell]) for status in observed.cells)
-    if not lost:
-        return None
-    lower = {status.cell: min(status.target, targets[status.cell]) for status in observed.cells}
-    return Retarget(lower, {}, f"{lost:,} questions were rejected or taken out, and this job does not generate")
 
 
 def _create_batches(status: CellStatus, missing: int, ahead: int) -> Iterator[Action]:

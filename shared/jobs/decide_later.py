@@ -1,29 +1,18 @@
 """What a cell needs of the stages that look at questions which are there: validate and answer. Pure."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from math import ceil
 
 from shared.database.states import Stage
+from shared.jobs.actions import Action, DropFree, StopCell, TakeUp
+from shared.jobs.evidence import why_dry
 from shared.jobs.observed import CellStatus, StageStatus
-from shared.planning.mix import Cell
 
 # DESIGN: a batch is about 20 calls.
 CALLS_PER_BATCH = 20
 # A judge is taken to accept everything until it has judged more than these imagined questions.
 PASS_PRIOR = 20
 LEAST_PASS_RATE = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class TakeUp:
-    """Make batches of a later stage, from `number` on, with so many questions each; which ones, the database picks."""
-
-    cell: Cell
-    stage: Stage
-    number: int
-    sizes: tuple[int, ...]
-    questions_per_call: int
-    calls: tuple[int, ...]
 
 
 def pass_rate(validation: StageStatus) -> float:
@@ -39,7 +28,52 @@ def due_of(status: CellStatus, stage: Stage) -> int:
     return max(0, fit - status.answered)
 
 
-def take_up(status: CellStatus, its: StageStatus, ahead: int, *, more_comes: bool) -> Iterator[TakeUp]:
+def missing_of(status: CellStatus) -> int:
+    """How many more admitted questions the cell needs, its reserve counted in.
+
+    Where judges come after, of those that they have not seen some will be rejected: as many as so far.
+    """
+    validation = status.of_stage(Stage.VALIDATE)
+    if validation is None:
+        return max(0, status.target - status.selected - status.reserve)
+    passed = status.validated + status.reserve_validated
+    unseen = status.selected + status.reserve - passed
+    return max(0, ceil((status.target - passed) / pass_rate(validation)) - unseen)
+
+
+def work_on_later(status: CellStatus, its: StageStatus, ahead: int, *, has_free: bool) -> Iterator[Action]:
+    """What the cell needs of this stage now."""
+    if status.is_stopped(its.stage):
+        if has_free:
+            yield DropFree(status.cell, f"the cell is stopped: {status.stopped}", its.stage)
+        return
+    if due_of(status, its.stage) == 0:
+        return
+    if reason := why_dry(its):
+        yield StopCell(status.cell, reason, its.stage)
+        return
+    yield from _take_up(status, its, ahead, more_comes=_more_comes(status, its.stage))
+
+
+def _more_comes(status: CellStatus, stage: Stage) -> bool:
+    """Whether the stages before may still bring questions of this cell."""
+    generation_goes_on = status.generates and not status.is_stopped(Stage.GENERATE) and missing_of(status) > 0
+    if status.open_batches > 0 or generation_goes_on:
+        return True
+    before = [its for its in status.later if its.stage.position < stage.position]
+    return any(
+        its.open_batches > 0 or (due_of(status, its.stage) and not status.is_stopped(its.stage)) for its in before
+    )
+
+
+def stop_unfillable(status: CellStatus) -> Iterator[Action]:
+    """A job that does not generate cannot make up for what is rejected."""
+    busy = any(its.open_batches > 0 or due_of(status, its.stage) for its in status.later)
+    if status.selected + status.reserve < status.target and status.stopped is None and not busy:
+        yield StopCell(status.cell, "nothing is left to choose from, and this job does not generate")
+
+
+def _take_up(status: CellStatus, its: StageStatus, ahead: int, *, more_comes: bool) -> Iterator[TakeUp]:
     """Batches for what is due and in nobody's hand; part of one only when nothing more comes to fill it."""
     ready = due_of(status, its.stage) - its.in_hand
     full = max(1, CALLS_PER_BATCH // len(its.terms.slots)) * its.terms.questions_per_call

@@ -1,6 +1,6 @@
 """Which model plays which part: the user's choice first, then a default from the configured providers."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -43,19 +43,21 @@ async def configured_providers(conn: AsyncConnection) -> ConfiguredProviders:
 
 def choose_models(
     spec: JobSpec, providers: ConfiguredProviders, settings: Settings
-) -> Mapping[Stage, Mapping[str, str]]:
-    """A model for every stage and difficulty of the spec. Raises UnusableModel, naming the missing variable."""
+) -> dict[Stage, dict[str, str | tuple[str, ...]]]:
+    """A model for every stage and difficulty of the spec, or several. Raises UnusableModel, naming the variable."""
     chosen = {
         stage: {
-            difficulty: spec.models.get(stage, {}).get(difficulty) or _default(each.mean_tokens, providers, settings)
-            for difficulty, each in spec.mix.difficulties.items()
+            difficulty: spec.models.get(stage, {}).get(difficulty)
+            or _default(stage, each.mean_tokens, providers, settings)
+            for difficulty, each in spec.settled_mix.difficulties.items()
         }
         for stage in spec.stages
     }
     problems = [
         FieldError(f"models.{stage}.{difficulty}", why)
         for stage, models in chosen.items()
-        for difficulty, model in models.items()
+        for difficulty, named in models.items()
+        for model in each_model(named)
         if (why := _why_unconfigured(model, providers))
     ]
     if problems:
@@ -63,8 +65,15 @@ def choose_models(
     return chosen
 
 
-def _default(mean_tokens: Decimal, providers: ConfiguredProviders, settings: Settings) -> str:
-    wanted = settings.strong_models if mean_tokens >= settings.strong_from_mean_tokens else settings.cheap_models
+def each_model(named: str | Sequence[str]) -> Sequence[str]:
+    """The models that are named, be it one or several."""
+    return [named] if isinstance(named, str) else named
+
+
+def _default(stage: Stage, mean_tokens: Decimal, providers: ConfiguredProviders, settings: Settings) -> str:
+    """A strong model where much is asked of it; a cheap one judges."""
+    is_rich = mean_tokens >= settings.strong_from_mean_tokens and stage is not Stage.VALIDATE
+    wanted = settings.strong_models if is_rich else settings.cheap_models
     for model in wanted:
         if model.partition("/")[0] in providers.names:
             return model

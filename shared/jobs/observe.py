@@ -17,10 +17,12 @@ from shared.corpus.topic_yields import read_topic_yields
 from shared.database.states import BatchState, JobState, QuestionState, Stage
 from shared.ids import DatasetId, JobId
 from shared.jobs.atlases import find_atlas
-from shared.jobs.decide import EVIDENCE_BATCHES_READ, is_conclusive, missing_of
+from shared.jobs.decide_later import missing_of
+from shared.jobs.evidence import EVIDENCE_BATCHES_READ, is_conclusive
+from shared.jobs.mix_spec import MixSpec
 from shared.jobs.observe_later import observe_later
 from shared.jobs.observed import Balance, CellStatus, EndedBatch, Observed, OpenBatch
-from shared.jobs.spec import MixSpec, Novelty
+from shared.jobs.spec import Novelty
 from shared.jobs.steer import Ground
 from shared.planning.mix import Cell, Means, Surplus
 
@@ -154,7 +156,8 @@ async def observe_all(conn: AsyncConnection, job_ids: Sequence[JobId]) -> list[O
         counts[key]["ended"] = tuple(ended)
     open_batches = await _read_open(conn, values, counts)
     specs = {job.id: job.spec for job in jobs if job.spec is not None}
-    for key, later in (await observe_later(conn, specs, [(id, cell) for id in specs for cell in cells[id]])).items():
+    of_later = [(job_id, cell) for job_id in specs for cell in cells[job_id]]
+    for key, later in (await observe_later(conn, specs, of_later)).items():
         counts[key]["later"] = later
     balances = {job.id: await read_balance(conn, job.id) for job in jobs if job.means == Means.MEASURED}
     # Questions last: a batch seen as ended above has all its questions in this count.

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.states import BatchState, Stage
 from shared.jobs.observed import EndedBatch, StageStatus
-from shared.jobs.stages import later_stages, terms_of
+from shared.corpus.stages import later_stages, terms_of
 from shared.planning.mix import Cell
 
 STATES = {str(state): state for state in BatchState}

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from shared.database.states import BatchState, JobState, Stage
 from shared.ids import BatchId, JobId
-from shared.jobs.stages import StageTerms
+from shared.corpus.stages import StageTerms
 from shared.jobs.steer import Ground
 from shared.planning.mix import Cell, Mix, Surplus
 

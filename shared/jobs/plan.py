@@ -6,25 +6,30 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from math import ceil
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.database.states import Stage
-from shared.errors import FieldError, UnusableModel
+from shared.errors import UnusableModel
 from shared.ids import DatasetId
 from shared.jobs.atlases import read_atlases
-from shared.jobs.models import choose_models, configured_providers
-from shared.jobs.spec import JobSpec
-from shared.llm.prices import model_warnings, price_of, worst_case
+from shared.jobs.existing_mix import mix_of_dataset
+from shared.jobs.experience import experience_of
+from shared.jobs.job_forecast import Forecaster, Standing, work_of_plan
+from shared.jobs.mix_spec import MixSpec
+from shared.jobs.models import choose_models, configured_providers, each_model
+from shared.jobs.spec import JobSpec, parse_spec
+from shared.llm.prices import model_warnings, price_of
 from shared.llm.provider import Usage
 from shared.planning.balance import Plan, make_plan
-from shared.planning.forecast import Forecast, make_forecast
-from shared.planning.mix import Cell
+from shared.planning.forecast import Forecast
+from shared.planning.mix import Cell, Measure, Mix, Surplus
 from shared.planning.warnings import mean_warnings, rounding_warnings
 from shared.questions.atlas import DomainAtlas, load_atlas
 from shared.questions.gates.table import switch_gates
-from shared.questions.prompts import distinct_tuples, max_output_tokens
+from shared.questions.prompts import distinct_tuples
 from shared.settings import Settings
 
 # DESIGN: an omitted budget is 1.5 times the forecast.
@@ -34,18 +39,18 @@ BUDGET_LEAST_CALLS = 20
 # A reply of about this size keeps the share of the prompt small and a lost reply cheap (20 x 15 or 2 x 750 tokens).
 TOKENS_PER_REPLY = 1_500
 MOST_QUESTIONS_PER_CALL = 20
-# A prompt with its instructions and its avoid list, at most.
-PROMPT_BYTES = 6_000
-# The forecast's guess of how long a model takes for a reply; a real run replaces it by what it measures.
-SECONDS_PER_CALL = 6.0
-# The forecast assumes the two worker processes of a default start.
-WORKERS_ASSUMED = 2
-
+# A judge compares what it reads; more than about this at once, and it tires: 20 x 15 or 10 x 750 tokens.
+TOKENS_JUDGED_PER_CALL = 8_000
+MOST_JUDGED_PER_CALL = 20
+# Several easy questions a call, one hard one.
+TOKENS_ANSWERED_PER_CALL = 300
+MOST_ANSWERED_PER_CALL = 10
 FIND_DATASET = text("SELECT id FROM dataset WHERE name = :name")
 CELLS = text("""
-SELECT domain, difficulty, SUM(questions)::bigint AS have, SUM(prompt_tokens)::float / SUM(questions) AS mean_tokens
+SELECT domain, difficulty, SUM(questions)::bigint AS have, SUM(prompt_tokens)::bigint AS prompt_tokens,
+    SUM(validated)::bigint AS validated, SUM(answered)::bigint AS answered
 FROM question_count WHERE dataset_id = :dataset_id AND state IN ('selected', 'reserve')
-GROUP BY domain, difficulty
+GROUP BY domain, difficulty ORDER BY domain, difficulty
 """)
 HAS_REAL_OR_REHEARSED = text("""
 SELECT EXISTS (SELECT FROM job WHERE dataset_id = :dataset_id AND rehearsal <> :rehearsal) AS mixed
@@ -108,83 +113,80 @@ async def make_planned_job(
 ) -> PlannedJob:
     """What plan_job does, in the caller's transaction; `dataset_id` is None for a dataset that does not exist yet."""
     rows = (await conn.execute(CELLS, {"dataset_id": dataset_id})).all()
-    have = {Cell(row.domain, row.difficulty): int(row.have) for row in rows}
-    means = {Cell(row.domain, row.difficulty): float(row.mean_tokens) for row in rows}
+    known = {Cell(row.domain, row.difficulty): row for row in rows}
+    have = {cell: int(row.have) for cell, row in known.items()}
+    mix_spec = spec.mix or mix_of_dataset(spec.dataset, known)
+    spec = parse_spec({**spec.model_dump(mode="json"), "mix": mix_spec.model_dump(mode="json")})
     providers = await configured_providers(conn)
-    mixed = (
-        await conn.execute(HAS_REAL_OR_REHEARSED, {"dataset_id": dataset_id, "rehearsal": providers.rehearsal})
-    ).scalar_one()
-    mix = spec.mix.to_mix()
-    plan = make_plan(mix, have, spec.surplus)
+    values = {"dataset_id": dataset_id, "rehearsal": providers.rehearsal}
+    mixed = (await conn.execute(HAS_REAL_OR_REHEARSED, values)).scalar_one()
+    mix = mix_spec.to_mix()
+    plan = make_plan(mix, have, Surplus.KEEP if mix_spec.existing else spec.surplus)
     models = choose_models(spec, providers, settings)
-    per_call = {
-        name: spec.questions_per_call.get(name) or _questions_per_call(each.mean_tokens)
-        for name, each in spec.mix.difficulties.items()
-    }
-    dearest = max(_worst_calls(settings, models, per_call, spec).values())
-
-    def cost_per_call(stage: Stage | str, difficulty: str, input_tokens: int, output_tokens: int) -> Decimal:
-        usage = Usage(input_tokens=input_tokens, cached_tokens=0, output_tokens=output_tokens, reasoning_tokens=0)
-        return price_of(models[Stage(stage)][difficulty], usage, settings.prices)
-
-    forecast = make_forecast(
-        plan,
-        stages=spec.stages,
-        questions_per_call=per_call,
-        cost_per_call=cost_per_call,
-        calls_in_flight=settings.calls_in_flight * WORKERS_ASSUMED,
-        seconds_per_call=SECONDS_PER_CALL,
+    filled = spec.model_copy(
+        update={
+            "models": models,
+            "questions_per_call": _fill_per_call(
+                mix_spec, spec.questions_per_call, MOST_QUESTIONS_PER_CALL, TOKENS_PER_REPLY
+            ),
+            "judging": spec.judging.model_copy(
+                update={
+                    "questions_per_call": _fill_per_call(
+                        mix_spec, spec.judging.questions_per_call, MOST_JUDGED_PER_CALL, TOKENS_JUDGED_PER_CALL
+                    )
+                }
+            ),
+            "answering": spec.answering.model_copy(
+                update={
+                    "questions_per_call": _fill_per_call(
+                        mix_spec, spec.answering.questions_per_call, MOST_ANSWERED_PER_CALL, TOKENS_ANSWERED_PER_CALL
+                    )
+                }
+            ),
+            "gates": switch_gates(spec.gates),
+        }
     )
+    atlases = await read_atlases(conn, mix_spec.domains, spec.atlas)
+    experience = await experience_of(conn, filled.model_dump(mode="json"), rehearsal=providers.rehearsal)
+    forecaster = Forecaster(filled, settings, atlases, experience)
+    dearest = max(forecaster.worst_calls().values())
+    standing = {cell: Standing(int(row.validated), int(row.answered)) for cell, row in known.items()}
+    forecast = forecaster.forecast(work_of_plan(filled, plan, standing))
     budget = spec.budget_usd
     if budget is None:
         budget = max(forecast.cost_usd * BUDGET_FACTOR, forecast.cost_usd + dearest * BUDGET_LEAST_CALLS)
         budget = budget.quantize(Decimal("0.0001"))
     planned_cells = {cell.cell for cell in plan.cells}
     outside = sum(count for cell, count in have.items() if cell not in planned_cells)
-    used = [model for by_difficulty in models.values() for model in by_difficulty.values()]
-    atlases = await read_atlases(conn, spec.mix.domains, spec.atlas)
+    used = {
+        model for by_difficulty in models.values() for named in by_difficulty.values() for model in each_model(named)
+    }
     distinct = {each.cell: distinct_tuples(atlases[each.cell.domain], each.cell.difficulty) for each in plan.cells}
     warnings = [
-        *model_warnings(sorted(set(used)), settings.prices, datetime.now(UTC).date()),
-        *mean_warnings(mix, means, have),
+        *model_warnings(sorted(used), settings.prices, datetime.now(UTC).date()),
+        *mean_warnings(mix, _measured_means(mix, known), have),
         *rounding_warnings(mix, plan),
-        *_atlas_warnings(plan, atlases, distinct, per_call),
-        *_other_warnings(spec, outside=outside, mixed=mixed, budget=budget, forecast=forecast),
+        *(_atlas_warnings(plan, atlases, distinct, filled.questions_per_call) if Stage.GENERATE in spec.stages else ()),
+        *_other_warnings(spec, plan, outside=outside, mixed=mixed, budget=budget, forecast=forecast),
     ]
     digests = {domain: digest for domain, atlas in atlases.items() if (digest := atlas.digest) is not None}
-    filled = spec.model_copy(
-        update={
-            "models": models,
-            "questions_per_call": per_call,
-            "budget_usd": budget,
-            "atlas": digests,
-            "gates": switch_gates(spec.gates),
-        }
-    )
+    filled = filled.model_copy(update={"budget_usd": budget, "atlas": digests})
     return PlannedJob(filled, plan, forecast, tuple(warnings), providers.rehearsal, distinct)
 
 
-def _questions_per_call(mean_tokens: Decimal) -> int:
-    return max(1, min(MOST_QUESTIONS_PER_CALL, int(TOKENS_PER_REPLY / mean_tokens)))
+def _measured_means(mix: Mix, known: Mapping[Cell, Any]) -> dict[Cell, float]:
+    """Of the questions that are there, what the mix balances; answers that are not there cannot be measured."""
+    if mix.measure is not Measure.PROMPT:
+        return {}
+    return {cell: float(row.prompt_tokens) / float(row.have) for cell, row in known.items()}
 
 
-def _worst_calls(
-    settings: Settings, models: Mapping[Stage, Mapping[str, str]], per_call: Mapping[str, int], spec: JobSpec
-) -> dict[str, Decimal]:
-    """The worst case of one call per model and difficulty; asking also finds the models that have no price."""
-    worst: dict[str, Decimal] = {}
-    problems: list[FieldError] = []
-    for stage, by_difficulty in models.items():
-        for difficulty, model in by_difficulty.items():
-            mean = ceil(spec.mix.difficulties[difficulty].mean_tokens)
-            room = max_output_tokens(per_call[difficulty], mean)
-            try:
-                worst[f"{stage}.{difficulty}"] = worst_case(model, PROMPT_BYTES, room, settings.prices)
-            except UnusableModel as error:
-                problems.append(FieldError(f"models.{stage}.{difficulty}", error.detail))
-    if problems:
-        raise UnusableModel(problems[0].msg, problems)
-    return worst
+def _fill_per_call(mix: MixSpec, given: Mapping[str, int], most: int, tokens: int) -> dict[str, int]:
+    """So many questions a call that their tokens come to about `tokens`, where the user has not said how many."""
+    return {
+        name: given.get(name) or max(1, min(most, int(tokens / each.mean_tokens)))
+        for name, each in mix.difficulties.items()
+    }
 
 
 def _atlas_warnings(
@@ -206,8 +208,15 @@ def _atlas_warnings(
     return warnings
 
 
-def _other_warnings(spec: JobSpec, *, outside: int, mixed: bool, budget: Decimal, forecast: Forecast) -> list[str]:
+def _other_warnings(
+    spec: JobSpec, plan: Plan, *, outside: int, mixed: bool, budget: Decimal, forecast: Forecast
+) -> list[str]:
     warnings = []
+    if plan.generate and Stage.GENERATE not in spec.stages:
+        warnings.append(
+            f"{plan.generate:,} questions of the mix are not there, and this job does not generate: it will fail; "
+            "leave the mix out to take what is there"
+        )
     if outside:
         warnings.append(f"{outside:,} existing questions lie outside the mix; they are kept but not selected")
     if mixed:

@@ -13,8 +13,9 @@ from shared.database.fence import lock_job
 from shared.database.reconnect import is_unreachable
 from shared.database.states import Stage
 from shared.ids import BatchId, JobId
+from shared.jobs.actions import Hint
 from shared.jobs.apply import apply, mark_hinted, unmark_hinted
-from shared.jobs.decide import Hint, Limits, decide
+from shared.jobs.decide import Limits, decide
 from shared.jobs.observe import observe, observe_all
 from shared.settings import Settings
 

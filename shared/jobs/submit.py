@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from shared.database.states import Stage
 from shared.errors import Conflict
 from shared.ids import DatasetId, JobId, new_job_id
 from shared.jobs.apply import apply
@@ -17,6 +18,7 @@ from shared.jobs.observe import observe
 from shared.jobs.plan import PlannedJob, make_planned_job
 from shared.jobs.reconcile import limits_of, wake_reconciler
 from shared.jobs.spec import JobSpec
+from shared.corpus.stages import terms_of
 from shared.settings import Settings
 
 # An import holds the dataset's row for as long as the upload takes: whoever submits meanwhile is told so soon.
@@ -37,9 +39,9 @@ INSERT INTO job_plan (job_id, version, plan, reason) VALUES (:job_id, 1, CAST(:p
 """)
 INSERT_BUDGET = text("INSERT INTO job_budget (job_id, budget_usd) VALUES (:job_id, :budget_usd)")
 INSERT_CELLS = text("""
-INSERT INTO job_cell (job_id, domain, difficulty, target, mean_tokens)
+INSERT INTO job_cell (job_id, domain, difficulty, target, mean_tokens, answer_tokens)
 SELECT :job_id, * FROM unnest(CAST(:domains AS text[]), CAST(:difficulties AS text[]), CAST(:targets AS int[]),
-    CAST(:means AS int[]))
+    CAST(:means AS int[]), CAST(:answers AS int[]))
 """)
 # What lies outside the mix is kept, but counts for nothing: the export holds the plan's cells only.
 UNSELECT_OUTSIDE = text("""
@@ -49,6 +51,19 @@ FROM (
     EXCEPT SELECT domain, difficulty FROM job_cell WHERE job_id = :job_id) AS outside
 WHERE question.dataset_id = :dataset_id AND question.domain = outside.domain
   AND question.difficulty = outside.difficulty AND question.state = 'selected'
+""")
+
+
+# What an earlier job answered with other models, less often, or before any judge saw it, is not done for this one.
+ASK_AGAIN = text("""
+UPDATE question SET answered = false
+WHERE dataset_id = :dataset_id AND answered AND (
+    (:validates AND NOT validated)
+    OR (SELECT COUNT(*) FROM unnest(CAST(:difficulties AS text[]), CAST(:models AS text[]), CAST(:samples AS int[]))
+            AS wanted (difficulty, model, sample)
+        WHERE wanted.difficulty = question.difficulty AND NOT EXISTS (
+            SELECT FROM answer WHERE answer.question_id = question.id AND answer.model = wanted.model
+              AND answer.sample = wanted.sample)) > 0)
 """)
 
 
@@ -146,7 +161,8 @@ async def _insert(
         "request_hash": request_hash,
     }
     await conn.execute(INSERT_JOB, values)
-    await conn.execute(INSERT_PLAN, {"job_id": job_id, "plan": orjson.dumps(planned.plan.to_json()).decode()})
+    plan = {**planned.plan.to_json(), "forecast": planned.forecast.to_json()}
+    await conn.execute(INSERT_PLAN, {"job_id": job_id, "plan": orjson.dumps(plan).decode()})
     await conn.execute(INSERT_BUDGET, {"job_id": job_id, "budget_usd": spec.budget_usd})
     cells = planned.plan.cells
     await conn.execute(
@@ -156,11 +172,29 @@ async def _insert(
             "domains": [each.cell.domain for each in cells],
             "difficulties": [each.cell.difficulty for each in cells],
             "targets": [each.target for each in cells],
-            "means": [ceil(each.mean_tokens) for each in cells],
+            "means": [ceil(spec.settled_mix.question_tokens(each.cell)) for each in cells],
+            "answers": [ceil(spec.settled_mix.difficulties[each.cell.difficulty].tokens_of_answer) for each in cells],
         },
     )
     await conn.execute(UNSELECT_OUTSIDE, {"dataset_id": dataset_id, "job_id": job_id})
+    if Stage.ANSWER in spec.stages:
+        await conn.execute(ASK_AGAIN, {"dataset_id": dataset_id, **_answers_wanted(spec)})
     # The first batches come from the same judgement as every later one.
     observed = await observe(conn, job_id)
     await apply(conn, job_id, decide(observed, limits_of(settings)))
     return job_id
+
+
+def _answers_wanted(spec: JobSpec) -> dict[str, object]:
+    stored = spec.model_dump(mode="json")
+    slots = [
+        (difficulty, slot)
+        for difficulty in spec.settled_mix.difficulties
+        for slot in terms_of(stored, Stage.ANSWER, difficulty).slots
+    ]
+    return {
+        "validates": Stage.VALIDATE in spec.stages,
+        "difficulties": [difficulty for difficulty, _ in slots],
+        "models": [slot.model for _, slot in slots],
+        "samples": [slot.number for _, slot in slots],
+    }

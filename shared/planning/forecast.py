@@ -108,7 +108,9 @@ def make_forecast(
     Prices have tiers, so the price function is asked per call, never for a sum.
     """
     loads = list(loads)
-    forecasts = tuple(_of_stage(stage, [load for load in loads if load.stage == stage], cost_per_call) for stage in stages)
+    forecasts = tuple(
+        _of_stage(stage, [load for load in loads if load.stage == stage], cost_per_call) for stage in stages
+    )
     calls = sum(each.calls for each in forecasts)
     return Forecast(forecasts, ceil(calls / calls_in_flight) * seconds_per_call)
 

@@ -1,4 +1,4 @@
-"""The closed loop: means as they are measured take the place of those that the mix assumes, and the plan follows. Pure."""
+"""The closed loop: measured means take the place of those that the mix assumes, and the plan follows. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -85,7 +85,7 @@ def measured_means(mix: Mix, measured: Mapping[Cell, Measured]) -> dict[Cell, De
 
 def _pulled(counted: Sequence[tuple[int, int]], towards: Decimal) -> Decimal:
     """The mean of what was counted, as (tokens, rows), pulled towards what is assumed."""
-    tokens, rows = (sum(each) for each in zip(*counted, strict=True))
+    tokens, rows = sum(tokens for tokens, _ in counted), sum(rows for _, rows in counted)
     return (tokens + PRIOR_QUESTIONS * towards) / (rows + PRIOR_QUESTIONS)
 
 

@@ -73,7 +73,8 @@ class Mix:
     """The mix of a job, its names folded (`fold_name`) and its shares adding up to 1.
 
     `mean_tokens` holds own means as domain -> difficulty -> tokens; `minimum` the smallest count of a difficulty in
-    each domain; `answer_tokens` the part of a difficulty's mean that its answer has, where both are balanced. Raises ValueError on nonsense: what a person typed is checked before, with better words.
+    each domain; `answer_tokens` the part of a difficulty's mean that its answer has, where both are balanced.
+    Raises ValueError on nonsense: what a person typed is checked before, with better words.
     """
 
     domains: Mapping[str, int]

@@ -7,13 +7,9 @@ from typing import Any
 import pytest
 
 from local.rehearsal.pools import CONTENT_SHARE, DEFAULT_POOL_SIZE
-from shared.jobs.decide import (
-    CALLS_PER_BATCH,
-    EVIDENCE_CALLS,
-    EVIDENCE_CANDIDATES,
-    LEAST_YIELD,
-    MOST_BATCHES_AHEAD,
-)
+from shared.jobs.decide import MOST_BATCHES_AHEAD
+from shared.jobs.decide_later import CALLS_PER_BATCH
+from shared.jobs.evidence import EVIDENCE_CALLS, EVIDENCE_CANDIDATES, LEAST_YIELD
 from tests.faults.invariant import check_invariant
 from tests.faults.jobs import make_spec, progress_of, wait_for_end
 from tests.faults.strikes import Strikes

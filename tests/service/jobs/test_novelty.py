@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared.corpus.topic_yields import Harvest, read_topic_yields, record_harvests
 from shared.errors import InvalidInput, NotFound
 from shared.ids import DatasetId, JobId, new_job_id
-from shared.jobs.decide import CreateBatch, decide
+from shared.jobs.actions import CreateBatch
+from shared.jobs.decide import decide
 from shared.jobs.novelty import read_novelty, read_topics
 from shared.jobs.observe import observe
 from shared.jobs.plan import plan_job

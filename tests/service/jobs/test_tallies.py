@@ -13,11 +13,11 @@ from shared.corpus.datasets import delete_dataset, discard_question, list_datase
 from shared.database.tally import fold_changes
 from shared.errors import Conflict, FencedOff, JobNotRunning
 from shared.ids import CallId, JobId, QuestionId, new_call_id
+from shared.jobs.actions import DropFree, Park, Select
 from shared.jobs.apply import apply
 from shared.jobs.archive import archive_job
 from shared.jobs.claim import ClaimedBatch, finish, release
 from shared.jobs.control import cancel_job, pause_job, resume_job
-from shared.jobs.decide import DropFree, Park, Select
 from shared.jobs.progress import read_job
 from shared.llm.ledger import NewCall, Settlement, book_unknown, open_call, settle_calls
 from shared.llm.provider import LLMReply, Outcome

@@ -10,19 +10,8 @@ from hypothesis import strategies as st
 
 from shared.database.states import BatchState, JobState, Stage
 from shared.ids import JobId, new_batch_id, new_job_id
-from shared.jobs.decide import (
-    Action,
-    CreateBatch,
-    DropFree,
-    Fail,
-    Hint,
-    Limits,
-    Park,
-    Select,
-    StopCell,
-    Succeed,
-    decide,
-)
+from shared.jobs.actions import Action, CreateBatch, DropFree, Fail, Hint, Park, Select, StopCell, Succeed
+from shared.jobs.decide import Limits, decide
 from shared.jobs.observed import CellStatus, EndedBatch, Observed, OpenBatch
 from shared.planning.mix import Cell
 

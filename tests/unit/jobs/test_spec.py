@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.errors import InvalidInput
-from shared.jobs.spec import MAX_QUESTIONS, JobSpec, check_dataset_name, parse_spec
+from shared.jobs.spec import JobSpec, parse_spec
+from shared.jobs.spec_fields import MAX_QUESTIONS, check_dataset_name
 
 GOOD: dict[str, Any] = {
     "dataset": "phase1",

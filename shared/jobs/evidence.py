@@ -1,0 +1,68 @@
+"""What a cell's newest batches say of what the next ones will bring. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared.database.states import BatchState
+from shared.jobs.observed import CellStatus, EndedBatch, StageStatus
+
+# A cell's yield starts at 1 and weighs this many imagined candidates, so that one bad reply does not swing it.
+YIELD_PRIOR = 20
+# Below this yield the next batches would mostly buy repeats; also the most that a top-up over-asks (20-fold).
+LEAST_YIELD = 0.05
+# A cell is stopped on the evidence of its newest batches: so many parked in a row, or so many calls without gain.
+EVIDENCE_BATCHES = 3
+EVIDENCE_CALLS = 40
+# So many of its newest batches are read; if they bring less than the evidence asked for, that is evidence too.
+EVIDENCE_BATCHES_READ = 120
+EVIDENCE_CANDIDATES = 200
+
+
+def smoothed_yield(status: CellStatus) -> float:
+    """Admitted / generated of a cell, pulled towards 1 while there is little evidence."""
+    return max(LEAST_YIELD, (status.admitted + YIELD_PRIOR) / (status.generated + YIELD_PRIOR))
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """What a cell's newest ended batches did; conclusive once that is enough to judge by."""
+
+    calls: int
+    generated: int
+    admitted: int
+    is_conclusive: bool
+
+
+def _read_back(ended: Sequence[EndedBatch]) -> _Evidence:
+    """Add up batches, newest first, until they are evidence."""
+    calls = generated = admitted = 0
+    for batch in ended:
+        calls += 0 if batch.state is BatchState.PARKED else batch.calls
+        generated += batch.generated
+        admitted += batch.admitted
+        if calls >= EVIDENCE_CALLS and (generated == 0 or generated >= EVIDENCE_CANDIDATES):
+            return _Evidence(calls, generated, admitted, is_conclusive=True)
+    return _Evidence(calls, generated, admitted, is_conclusive=False)
+
+
+def is_conclusive(ended: Sequence[EndedBatch]) -> bool:
+    """Whether older batches than these, which are the newest, could not change the judgement of their cell."""
+    return _read_back(ended).is_conclusive
+
+
+def why_dry(status: CellStatus | StageStatus) -> str | None:
+    """The reason to stop a cell or a later stage of it, from its newest ended batches; None while there is hope."""
+    newest = status.ended[:EVIDENCE_BATCHES]
+    if len(newest) == EVIDENCE_BATCHES and all(batch.state is BatchState.PARKED for batch in newest):
+        return f"{EVIDENCE_BATCHES} batches in a row never got anywhere and were parked"
+    read = _read_back(status.ended)
+    if not read.is_conclusive and (isinstance(status, StageStatus) or len(status.ended) < EVIDENCE_BATCHES_READ):
+        return None
+    calls, generated, admitted = read.calls, read.generated, read.admitted
+    if generated == 0:
+        return f"the last {calls} calls brought no usable reply"
+    if admitted < LEAST_YIELD * generated and isinstance(status, StageStatus):
+        return f"of the last {generated} questions {admitted} passed the stage {status.stage}"
+    if admitted < LEAST_YIELD * generated:
+        return f"the model yields nothing new: {admitted} of the last {generated} candidates were admitted"
+    return None
