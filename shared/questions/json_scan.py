@@ -8,7 +8,6 @@ of them around a word ("He said "hi", and left"). A string is whole only if the 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from functools import cache
 
 from shared.questions.latex import decode_string
@@ -48,21 +47,13 @@ class Array:
     items: list["Node"] = field(default_factory=list)
 
 
-class End(Enum):
-    """How an object ended."""
-
-    CLOSED = auto()
-    IMPLIED = auto()  # by the bracket of a list around it
-    CUT = auto()  # by the end of the text: its own values are left out
-
-
 @dataclass(slots=True)
 class Object:
     """An object as far as it was read: pairs, so that a repeated key loses nothing."""
 
     members: list[tuple[str, "Node"]] = field(default_factory=list)
     key: str | None = None  # the key whose value comes next
-    end: End = End.CLOSED
+    implied_end: bool = False  # it was closed by the bracket of a list around it
     stray: bool = False  # text stood between its members: a string may have ended too early
 
 
@@ -173,7 +164,6 @@ class Scanner:
             self._at = len(self._text)
             for node in self._open:
                 if isinstance(node, Object):  # the text of an unfinished object is half an item
-                    node.end = End.CUT
                     node.members = [member for member in node.members if isinstance(member[1], Array | Object)]
         return root
 
@@ -230,7 +220,7 @@ class Scanner:
         if depth >= 0:
             for unclosed in self._open[depth + 1 :]:
                 if isinstance(unclosed, Object):
-                    unclosed.end = End.IMPLIED
+                    unclosed.implied_end = True
             del self._open[depth:]
 
     def _take_bare(self, bare: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from shared.questions.json_scan import Array, End, Found, Literal, Node, Object, Scanner
+from shared.questions.json_scan import Array, Found, Literal, Node, Object, Scanner
 from shared.questions.latex import looks_damaged
 from shared.questions.repairs import Repair
 from shared.questions.reply import end_of_reasoning, list_start, name_surroundings
@@ -15,6 +15,7 @@ from shared.questions.reply import end_of_reasoning, list_start, name_surroundin
 _NUMBER_KEYS = ("number", "question_number", "question", "id", "index", "no", "n")
 _NUMBER = re.compile(r"\s*(?:q|question)?[ _#-]*(\d{1,6})(?:\.0+)?\s*", re.IGNORECASE | re.ASCII)
 _GAPS = re.compile(r"[\s-]+")
+# With these, what has no number may be another item than it seems, or a part of one.
 _MAY_HIDE_ITEMS = {Repair.CUT, Repair.UNCLEAR_QUOTES, Repair.OVERLONG, Repair.STRAY_TEXT}
 MOST_KEYS = 16
 """Different keys of the items of a reply that is read the fast way."""
@@ -197,14 +198,10 @@ class _Gatherer:
             self._gather_wrapped(node)
 
     def _gather_wrapped(self, node: Object) -> None:
-        before = len(self._gathered.items)
         for _, value in node.members:
             if isinstance(value, Array | Object):
                 self._note(Repair.WRAPPER)
                 self.gather(value)
-        if node.end is End.CUT:  # what looks like an item may have been a part of a larger one
-            inner = self._gathered.items[before:]
-            self._gathered.items[before:] = [item for item in inner if _number_of(item) is not None]
 
     def _gather_named(self, value: Node) -> None:
         if isinstance(value, Array):
@@ -226,14 +223,12 @@ class _Gatherer:
             if isinstance(value, Object):
                 inner = {_GAPS.sub("_", name.strip().casefold()): each for name, each in reversed(value.members)}
                 self._take_item(value, {**inner, "number": key})
-            elif value is not None and not node.stray and node.end is End.CLOSED:
+            elif value is not None and not node.stray and not node.implied_end:
                 self._gathered.items.append({"number": key, self._kind.keys[0]: value})
         return True
 
     def _take_item(self, node: Object, members: Members) -> None:
-        if node.end is End.CUT:
-            self._note(Repair.CUT)
-        elif (node.end is End.IMPLIED and self._broken) or (node.stray and self._kind.texts):
+        if (node.implied_end and self._broken) or (node.stray and self._kind.texts):
             self._gathered.items.append({key: value for key, value in members.items() if key in _NUMBER_KEYS})
         else:
             self._gathered.items.append(members)

@@ -146,6 +146,12 @@ def test_plain_text_answers_one_question_alone() -> None:
 def test_unnumbered_answers_keep_their_places() -> None:
     assert read('{"answers": [null, "b"]}') == {2: "b"}
     assert read('{"answers": [{"answer": "a" rest}, {"answer": "b"}, {"answer": "c"}]}', count=2) == {}
+    assert read('{"answers": ["Define "it",\n "d?"\n]}', count=1) == {}
+    assert read('{"answers": ["a", "b', count=1) == {}
+
+
+def test_of_a_repeated_key_the_first_value_counts() -> None:
+    assert read('{"answers": [{"number": 1, "answer": "a", "answer": "b"}]}') == {1: "a"}
 
 
 @given(st.integers(1, 20), st.integers(1, 4_000), st.integers(0, 100))
