@@ -3,13 +3,12 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from shared.questions.answer_checks import check_answer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.corpus.answers import NewAnswer, complete_questions, store_answers
-from shared.corpus.at_hand import Outcome
-from shared.corpus.stages import Slot
+from shared.corpus.at_hand import Origin, Outcome
 from shared.ids import QuestionId
-from shared.questions.answer_checks import check_answer
 from shared.questions.answering import parse_answers, write_answering_prompt
 from shared.questions.prompts import Prompt
 from shared.questions.tokens import count_tokens
@@ -52,11 +51,9 @@ class Answering(LaterWork[NewAnswer]):
                 taken[question_id] = NewAnswer(answer, count_tokens(answer), check)
         return Found(taken, parsed.repairs, why_not, refused)
 
-    async def keep(
-        self, conn: AsyncConnection, reply: Reply, slot: Slot, results: Mapping[QuestionId, NewAnswer]
-    ) -> None:
+    async def keep(self, conn: AsyncConnection, origin: Origin, results: Mapping[QuestionId, NewAnswer]) -> None:
         """Write the answers."""
-        await store_answers(conn, self._hold, reply.call_id, slot, str(reply.record["version"]), results)
+        await store_answers(conn, origin, results)
 
     async def settle(self, conn: AsyncConnection, question_ids: list[QuestionId]) -> Outcome:
         """Mark those that have all their answers."""

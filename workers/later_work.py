@@ -1,4 +1,4 @@
-"""The stages after generation: groups of questions are shown to models, again with more room until each has a result."""
+"""The stages after generation: groups of questions are shown to models until each of them has a result."""
 
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -8,8 +8,8 @@ from typing import Generic, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared.corpus.at_hand import Outcome, Waiting, note_no_use, read_waiting
-from shared.corpus.stages import Slot, StageTerms
+from shared.corpus.at_hand import Origin, Outcome, Waiting, note_no_use, read_waiting
+from shared.corpus.stages import StageTerms
 from shared.database.fence import confirm_hold
 from shared.database.reconnect import in_transaction
 from shared.ids import CallId, QuestionId
@@ -40,7 +40,7 @@ class LaterWork(ABC, Generic[Result]):
     """StageWork of a batch that validates or answers. Ordinal g * slots + s is the group g of questions, for slot s."""
 
     def __init__(self, batch: ClaimedBatch, engine: AsyncEngine) -> None:
-        assert batch.terms is not None  # noqa: S101 - a claim of a later stage has them
+        assert batch.terms is not None
         self._batch = batch
         self._hold = batch.hold
         self._terms: StageTerms = batch.terms
@@ -56,9 +56,7 @@ class LaterWork(ABC, Generic[Result]):
         """What the reply says about the questions that it was asked about, in their order."""
 
     @abstractmethod
-    async def keep(
-        self, conn: AsyncConnection, reply: Reply, slot: Slot, results: Mapping[QuestionId, Result]
-    ) -> None:
+    async def keep(self, conn: AsyncConnection, origin: Origin, results: Mapping[QuestionId, Result]) -> None:
         """Write the results."""
 
     @abstractmethod
@@ -134,7 +132,8 @@ class LaterWork(ABC, Generic[Result]):
         place = reply.record.get("slot")
         slot = self._terms.slots[place if isinstance(place, int) and place < len(self._terms.slots) else 0]
         if found.results:
-            await self.keep(conn, reply, slot, found.results)
+            origin = Origin(self._hold, reply.call_id, slot, str(reply.record["version"]))
+            await self.keep(conn, origin, found.results)
         outcome = await self.settle(conn, list(found.results))
         without = [each for each in asked if each in waiting and each not in found.results]
         if without:

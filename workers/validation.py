@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.corpus.at_hand import Outcome
-from shared.corpus.stages import Slot
+from shared.corpus.at_hand import Origin, Outcome
 from shared.corpus.verdicts import count_votes, store_verdicts
 from shared.ids import QuestionId
 from shared.questions.judging import Verdict, parse_verdicts, write_judging_prompt
@@ -31,12 +30,9 @@ class Validation(LaterWork[Verdict]):
         verdicts = {ids[number - 1]: verdict for number, verdict in parsed.verdicts.items()}
         return Found(verdicts, parsed.repairs, "the reply was cut" if reply.cut else parsed.problem or "left out")
 
-    async def keep(
-        self, conn: AsyncConnection, reply: Reply, slot: Slot, results: Mapping[QuestionId, Verdict]
-    ) -> None:
+    async def keep(self, conn: AsyncConnection, origin: Origin, results: Mapping[QuestionId, Verdict]) -> None:
         """Write the verdicts."""
-        version = str(reply.record["version"])
-        await store_verdicts(conn, self._hold, reply.call_id, slot, version, results, self._terms.least)
+        await store_verdicts(conn, origin, results, self._terms.least)
 
     async def settle(self, conn: AsyncConnection, question_ids: list[QuestionId]) -> Outcome:
         """Count the votes where all are in."""

@@ -155,7 +155,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'selected' AND NOT (validated AND answered)"),
     )
     for table, place in (("verdict", "vote"), ("answer", "sample")):
-        own = {
+        columns: dict[str, list[sa.Column[Any]]] = {
             "verdict": [
                 sa.Column("accepted", sa.Boolean(), nullable=False),
                 sa.Column("scores", postgresql.JSONB(), nullable=False, comment="1 to 5 by criterion"),
@@ -168,14 +168,14 @@ def upgrade() -> None:
                     "checked", postgresql.JSONB(), comment="what a check of it found; NULL where nothing can be checked"
                 ),
             ],
-        }[table]
+        }
         op.create_table(
             table,
             sa.Column("question_id", sa.BigInteger(), nullable=False),
             sa.Column("model", sa.Text(), nullable=False),
             sa.Column("prompt_version", sa.Text(), nullable=False),
             sa.Column(place, sa.SmallInteger(), nullable=False),
-            *own,
+            *columns[table],
             sa.Column("job_id", sa.Uuid(), nullable=False),
             sa.Column("batch_id", sa.Uuid(), nullable=False),
             sa.Column("call_id", sa.Uuid(), nullable=False),

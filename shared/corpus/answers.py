@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database.fence import Hold
+from shared.corpus.at_hand import Origin, Outcome, wanted_slots
+from shared.corpus.stages import StageTerms
 from shared.database.parameters import json_rows
-from shared.ids import CallId, QuestionId
-from shared.corpus.at_hand import Outcome, wanted_slots
-from shared.corpus.stages import Slot, StageTerms
+from shared.ids import QuestionId
 from shared.questions.answer_checks import AnswerCheck
 
 INSERT = text("""
 INSERT INTO answer (question_id, model, prompt_version, sample, text, tokens, checked, job_id, batch_id, call_id, fence)
-SELECT told.question_id, :model, :prompt_version, :sample, told.text, told.tokens, told.checked, :job_id, :batch_id,
+SELECT told.question_id, :model, :prompt_version, :number, told.text, told.tokens, told.checked, :job_id, :batch_id,
     :call_id, :fence
 FROM json_to_recordset(CAST(:answers AS json)) AS told (question_id bigint, text text, tokens int, checked jsonb)
 ON CONFLICT DO NOTHING
@@ -47,14 +46,7 @@ class NewAnswer:
     check: AnswerCheck | None = None
 
 
-async def store_answers(
-    conn: AsyncConnection,
-    hold: Hold,
-    call_id: CallId,
-    slot: Slot,
-    prompt_version: str,
-    answers: Mapping[QuestionId, NewAnswer],
-) -> None:
+async def store_answers(conn: AsyncConnection, origin: Origin, answers: Mapping[QuestionId, NewAnswer]) -> None:
     """Keep the answers of one reply; one that is there already stays."""
     rows = [
         {
@@ -65,16 +57,7 @@ async def store_answers(
         }
         for question_id, answer in answers.items()
     ]
-    values = {
-        "model": slot.model,
-        "sample": slot.number,
-        "prompt_version": prompt_version,
-        "job_id": hold.job_id,
-        "batch_id": hold.batch_id,
-        "call_id": call_id,
-        "fence": hold.fence,
-    }
-    await conn.execute(INSERT, {**values, "answers": json_rows(rows)})
+    await conn.execute(INSERT, {**origin.values(), "answers": json_rows(rows)})
 
 
 async def complete_questions(conn: AsyncConnection, question_ids: list[QuestionId], terms: StageTerms) -> Outcome:

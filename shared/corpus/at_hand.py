@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.corpus.stages import Slot, StageTerms
+from shared.database.fence import Hold
 from shared.database.parameters import json_rows
 from shared.database.states import Stage
-from shared.ids import QuestionId
-from shared.corpus.stages import Slot, StageTerms
+from shared.ids import CallId, QuestionId
 
 # What no longer counts, or is done with, is not asked about.
 WAITING = {
@@ -33,6 +34,28 @@ UPDATE question SET state = 'rejected', reason = told.reason, tries = 0
 FROM json_to_recordset(CAST(:rejected AS json)) AS told (id bigint, reason text)
 WHERE question.id = told.id AND question.state IN ('selected', 'reserve') RETURNING question.id
 """)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where results come from: the hold and the call, the slot that they fill, and the version of the prompt."""
+
+    hold: Hold
+    call_id: CallId
+    slot: Slot
+    prompt_version: str
+
+    def values(self) -> dict[str, object]:
+        """As the parameters of a statement."""
+        return {
+            "model": self.slot.model,
+            "number": self.slot.number,
+            "prompt_version": self.prompt_version,
+            "job_id": self.hold.job_id,
+            "batch_id": self.hold.batch_id,
+            "call_id": self.call_id,
+            "fence": self.hold.fence,
+        }
 
 
 @dataclass(frozen=True, slots=True)

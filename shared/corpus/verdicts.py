@@ -5,19 +5,19 @@ from collections.abc import Mapping
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database.fence import Hold
+from shared.corpus.at_hand import Origin, Outcome, reject, wanted_slots
+from shared.corpus.stages import StageTerms
 from shared.database.parameters import json_rows
-from shared.ids import CallId, QuestionId
-from shared.corpus.at_hand import Outcome, reject, wanted_slots
-from shared.corpus.stages import Slot, StageTerms
+from shared.ids import QuestionId
 from shared.questions.judging import CRITERIA, Verdict, failed_criteria
 
 INSERT = text("""
 INSERT INTO verdict (question_id, model, prompt_version, vote, accepted, scores, reason, job_id, batch_id, call_id,
     fence)
-SELECT told.question_id, :model, :prompt_version, :vote, told.accepted, told.scores, told.reason, :job_id, :batch_id,
+SELECT told.question_id, :model, :prompt_version, :number, told.accepted, told.scores, told.reason, :job_id, :batch_id,
     :call_id, :fence
-FROM json_to_recordset(CAST(:verdicts AS json)) AS told (question_id bigint, accepted boolean, scores jsonb, reason text)
+FROM json_to_recordset(CAST(:verdicts AS json)) AS told (
+    question_id bigint, accepted boolean, scores jsonb, reason text)
 ON CONFLICT DO NOTHING
 """)
 # Of each vote the newest verdict counts: prompts may have changed since.
@@ -48,13 +48,7 @@ FAILINGS = dict(
 
 
 async def store_verdicts(
-    conn: AsyncConnection,
-    hold: Hold,
-    call_id: CallId,
-    slot: Slot,
-    prompt_version: str,
-    verdicts: Mapping[QuestionId, Verdict],
-    least: int,
+    conn: AsyncConnection, origin: Origin, verdicts: Mapping[QuestionId, Verdict], least: int
 ) -> None:
     """Keep the verdicts of one reply; one that is there already stays."""
     rows = [
@@ -66,16 +60,7 @@ async def store_verdicts(
         }
         for question_id, verdict in verdicts.items()
     ]
-    values = {
-        "model": slot.model,
-        "vote": slot.number,
-        "prompt_version": prompt_version,
-        "job_id": hold.job_id,
-        "batch_id": hold.batch_id,
-        "call_id": call_id,
-        "fence": hold.fence,
-    }
-    await conn.execute(INSERT, {**values, "verdicts": json_rows(rows)})
+    await conn.execute(INSERT, {**origin.values(), "verdicts": json_rows(rows)})
 
 
 async def count_votes(conn: AsyncConnection, question_ids: list[QuestionId], terms: StageTerms) -> Outcome:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.corpus.stages import StageTerms, terms_of
 from shared.database.fence import Hold, confirm_hold
 from shared.database.parameters import json_rows
 from shared.database.states import Stage
@@ -18,7 +19,6 @@ from shared.ids import BatchId, CallId, DatasetId, JobId, QuestionId
 from shared.jobs.atlases import find_atlas
 from shared.jobs.redraw import redraw
 from shared.jobs.spec import Novelty
-from shared.corpus.stages import StageTerms, terms_of
 from shared.planning.mix import Cell
 from shared.questions.atlas import DomainAtlas
 
@@ -28,8 +28,9 @@ class ClaimedBatch:
     """A batch and the hold on it.
 
     One that generates has a call for each of its prompt tuples; `novelty` says how those are drawn, `atlas` from what.
-    One of a later stage has `question_ids` and the `terms` by which they are asked about. `gates` are the switches of the job's spec, none for a job
-    that is older than they are. `transaction` is the claim's, by which the database knows whether it was committed.
+    One of a later stage has `question_ids` and the `terms` by which they are asked about. `gates` are the switches of
+    the job's spec, none for a job that is older than they are. `transaction` is the claim's, by which the database
+    knows whether it was committed.
     """
 
     hold: Hold

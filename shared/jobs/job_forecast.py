@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from math import ceil
 
+from shared.corpus.stages import terms_of
 from shared.database.states import Stage
 from shared.errors import FieldError, UnusableModel
 from shared.jobs.estimates import StageCall, assume_call, stage_call
 from shared.jobs.experience import Spent
 from shared.jobs.models import each_model
 from shared.jobs.spec import JobSpec
-from shared.corpus.stages import terms_of
 from shared.llm.prices import price_of, worst_case
 from shared.llm.provider import Usage
 from shared.planning.balance import Plan

@@ -11,9 +11,9 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.corpus.stages import later_stages, terms_of
 from shared.database.states import BatchState, Stage
 from shared.jobs.observed import EndedBatch, StageStatus
-from shared.corpus.stages import later_stages, terms_of
 from shared.planning.mix import Cell
 
 STATES = {str(state): state for state in BatchState}

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.corpus.stages import StageTerms
 from shared.database.states import BatchState, JobState, Stage
 from shared.ids import BatchId, JobId
-from shared.corpus.stages import StageTerms
 from shared.jobs.steer import Ground
 from shared.planning.mix import Cell, Mix, Surplus
 

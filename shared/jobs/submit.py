@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from shared.corpus.stages import terms_of
 from shared.database.states import Stage
 from shared.errors import Conflict
 from shared.ids import DatasetId, JobId, new_job_id
@@ -18,7 +19,6 @@ from shared.jobs.observe import observe
 from shared.jobs.plan import PlannedJob, make_planned_job
 from shared.jobs.reconcile import limits_of, wake_reconciler
 from shared.jobs.spec import JobSpec
-from shared.corpus.stages import terms_of
 from shared.settings import Settings
 
 # An import holds the dataset's row for as long as the upload takes: whoever submits meanwhile is told so soon.

@@ -15,6 +15,7 @@ class Outcome(StrEnum):
     CUT = "cut"  # a reply that hit the output limit: its whole items count
     REFUSED = "refused"  # the model declined, or a filter stopped it
     EMPTY = "empty"  # a paid reply without text
+    NO_ROOM = "no_room"  # the output limit was used up before any text: by reasoning, as a rule
     MALFORMED = "malformed"  # status 200, but not the API's shape
     RATE_LIMITED = "rate_limited"  # 429
     QUOTA = "quota"  # 429 insufficient_quota, 402: waiting does not help, a person must

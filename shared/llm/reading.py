@@ -59,7 +59,7 @@ def _read_openai(body: dict[str, Any]) -> Reading:
     refusal = _text_or_none(message.get("refusal"))
     # The finish reason first: a cut or filtered reply may still carry text that looks whole.
     if finish == "length":
-        return Reading(Outcome.CUT if text.strip() else Outcome.EMPTY, text, finish, usage)
+        return Reading(Outcome.CUT if text.strip() else Outcome.NO_ROOM, text, finish, usage)
     if finish == "content_filter" or refusal:
         return Reading(Outcome.REFUSED, text, finish, usage, refusal or "stopped by the content filter")
     return Reading(Outcome.OK if text.strip() else Outcome.EMPTY, text, finish, usage)
@@ -73,7 +73,7 @@ def _read_anthropic(body: dict[str, Any]) -> Reading:
     finish = _text_or_none(body.get("stop_reason"))
     text = _joined(body["content"])
     if finish in {"max_tokens", "model_context_window_exceeded"}:
-        return Reading(Outcome.CUT if text.strip() else Outcome.EMPTY, text, finish, usage)
+        return Reading(Outcome.CUT if text.strip() else Outcome.NO_ROOM, text, finish, usage)
     if finish == "refusal":
         details = body.get("stop_details")
         why = details.get("explanation") if isinstance(details, dict) else None

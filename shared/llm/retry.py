@@ -15,6 +15,7 @@ STOPS_JOB = {
 GIVES_UP = {
     Outcome.BAD_REQUEST: "the provider refused the request",
     Outcome.REFUSED: "the model declined to answer",
+    Outcome.NO_ROOM: "the output limit was used up before any text",
 }
 # A useless reply that was paid for is worth one more try, not six.
 PAID_ATTEMPTS = 2

@@ -24,7 +24,7 @@ Connection = psycopg.Connection[Any]
 SURELY_NEAR = 0.9
 # What the ledger may call an answer that the record calls so. A worker that dies may leave any of them as lost.
 OUTCOMES = {
-    "ok": {"ok"}, "slow": {"ok", "timeout"}, "cut": {"cut"}, "broken": {"ok"}, "latex": {"ok"},
+    "ok": {"ok"}, "slow": {"ok", "timeout"}, "cut": {"cut", "no_room"}, "broken": {"ok"}, "latex": {"ok"},
     "poor": {"ok"},
     "refusal": {"refused"}, "filter": {"refused"}, "empty": {"empty", "malformed"}, "reset": {"connection"},
     "429": {"rate_limited"}, "500": {"server_error"}, "529": {"overloaded"}, "quota": {"quota"},
