@@ -20,6 +20,7 @@ _GREETING = (
     "POST /v1/chat/completions, /v1/messages     GET /v1/models\n"
     "GET  /rehearsal/record?since=N, /rehearsal/summary\n"
     "POST /rehearsal/faults, /rehearsal/quotas, /rehearsal/pools, /rehearsal/latency\n"
+    "POST /rehearsal/judges, /rehearsal/answers\n"
 )
 
 

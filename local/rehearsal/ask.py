@@ -1,10 +1,12 @@
 """What a prompt asks for, read from its `Name: value` lines; anything else in the prompt is not looked at."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 _LINE = re.compile(r"^(Domain|Topic|Subtopic|Form|Setting|Include|Length|Questions): (.*)$", re.MULTILINE)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_GIVEN = re.compile(r'^<question number="(\d{1,6})">\n(.*?)\n?^</question>', re.MULTILINE | re.DOTALL)
 _AVOID = re.compile(r"^Avoid repeating these:\n((?:- .*(?:\n|$))*)", re.MULTILINE)
 DEFAULT_QUESTIONS = 5
 DEFAULT_MEAN_TOKENS = 15.0
@@ -14,7 +16,7 @@ MOST_MEAN_TOKENS = 20_000.0
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A request for `questions` questions of about `mean_tokens` tokens each."""
+    """A request for `questions` questions of about `mean_tokens` tokens each, or about the `given` ones, by number."""
 
     domain: str
     topic: str
@@ -25,6 +27,7 @@ class Ask:
     mean_tokens: float
     questions: int
     avoid: frozenset[str]
+    given: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def pieces(self) -> tuple[str, ...]:
@@ -54,6 +57,7 @@ def read_ask(user: str) -> Ask | None:
         mean_tokens=min(max(_number(lines.get("Length"), DEFAULT_MEAN_TOKENS), 1.0), MOST_MEAN_TOKENS),
         questions=int(min(max(_number(lines.get("Questions"), DEFAULT_QUESTIONS), 1), MOST_QUESTIONS)),
         avoid=frozenset(line[2:].strip() for line in avoid.group(1).splitlines()) if avoid else frozenset(),
+        given={int(number): text for number, text in _GIVEN.findall(user)},
     )
 
 

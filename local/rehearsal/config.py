@@ -7,7 +7,15 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from local.rehearsal.answerer import (
+    DEFAULT_REASONING_ROOM,
+    DEFAULT_TOKENS_LONG,
+    DEFAULT_TOKENS_SHORT,
+    LEAST_TOKENS,
+    MOST_TOKENS,
+)
 from local.rehearsal.faults import PRESETS, Fault, parse_faults
+from local.rehearsal.judge import DEFAULT_NOISE, DEFAULT_REJECT_SHARE
 from local.rehearsal.plants import DEFAULT_SHARE, read_plants
 from local.rehearsal.pools import CONTENT_SHARE, DEFAULT_POOL_SIZE
 from local.rehearsal.quotas import DEFAULT_QUOTA, Quota
@@ -26,6 +34,12 @@ _HELP = {
     "record": "JSONL file to which every request served is appended",
     "plant": 'JSONL file of questions, each a text or {"question": ...}, to plant among those that the models draw',
     "plant_share": "share of the questions drawn that are planted ones",
+    "reject_share": "share of the questions that the judges find bad; always the same ones",
+    "judge_noise": "share of the verdicts in which a judge differs from the others",
+    "answer_tokens_short": "mean tokens of the answer to a question of fewer than 45 tokens",
+    "answer_tokens_long": "mean tokens of the answer to any longer question",
+    "reasoning_share": "share of the questions over which an answering model reasons until its limit",
+    "reasoning_room": "output tokens that a call must be allowed for a model to get past that reasoning",
     "seed": "of the faults, latencies and draws; the texts themselves never depend on it",
 }
 
@@ -49,6 +63,12 @@ class RehearsalConfig(BaseSettings):
     record: Path | None = None
     plant: Path | None = None
     plant_share: float = Field(default=DEFAULT_SHARE, ge=0, le=1)
+    reject_share: float = Field(default=DEFAULT_REJECT_SHARE, ge=0, le=1)
+    judge_noise: float = Field(default=DEFAULT_NOISE, ge=0, le=1)
+    answer_tokens_short: float = Field(default=DEFAULT_TOKENS_SHORT, ge=LEAST_TOKENS, le=MOST_TOKENS)
+    answer_tokens_long: float = Field(default=DEFAULT_TOKENS_LONG, ge=LEAST_TOKENS, le=MOST_TOKENS)
+    reasoning_share: float = Field(default=0.0, ge=0, le=1)
+    reasoning_room: int = Field(default=DEFAULT_REASONING_ROOM, ge=1)
     seed: int = 2025
 
     @property

@@ -1,9 +1,12 @@
 """The endpoints by which tests and people read the record and steer the server while it runs."""
 
+from dataclasses import replace
+
 import orjson
 from aiohttp import web
 from pydantic import BaseModel, Field, ValidationError
 
+from local.rehearsal.answerer import LEAST_TOKENS, MOST_TOKENS
 from local.rehearsal.faults import FaultPlan, check_shares, parse_faults, to_script
 from local.rehearsal.pools import Pools
 from local.rehearsal.quotas import Quota
@@ -41,6 +44,22 @@ class PoolChange(BaseModel, extra="forbid"):
     depth_spread: float | None = Field(default=None, ge=0, le=5)
 
 
+class JudgeChange(BaseModel, extra="forbid"):
+    """What the judges refuse; what is left out stays."""
+
+    reject_share: float | None = Field(default=None, ge=0, le=1)
+    noise: float | None = Field(default=None, ge=0, le=1)
+
+
+class AnswerChange(BaseModel, extra="forbid"):
+    """How long answers are on average, and the reasoning before them; what is left out stays."""
+
+    tokens_short: float | None = Field(default=None, ge=LEAST_TOKENS, le=MOST_TOKENS)
+    tokens_long: float | None = Field(default=None, ge=LEAST_TOKENS, le=MOST_TOKENS)
+    reasoning_share: float | None = Field(default=None, ge=0, le=1)
+    reasoning_room: int | None = Field(default=None, ge=1)
+
+
 class LatencyChange(BaseModel, extra="forbid"):
     """The mean latency of the answers to requests from now on."""
 
@@ -56,6 +75,8 @@ def control_routes() -> list[web.RouteDef]:
         web.post("/rehearsal/faults", _change_faults),
         web.post("/rehearsal/quotas", _change_quotas),
         web.post("/rehearsal/pools", _change_pools),
+        web.post("/rehearsal/judges", _change_judges),
+        web.post("/rehearsal/answers", _change_answers),
         web.post("/rehearsal/latency", _change_latency),
     ]
 
@@ -119,14 +140,34 @@ async def _change_pools(request: web.Request) -> web.Response:
         change = PoolChange.model_validate_json(await request.read())
     except ValidationError as error:
         return _refuse(error)
-    rehearsal = request.app[REHEARSAL]
-    now = rehearsal.pools
+    players = request.app[REHEARSAL].players
+    now = players.pools
     settings = {"size": now.size, "content_share": now.content_share, "depth_spread": now.depth_spread}
     settings |= change.model_dump(exclude_none=True)
-    rehearsal.pools = Pools(
+    players.pools = Pools(
         int(settings["size"]), content_share=settings["content_share"], depth_spread=settings["depth_spread"]
     )
     return _answer(settings)
+
+
+async def _change_judges(request: web.Request) -> web.Response:
+    try:
+        change = JudgeChange.model_validate_json(await request.read())
+    except ValidationError as error:
+        return _refuse(error)
+    players = request.app[REHEARSAL].players
+    players.judges = replace(players.judges, **change.model_dump(exclude_none=True))
+    return _answer(players.judges)
+
+
+async def _change_answers(request: web.Request) -> web.Response:
+    try:
+        change = AnswerChange.model_validate_json(await request.read())
+    except ValidationError as error:
+        return _refuse(error)
+    players = request.app[REHEARSAL].players
+    players.answerers = replace(players.answerers, **change.model_dump(exclude_none=True))
+    return _answer(players.answerers)
 
 
 async def _change_latency(request: web.Request) -> web.Response:

@@ -32,7 +32,10 @@ class Fault(StrEnum):
     LATEX = "latex"
     """LaTeX with single backslashes inside the JSON strings."""
     POOR = "poor"
-    """Every second question is one that the quality gates are there for, such as a leaked prompt or its own answer."""
+    """Every second question is one that the quality gates are there for, such as a leaked prompt or its own answer.
+
+    So is every second verdict or answer: out of range, blank, wrong.
+    """
     REFUSAL = "refusal"
     """The model declines."""
     FILTER = "filter"

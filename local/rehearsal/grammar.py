@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
@@ -138,14 +138,7 @@ def _compile_grammar(domain: str) -> Grammar:
     # The file is looked up in the folder's listing, so a domain name never becomes a path.
     name = domain.replace(" ", "_")
     own = _read(name) if name in _domains() else {}
-    slots = {
-        slot: tuple(to_phrase(text) for text in texts)
-        for slot, texts in (general["slots"] | own.get("slots", {})).items()
-    }
-
-    def compile_all(texts: Sequence[str]) -> tuple[Template, ...]:
-        return tuple(_compile(text, slots) for text in texts)
-
+    compile_all = partial(compile_templates, domain)
     return Grammar(
         easy=compile_all([*own.get("easy", ()), *own.get("easy", ()), *general["easy"]]),
         forms=tuple((re.compile(words), compile_all(texts)) for words, texts in general["forms"].items()),
@@ -157,6 +150,23 @@ def _compile_grammar(domain: str) -> Grammar:
             for section in SECTIONS
         },
     )
+
+
+def compile_templates(domain: str, texts: Sequence[str]) -> tuple[Template, ...]:
+    """Sentences with the slots of a folded domain name."""
+    slots = slots_of(domain)
+    return tuple(_compile(text, slots) for text in texts)
+
+
+@cache
+def slots_of(domain: str) -> Mapping[str, tuple[Phrase, ...]]:
+    """What a slot of each name can be filled with: the domain's own phrases before the general ones."""
+    name = domain.replace(" ", "_")
+    own = _read(name) if name in _domains() else {}
+    return {
+        slot: tuple(to_phrase(text) for text in texts)
+        for slot, texts in (_read(GENERAL)["slots"] | own.get("slots", {})).items()
+    }
 
 
 def warm_up() -> None:

@@ -14,16 +14,18 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from local.rehearsal.answerer import Answerers
 from local.rehearsal.anthropic_wire import AnthropicWire
-from local.rehearsal.ask import read_ask
+from local.rehearsal.ask import Ask, read_ask
 from local.rehearsal.config import RehearsalConfig
 from local.rehearsal.faults import Fault, FaultPlan, parse_faults
+from local.rehearsal.judge import Judges
 from local.rehearsal.openai_wire import OpenAIWire
 from local.rehearsal.plants import Plants, read_plants
 from local.rehearsal.pools import Pools
 from local.rehearsal.quotas import Kind, Quotas
 from local.rehearsal.record import Entry, Record
-from local.rehearsal.replies import expected_output_tokens, make_reply
+from local.rehearsal.replies import Players, expected_output_tokens, make_reply
 from local.rehearsal.wire import Asked, BadRequest, Ending, Made, Trouble, Wire
 
 LATENCY_SPREAD = 0.35
@@ -54,8 +56,14 @@ class Rehearsal:
         self.quotas = Quotas(config.quota)
         self.rate_headers = config.rate_headers
         self.latency_seconds = config.latency
-        self.pools = Pools(config.pool_size, content_share=config.content_share)
-        self.plants = Plants(read_plants(config.plant) if config.plant else (), config.plant_share, config.seed)
+        self.players = Players(
+            Pools(config.pool_size, content_share=config.content_share),
+            Plants(read_plants(config.plant) if config.plant else (), config.plant_share, config.seed),
+            Judges(config.reject_share, config.judge_noise),
+            Answerers(
+                config.answer_tokens_short, config.answer_tokens_long, config.reasoning_share, config.reasoning_room
+            ),
+        )
         self.record = Record(config.record)
         self.in_flight = 0
         self._served = 0
@@ -64,6 +72,10 @@ class Rehearsal:
         """The chances of the next request."""
         self._served += 1
         return Random(f"{self.config.seed}/{self._served}")
+
+    def reply(self, asked: Asked, ask: Ask | None, fault: Fault | None, random: Random) -> Made:
+        """The answer to one request, alone or in a bulk submission."""
+        return make_reply(asked, ask, self.players, fault, random)
 
     def latency(self, random: Random, output_tokens: int) -> float:
         """Seconds until an answer of so many tokens is ready: lognormal around the set mean."""
@@ -172,14 +184,14 @@ async def _play(visit: Visit, asked: Asked) -> web.StreamResponse:
         return visit.refuse(trouble, message, fault)
 
     ask = read_ask(asked.user)
-    estimated = wire.costs(asked.input_tokens, expected_output_tokens(ask))
+    estimated = wire.costs(asked.input_tokens, expected_output_tokens(asked, ask, rehearsal.players.answerers))
     wait = rehearsal.quotas.try_take(wire.name, asked.model, {Kind.REQUESTS: 1.0, **estimated}, time.monotonic())
     if wait > 0:
         return _refuse_for_now(visit, math.ceil(wait))
     if fault is Fault.TIMEOUT:
         return await _hang(visit)
 
-    made = make_reply(asked, ask, rehearsal.pools, fault, random, plants=rehearsal.plants)
+    made = rehearsal.reply(asked, ask, fault, random)
     actual = wire.costs(asked.input_tokens, made.output_tokens)
     differences = {kind: actual[kind] - estimated[kind] for kind in actual}
     rehearsal.quotas.settle(wire.name, asked.model, differences, time.monotonic())

@@ -23,6 +23,12 @@ class Asked:
     max_output_tokens: int | None
     reasoning_share: float = 0.0
 
+    @property
+    def wanted(self) -> str:
+        """What the answer's object is to hold, `questions` unless the schema has another property."""
+        properties = self.schema.get("properties") if self.schema is not None else None
+        return next(iter(properties)) if isinstance(properties, Mapping) and len(properties) == 1 else "questions"
+
 
 class Ending(StrEnum):
     """Why the model stopped."""

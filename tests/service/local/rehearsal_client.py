@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import aiohttp
@@ -13,8 +13,10 @@ from anthropic import DefaultAioHttpClient as AnthropicHttpClient
 from openai import AsyncOpenAI
 from openai import DefaultAioHttpClient as OpenAIHttpClient
 
+from local.rehearsal.answerer import Answerers
 from local.rehearsal.application import make_application
 from local.rehearsal.config import RehearsalConfig
+from local.rehearsal.judge import Judges
 from local.rehearsal.pools import DEFAULT_POOL_SIZE
 
 USER = (
@@ -46,6 +48,8 @@ class Served:
         await self.post("/rehearsal/quotas", quota)
         await self.post("/rehearsal/faults", {"shares": "none", "next": [], "retry_after_seconds": 1})
         await self.post("/rehearsal/pools", {"size": DEFAULT_POOL_SIZE})
+        await self.post("/rehearsal/judges", asdict(Judges()))
+        await self.post("/rehearsal/answers", asdict(Answerers()))
         return replace(self, since=(await self.get("/rehearsal/summary"))["requests"])
 
     async def get(self, path: str) -> dict[str, Any]:

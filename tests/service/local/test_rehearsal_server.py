@@ -302,6 +302,8 @@ async def test_small_pool_runs_dry(server: Served) -> None:
         ("/rehearsal/faults", {"sahres": {}}, "sahres"),
         ("/rehearsal/quotas", {"requests_per_minute": 0}, "requests_per_minute"),
         ("/rehearsal/pools", {"size": 0}, "size"),
+        ("/rehearsal/judges", {"noise": 1.5}, "noise"),
+        ("/rehearsal/answers", {"tokens_short": 5}, "tokens_short"),
     ],
 )
 async def test_wrong_control_requests_are_refused(server: Served, path: str, content: object, says: str) -> None:

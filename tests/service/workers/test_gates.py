@@ -6,8 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from local.rehearsal.ask import read_ask
 from local.rehearsal.faults import Fault
-from local.rehearsal.pools import Pools
-from local.rehearsal.replies import make_reply
+from local.rehearsal.replies import Players, make_reply
 from local.rehearsal.wire import Asked
 from shared.ids import JobId
 from shared.llm.provider import LLMReply
@@ -35,7 +34,7 @@ POOR = {
 def poor_reply(ordinal: int) -> LLMReply:
     atlas = atlas_for(MATH.domain)
     user = write_prompt(atlas, draw_tuple(atlas, 2025, MATH, ordinal), questions=20, mean_tokens=15).user
-    made = make_reply(Asked("m", user, 30, None, None), read_ask(user), Pools(), Fault.POOR, Random(ordinal))
+    made = make_reply(Asked("m", user, 30, None, None), read_ask(user), Players(), Fault.POOR, Random(ordinal))
     return reply_of(*parse_questions(made.text, cut=False).questions)
 
 

@@ -7,8 +7,7 @@ import pytest
 from local.rehearsal.ask import read_ask
 from local.rehearsal.config import read_config
 from local.rehearsal.plants import Plants, read_plants
-from local.rehearsal.pools import Pools
-from local.rehearsal.replies import make_reply
+from local.rehearsal.replies import Players, make_reply
 from local.rehearsal.wire import Asked, Made
 
 USER = "Domain: math\nTopic: fractions\nSubtopic: adding unlike denominators\nForm: word problem\nQuestions: 20\n"
@@ -16,7 +15,7 @@ TEXTS = [f"Planted question {number}?" for number in range(7)]
 
 
 def reply(plants: Plants, seed: int = 1) -> Made:
-    return make_reply(Asked("m", USER, 30, None, None), read_ask(USER), Pools(), None, Random(seed), plants=plants)
+    return make_reply(Asked("m", USER, 30, None, None), read_ask(USER), Players(plants=plants), None, Random(seed))
 
 
 def test_plants_stand_in_the_reply_and_are_named_by_line() -> None:
@@ -41,7 +40,7 @@ def test_about_the_share_is_planted() -> None:
 
 
 def test_without_plants_the_replies_are_what_they_were() -> None:
-    assert reply(Plants()) == make_reply(Asked("m", USER, 30, None, None), read_ask(USER), Pools(), None, Random(1))
+    assert reply(Plants()) == make_reply(Asked("m", USER, 30, None, None), read_ask(USER), Players(), None, Random(1))
 
 
 def test_a_file_of_plants_holds_texts_or_questions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

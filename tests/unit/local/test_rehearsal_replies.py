@@ -8,8 +8,7 @@ import pytest
 from local.rehearsal.ask import read_ask
 from local.rehearsal.faults import Fault
 from local.rehearsal.plausible import UnknownSchema, fill_schema
-from local.rehearsal.pools import Pools
-from local.rehearsal.replies import make_reply
+from local.rehearsal.replies import Players, make_reply
 from local.rehearsal.wire import Asked, Ending, Made
 from shared.questions.gates.parsed_question import ParsedQuestion
 from shared.questions.gates.table import gates_on
@@ -22,7 +21,7 @@ USER = "Domain: math\nTopic: fractions\nSubtopic: adding unlike denominators\nFo
 
 def reply(fault: Fault | None = None, seed: int = 1, limit: int | None = None, reasoning: float = 0.0) -> Made:
     asked = Asked("m", USER, 30, None, limit, reasoning)
-    return make_reply(asked, read_ask(USER), Pools(), fault, Random(seed))
+    return make_reply(asked, read_ask(USER), Players(), fault, Random(seed))
 
 
 def test_good_reply_parses_without_repair() -> None:
@@ -116,7 +115,7 @@ def test_simple_schemas_are_filled() -> None:
             "note": {"anyOf": [{"type": "null"}, {"type": "string"}]},
         },
     }
-    made = make_reply(Asked("m", "Hello", 3, schema, None), None, Pools(), None, Random(1))
+    made = make_reply(Asked("m", "Hello", 3, schema, None), None, Players(), None, Random(1))
     filled = json.loads(made.text)
     assert filled["verdict"] in {"yes", "no"}
     assert isinstance(filled["answer"], str)
@@ -130,5 +129,5 @@ def test_simple_schemas_are_filled() -> None:
 def test_schema_beyond_us_gets_an_empty_list() -> None:
     with pytest.raises(UnknownSchema):
         fill_schema({"$ref": "#/definitions/x"}, Random(1))
-    made = make_reply(Asked("m", "Hello", 3, {"$ref": "#"}, None), None, Pools(), None, Random(1))
+    made = make_reply(Asked("m", "Hello", 3, {"$ref": "#"}, None), None, Players(), None, Random(1))
     assert json.loads(made.text) == {"questions": []}
