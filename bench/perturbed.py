@@ -13,7 +13,7 @@ from random import Random
 from bench.question_pairs import Pair
 from local.rehearsal.ask import Ask
 from local.rehearsal.grammar import Dice, Grammar, Template, Words, grammar_for, to_phrase
-from local.rehearsal.writing import write_question
+from local.rehearsal.writing import LONG_FROM_TOKENS, spread, write_question
 from shared.corpus.baseline_row import BadRow, parse_row
 from shared.questions.atlas import load_atlas
 
@@ -94,7 +94,8 @@ def draw_questions(random: Random, *, short: int, long: int) -> Iterator[str]:
         for _ in range(count):
             domain, words, dice = _draw_words(random)
             ask = Ask(domain, words.topic.text, words.subtopic.text, "", "", "", tokens, 1, frozenset())
-            yield write_question(dice, grammar_for(domain), words, ask)
+            target = tokens * spread(dice.unit(), long=tokens >= LONG_FROM_TOKENS)
+            yield write_question(dice, grammar_for(domain), words, ask, target=target)
 
 
 def _draw_words(random: Random) -> tuple[str, Words, Dice]:

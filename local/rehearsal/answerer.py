@@ -1,14 +1,12 @@
 """The answerers: how long a model's answers are, and over which questions it reasons for long."""
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from random import Random
-from statistics import NormalDist
 
 from local.rehearsal.answer_text import write_answer
 from local.rehearsal.grammar import Dice
-from local.rehearsal.writing import LONG_FROM_TOKENS, SPREAD_LONG, SPREAD_SHORT
+from local.rehearsal.writing import LONG_FROM_TOKENS, spread
 from shared.planning.mix import fold_name
 from shared.questions.tokens import count_tokens
 
@@ -17,7 +15,6 @@ DEFAULT_TOKENS_LONG = 900.0
 DEFAULT_REASONING_ROOM = 4096
 LEAST_TOKENS = 40.0  # below, the sentences are too long for the mean to be met
 MOST_TOKENS = 20_000.0
-_NORMAL = NormalDist()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +34,7 @@ class Answerers:
         """An answer of this model's; asked again, it words another one."""
         dice = Dice(f"answer|{question}|{model}|{random.getrandbits(64)}".encode())
         long = _is_long(question)
-        sigma = SPREAD_LONG if long else SPREAD_SHORT
-        deviate = _NORMAL.inv_cdf(min(max(dice.unit(), 0.01), 0.99))
-        target = self._mean(long=long) * math.exp(sigma * deviate - sigma * sigma / 2)
+        target = self._mean(long=long) * spread(dice.unit(), long=long)
         return write_answer(dice, fold_name(domain), question, target, long=long)
 
     def answers(self, questions: Mapping[int, str], *, domain: str, model: str, random: Random) -> dict[int, str]:

@@ -17,7 +17,7 @@ from local.rehearsal.answerer import (
 from local.rehearsal.faults import PRESETS, Fault, parse_faults
 from local.rehearsal.judge import DEFAULT_NOISE, DEFAULT_REJECT_SHARE
 from local.rehearsal.plants import DEFAULT_SHARE, read_plants
-from local.rehearsal.pools import CONTENT_SHARE, DEFAULT_POOL_SIZE
+from local.rehearsal.pools import CONTENT_SHARE, DEFAULT_POOL_SIZE, LEAST_LENGTH, MOST_LENGTH
 from local.rehearsal.quotas import DEFAULT_QUOTA, Quota
 
 _HELP = {
@@ -31,6 +31,8 @@ _HELP = {
     "burst": "seconds' worth of quota that a model can use at once",
     "pool_size": "questions that a model knows about a topic of middling depth, and about a subtopic and form in it",
     "content_share": "share of the questions that take up a piece of what the prompt lists to include",
+    "length_short": "how long the questions of fewer than 45 asked tokens are, against what the prompt asks for",
+    "length_long": "the same for all longer questions",
     "record": "JSONL file to which every request served is appended",
     "plant": 'JSONL file of questions, each a text or {"question": ...}, to plant among those that the models draw',
     "plant_share": "share of the questions drawn that are planted ones",
@@ -60,6 +62,8 @@ class RehearsalConfig(BaseSettings):
     rate_headers: bool = True
     pool_size: int = Field(default=DEFAULT_POOL_SIZE, ge=1)
     content_share: float = Field(default=CONTENT_SHARE, ge=0, le=1)
+    length_short: float = Field(default=1.0, ge=LEAST_LENGTH, le=MOST_LENGTH)
+    length_long: float = Field(default=1.0, ge=LEAST_LENGTH, le=MOST_LENGTH)
     record: Path | None = None
     plant: Path | None = None
     plant_share: float = Field(default=DEFAULT_SHARE, ge=0, le=1)

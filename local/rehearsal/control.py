@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from local.rehearsal.answerer import LEAST_TOKENS, MOST_TOKENS
 from local.rehearsal.faults import FaultPlan, check_shares, parse_faults, to_script
-from local.rehearsal.pools import Pools
+from local.rehearsal.pools import LEAST_LENGTH, MOST_LENGTH
 from local.rehearsal.quotas import Quota
 from local.rehearsal.record import PAGE
 from local.rehearsal.server import Rehearsal
@@ -37,11 +37,13 @@ class QuotaChange(BaseModel, extra="forbid"):
 
 
 class PoolChange(BaseModel, extra="forbid"):
-    """How many questions each model knows about a topic of middling depth; what is left out stays."""
+    """How many questions each model knows, and how long they are against what is asked; what is left out stays."""
 
     size: int | None = Field(default=None, ge=1)
     content_share: float | None = Field(default=None, ge=0, le=1)
     depth_spread: float | None = Field(default=None, ge=0, le=5)
+    length_short: float | None = Field(default=None, ge=LEAST_LENGTH, le=MOST_LENGTH)
+    length_long: float | None = Field(default=None, ge=LEAST_LENGTH, le=MOST_LENGTH)
 
 
 class JudgeChange(BaseModel, extra="forbid"):
@@ -141,13 +143,8 @@ async def _change_pools(request: web.Request) -> web.Response:
     except ValidationError as error:
         return _refuse(error)
     players = request.app[REHEARSAL].players
-    now = players.pools
-    settings = {"size": now.size, "content_share": now.content_share, "depth_spread": now.depth_spread}
-    settings |= change.model_dump(exclude_none=True)
-    players.pools = Pools(
-        int(settings["size"]), content_share=settings["content_share"], depth_spread=settings["depth_spread"]
-    )
-    return _answer(settings)
+    players.pools = replace(players.pools, **change.model_dump(exclude_none=True))
+    return _answer(players.pools)
 
 
 async def _change_judges(request: web.Request) -> web.Response:

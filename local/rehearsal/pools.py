@@ -18,7 +18,8 @@ from statistics import NormalDist
 
 from local.rehearsal.ask import Ask
 from local.rehearsal.grammar import Dice, Grammar, Words, grammar_for, to_phrase
-from local.rehearsal.writing import LONG_FROM_TOKENS, write_latex, write_question
+from local.rehearsal.lengths import find_aim
+from local.rehearsal.writing import LONG_FROM_TOKENS, spread, usual_aim, write_latex, write_question
 from shared.planning.mix import fold_name
 from shared.questions.atlas import atlas_for
 
@@ -28,6 +29,7 @@ TOPICS_OF_A_DOMAIN = 50
 TOPIC_SHARE = 0.48
 DEPTH_SPREAD = 1.0  # the deviation of the logarithm of how much is known of a topic
 CONTENT_SHARE = 0.3  # of the questions take up a piece of what the prompt lists, while there are some left
+LEAST_LENGTH, MOST_LENGTH = 0.2, 5.0
 _ZIPF_FLATNESS = 1 / 5000  # of the pool's size: so many first ranks come about equally often
 _REDRAWS = 6
 _NORMAL = NormalDist()
@@ -42,29 +44,29 @@ class _Pool:
     size: float
     grammar: Grammar
     subjects: Sequence[Words]
+    aim: float  # mean tokens
 
     def write(self, item: int, ask: Ask, content: str) -> str:
         dice = Dice(f"{self.key}|{item}".encode())
         words = self.subjects[dice.below(len(self.subjects))] if len(self.subjects) > 1 else self.subjects[0]
-        return write_question(dice, self.grammar, words, ask, content)
+        target = self.aim * spread(dice.unit(), long=ask.mean_tokens >= LONG_FROM_TOKENS)
+        return write_question(dice, self.grammar, words, ask, target=target, content=content)
 
 
+@dataclass(frozen=True, slots=True)
 class Pools:
     """All pools; none is stored, an item is written when it is drawn.
 
-    `size` is that of a topic of middling depth, and of a subtopic and form in it.
+    `size` is that of a topic of middling depth, and of a subtopic and form in it. Questions below and from 45 asked
+    tokens are `length_short` and `length_long` times as long as asked for; 1 leaves them as their grammar makes them,
+    which is near what is asked.
     """
 
-    def __init__(
-        self,
-        size: int = DEFAULT_POOL_SIZE,
-        *,
-        content_share: float = CONTENT_SHARE,
-        depth_spread: float = DEPTH_SPREAD,
-    ) -> None:
-        self.size = size
-        self.content_share = content_share
-        self.depth_spread = depth_spread
+    size: int = DEFAULT_POOL_SIZE
+    content_share: float = CONTENT_SHARE
+    depth_spread: float = DEPTH_SPREAD
+    length_short: float = 1.0
+    length_long: float = 1.0
 
     def draw(self, ask: Ask, random: Random) -> list[str]:
         """The questions of one reply, which repeats itself only when its pools hold too few."""
@@ -72,14 +74,15 @@ class Pools:
         grammar = grammar_for(domain, form)
         band = "long" if ask.mean_tokens >= LONG_FROM_TOKENS else "short"
         key = f"{domain}|{topic}|{band}"
+        aim = self._aim(domain, ask)
         if topic == domain:
-            of_topic = of_leaf = _Pool(key, self.size * TOPICS_OF_A_DOMAIN, grammar, _subjects_of(domain))
+            of_topic = of_leaf = _Pool(key, self.size * TOPICS_OF_A_DOMAIN, grammar, _subjects_of(domain), aim)
         else:
             size, phrase = max(1.0, self.size * exp(self.depth_spread * _deviate(domain, topic))), _to_phrase(ask.topic)
-            of_topic = of_leaf = _Pool(key, size, grammar, [Words(phrase, phrase)])
+            of_topic = of_leaf = _Pool(key, size, grammar, [Words(phrase, phrase)], aim)
             if subtopic != topic:
                 words = Words(_to_phrase(ask.subtopic), phrase)
-                of_leaf = _Pool(f"{domain}|{topic}|{subtopic}|{form}|{band}", size, grammar, [words])
+                of_leaf = _Pool(f"{domain}|{topic}|{subtopic}|{form}|{band}", size, grammar, [words], aim)
         pieces = list(ask.pieces)
         random.shuffle(pieces)
         drawn: dict[tuple[str, int, str], str] = {}
@@ -89,6 +92,14 @@ class Pools:
             pool = of_topic if random.random() < TOPIC_SHARE else of_leaf
             questions.append(_draw_one(pool, ask, content, drawn, random))
         return questions
+
+    def _aim(self, domain: str, ask: Ask) -> float:
+        long = ask.mean_tokens >= LONG_FROM_TOKENS
+        factor = self.length_long if long else self.length_short
+        if factor == 1:
+            return usual_aim(ask)
+        share = min(self.content_share, len(ask.pieces) / ask.questions)
+        return find_aim(domain, round(ask.mean_tokens * factor, 1), long=long, content_share=round(share * 20) / 20)
 
     def draw_latex(self, ask: Ask, random: Random) -> str:
         """A question with LaTeX in it, from a pool of its own."""

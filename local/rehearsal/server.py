@@ -57,7 +57,12 @@ class Rehearsal:
         self.rate_headers = config.rate_headers
         self.latency_seconds = config.latency
         self.players = Players(
-            Pools(config.pool_size, content_share=config.content_share),
+            Pools(
+                size=config.pool_size,
+                content_share=config.content_share,
+                length_short=config.length_short,
+                length_long=config.length_long,
+            ),
             Plants(read_plants(config.plant) if config.plant else (), config.plant_share, config.seed),
             Judges(config.reject_share, config.judge_noise),
             Answerers(

@@ -25,18 +25,24 @@ _HEADINGS = {
 _LABELS = "abcdefghijklmnopqrstuvwxyz"
 
 
-def write_question(dice: Dice, grammar: Grammar, words: Words, ask: Ask, content: str = "") -> str:
-    """The text of one item of a pool, near a length of its own that averages to the asked mean.
-
-    A short one takes up `content`; a long one lists all that the prompt includes. Content makes a question longer than
-    it should be, so the others of a prompt that brings some are a little shorter.
-    """
-    long = ask.mean_tokens >= LONG_FROM_TOKENS
+def spread(unit: float, *, long: bool) -> float:
+    """A length against the mean one, by its place in [0, 1) among all: lognormal, and 1 on average."""
     sigma = SPREAD_LONG if long else SPREAD_SHORT
-    deviate = _NORMAL.inv_cdf(min(max(dice.unit(), 0.01), 0.99))
-    mean = ask.mean_tokens if long or not ask.include else ask.mean_tokens - SHORTER_BESIDE_CONTENT
-    target = mean * math.exp(sigma * deviate - sigma * sigma / 2)
-    if long:
+    return math.exp(sigma * _NORMAL.inv_cdf(min(max(unit, 0.01), 0.99)) - sigma * sigma / 2)
+
+
+def usual_aim(ask: Ask) -> float:
+    """The mean length that the questions of a prompt are written for, in tokens.
+
+    Content makes a short question longer than it should be, so those of a prompt that brings some aim lower.
+    """
+    beside_content = ask.include and ask.mean_tokens < LONG_FROM_TOKENS
+    return ask.mean_tokens - SHORTER_BESIDE_CONTENT if beside_content else ask.mean_tokens
+
+
+def write_question(dice: Dice, grammar: Grammar, words: Words, ask: Ask, *, target: float, content: str = "") -> str:
+    """A question of about `target` tokens: a short one takes up `content`, a long one lists all that is to include."""
+    if ask.mean_tokens >= LONG_FROM_TOKENS:
         return _write_long(dice, grammar, words, ask, target)
     if not content:
         return _write_short(dice, grammar, words, target)

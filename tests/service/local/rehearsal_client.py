@@ -17,7 +17,7 @@ from local.rehearsal.answerer import Answerers
 from local.rehearsal.application import make_application
 from local.rehearsal.config import RehearsalConfig
 from local.rehearsal.judge import Judges
-from local.rehearsal.pools import DEFAULT_POOL_SIZE
+from local.rehearsal.pools import Pools
 
 USER = (
     "Domain: coding\nTopic: data structures\nSubtopic: hash table collisions\nForm: short question\n"
@@ -47,7 +47,7 @@ class Served:
         quota = {"requests_per_minute": 30_000, "tokens_per_minute": 60_000_000, "burst_seconds": 60, "headers": True}
         await self.post("/rehearsal/quotas", quota)
         await self.post("/rehearsal/faults", {"shares": "none", "next": [], "retry_after_seconds": 1})
-        await self.post("/rehearsal/pools", {"size": DEFAULT_POOL_SIZE})
+        await self.post("/rehearsal/pools", asdict(Pools()))
         await self.post("/rehearsal/judges", asdict(Judges()))
         await self.post("/rehearsal/answers", asdict(Answerers()))
         return replace(self, since=(await self.get("/rehearsal/summary"))["requests"])

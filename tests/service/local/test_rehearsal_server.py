@@ -1,5 +1,6 @@
 import asyncio
 import json
+import statistics
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -294,6 +295,16 @@ async def test_small_pool_runs_dry(server: Served) -> None:
     assert len(set(texts)) <= 16
 
 
+async def test_questions_are_longer_than_asked_when_told_so(server: Served) -> None:
+    async def mean_tokens() -> float:
+        replies = [json.loads((await server.ask_openai()).choices[0].message.content) for _ in range(5)]
+        return statistics.fmean(count_tokens(text) for reply in replies for text in reply["questions"])
+
+    before = await mean_tokens()
+    assert (await server.post("/rehearsal/pools", {"length_short": 2}))[1]["length_short"] == 2
+    assert await mean_tokens() > 1.6 * before
+
+
 @pytest.mark.parametrize(
     ("path", "content", "says"),
     [
@@ -302,6 +313,7 @@ async def test_small_pool_runs_dry(server: Served) -> None:
         ("/rehearsal/faults", {"sahres": {}}, "sahres"),
         ("/rehearsal/quotas", {"requests_per_minute": 0}, "requests_per_minute"),
         ("/rehearsal/pools", {"size": 0}, "size"),
+        ("/rehearsal/pools", {"length_long": 0}, "length_long"),
         ("/rehearsal/judges", {"noise": 1.5}, "noise"),
         ("/rehearsal/answers", {"tokens_short": 5}, "tokens_short"),
     ],
