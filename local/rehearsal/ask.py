@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 _LINE = re.compile(r"^(Domain|Topic|Subtopic|Form|Setting|Include|Length|Questions): (.*)$", re.MULTILINE)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
-_GIVEN = re.compile(r'^<question number="(\d{1,6})">\n(.*?)\n?^</question>', re.MULTILINE | re.DOTALL)
+_GIVEN = re.compile(r'\n<question number="(\d{1,6})">((?:\n(?!</question>).*)*)\n</question>')
 _AVOID = re.compile(r"^Avoid repeating these:\n((?:- .*(?:\n|$))*)", re.MULTILINE)
 DEFAULT_QUESTIONS = 5
 DEFAULT_MEAN_TOKENS = 15.0
@@ -40,13 +40,14 @@ def read_ask(user: str) -> Ask | None:
 
     Blind to seeds, ordinals and ids on purpose: two prompts that name the same topic get questions of the same pool.
     """
+    head, tag, given = user.partition('\n<question number="')
     lines: dict[str, str] = {}
-    for name, value in _LINE.findall(user):
+    for name, value in _LINE.findall(head):
         lines.setdefault(name, value.strip())  # the first one counts: later lines may quote questions
     topic = lines.get("Topic") or lines.get("Subtopic") or lines.get("Domain")
     if topic is None:
         return None
-    avoid = _AVOID.search(user)
+    avoid = _AVOID.search(head)
     return Ask(
         domain=lines.get("Domain", topic),
         topic=topic,
@@ -57,7 +58,7 @@ def read_ask(user: str) -> Ask | None:
         mean_tokens=min(max(_number(lines.get("Length"), DEFAULT_MEAN_TOKENS), 1.0), MOST_MEAN_TOKENS),
         questions=int(min(max(_number(lines.get("Questions"), DEFAULT_QUESTIONS), 1), MOST_QUESTIONS)),
         avoid=frozenset(line[2:].strip() for line in avoid.group(1).splitlines()) if avoid else frozenset(),
-        given={int(number): text for number, text in _GIVEN.findall(user)},
+        given={int(number): text[1:] for number, text in _GIVEN.findall(tag + given)},
     )
 
 

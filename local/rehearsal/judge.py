@@ -36,12 +36,9 @@ _REASONS = {
     ),
 }
 CRITERIA = tuple(_REASONS)
-# What anyone sees at a glance: no words at all, a place left to be filled in, or a model that declines.
-_RUBBISH = re.compile(
-    r"\[(?:insert|your|topic|placeholder|todo)\b[^\]\n]*\]|\blorem ipsum\b|\bTODO\b|\bTBD\b"
-    r"|^I'm sorry, but I can't|\bAs an AI language model\b|\A[\W\d_]*\Z",
-    re.IGNORECASE,
-)
+_PLACEHOLDER = re.compile(r"\[(?:insert|your|topic|placeholder|todo)\b[^\]\n]*\]", re.IGNORECASE)
+_NO_WORDS = re.compile(r"[\W\d_]*(?:(?:TODO|TBD)[\W\d_]*)?")
+_REMNANTS = ("lorem ipsum", "Lorem ipsum", "I'm sorry, but I can't", "As an AI language model")
 _RUBBISH_REASON = "This is not a question but a placeholder or a remnant of one."
 
 
@@ -60,7 +57,7 @@ class Judges:
         failed = CRITERIA[dice.below(len(CRITERIA))]
         reason = _REASONS[failed][dice.below(2)]
         low = 1 + dice.below(2)
-        if _RUBBISH.search(question):
+        if _is_rubbish(question):
             bad, failed, reason = True, "self_contained", _RUBBISH_REASON
         elif random.random() < self.noise:
             bad = not bad
@@ -71,3 +68,12 @@ class Judges:
     def verdicts(self, questions: Mapping[int, str], random: Random) -> list[dict[str, object]]:
         """The verdicts on all questions of a prompt, by their numbers."""
         return [self.judge(number, question, random) for number, question in questions.items()]
+
+
+def _is_rubbish(question: str) -> bool:
+    """Whether anyone sees it at a glance: no words at all, a place left to be filled in, or a model that declines."""
+    return (
+        _NO_WORDS.fullmatch(question) is not None
+        or _PLACEHOLDER.search(question) is not None
+        or any(remnant in question for remnant in _REMNANTS)
+    )

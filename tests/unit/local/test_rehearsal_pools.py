@@ -145,21 +145,24 @@ def test_lengths_average_to_what_is_asked(domain: str) -> None:
     assert sum(hard) / len(hard) == pytest.approx(750, rel=0.1)
 
 
-@pytest.mark.parametrize(("mean_tokens", "questions", "achieved"), [(15, 20, 22), (15, 5, 22), (750, 2, 610)])
+@pytest.mark.parametrize(("mean_tokens", "questions", "achieved"), [(15, 20, 22), (15, 20, 18), (750, 2, 610)])
 def test_a_model_that_writes_longer_or_shorter_than_asked(mean_tokens: int, questions: int, achieved: int) -> None:
     factor = achieved / mean_tokens
     pools = Pools(length_short=factor) if mean_tokens < 45 else Pools(length_long=factor)
     difficulty = "easy" if mean_tokens < 45 else "hard"
-    lengths = [
-        count_tokens(text)
-        for domain in DOMAINS
-        for ordinal in range(50)
-        for text in pools.draw(
-            ask_of(domain, ordinal, questions=questions, mean_tokens=mean_tokens, difficulty=difficulty),
-            Random(ordinal),
-        )
-    ]
-    assert sum(lengths) / len(lengths) == pytest.approx(achieved, rel=0.02)
+    means = []
+    for domain in DOMAINS:
+        lengths = [
+            count_tokens(text)
+            for ordinal in range(50)
+            for text in pools.draw(
+                ask_of(domain, ordinal, questions=questions, mean_tokens=mean_tokens, difficulty=difficulty),
+                Random(ordinal),
+            )
+        ]
+        means.append(sum(lengths) / len(lengths))
+    assert sum(means) / len(means) == pytest.approx(achieved, rel=0.02)
+    assert means == pytest.approx([achieved] * len(DOMAINS), rel=0.04)
     other = Pools(length_short=0.5) if mean_tokens >= 45 else Pools(length_long=0.5)
     ask = ask_of("math", 1, mean_tokens=mean_tokens, difficulty=difficulty)
     assert other.draw(ask, Random(1)) == Pools().draw(ask, Random(1))
