@@ -13,7 +13,8 @@ from local.rehearsal.wire import (
     Ending,
     Made,
     Trouble,
-    estimate_input_tokens,
+    count_repeated,
+    count_schema,
     read_limit,
     read_messages,
     read_model,
@@ -46,16 +47,17 @@ class AnthropicWire:
     def read(self, body: Mapping[str, Any]) -> Asked:
         """The request; raises BadRequest."""
         model = read_model(body)
-        user, characters = read_messages(body)
+        user, tokens = read_messages(body)
         limit = read_limit(body.get("max_tokens"), "max_tokens")
         if limit is None:
             raise BadRequest("max_tokens: Field required")
+        schema = _read_schema(body.get("output_config"))
         system = text_of(body["system"]) if body.get("system") else ""
         return Asked(
             model=model,
             user=user,
-            input_tokens=estimate_input_tokens(characters + len(system)),
-            schema=_read_schema(body.get("output_config")),
+            input_tokens=tokens + count_repeated(system) + count_schema(schema),
+            schema=schema,
             max_output_tokens=limit,
         )
 

@@ -14,7 +14,7 @@ from local.rehearsal.wire import (
     Ending,
     Made,
     Trouble,
-    estimate_input_tokens,
+    count_schema,
     read_limit,
     read_messages,
     read_model,
@@ -48,13 +48,14 @@ class OpenAIWire:
     def read(self, body: Mapping[str, Any]) -> Asked:
         """The request; raises BadRequest."""
         model = read_model(body)
-        user, characters = read_messages(body)
+        user, tokens = read_messages(body)
+        schema = _read_schema(body.get("response_format"))
         limit = body.get("max_completion_tokens", body.get("max_tokens"))
         return Asked(
             model=model,
             user=user,
-            input_tokens=estimate_input_tokens(characters),
-            schema=_read_schema(body.get("response_format")),
+            input_tokens=tokens + count_schema(schema),
+            schema=schema,
             max_output_tokens=read_limit(limit, "max_completion_tokens"),
             reasoning_share=_REASONING.get(str(body.get("reasoning_effort")), 0.0),
         )

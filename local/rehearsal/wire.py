@@ -3,9 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Protocol
 
+import orjson
+
 from local.rehearsal.quotas import BucketState, Kind
+from shared.questions.tokens import count_tokens
+
+MESSAGE_TOKENS = 4  # its role, beginning and end
 
 
 class BadRequest(Exception):
@@ -99,13 +105,14 @@ def text_of(content: object) -> str:
 
 
 def read_messages(body: Mapping[str, Any]) -> tuple[str, int]:
-    """The text of the last user message, and the characters of all messages."""
+    """The text of the last user message, and the tokens of all messages."""
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages or not all(isinstance(entry, Mapping) for entry in messages):
         raise BadRequest("messages: a list of at least one message is required")
     texts = [(entry.get("role"), text_of(entry.get("content"))) for entry in messages]
     user = next((text for role, text in reversed(texts) if role == "user"), "")
-    return user, sum(len(text) for _, text in texts)
+    counts = (count_tokens(text) if role == "user" else count_repeated(text) for role, text in texts)
+    return user, sum(count + MESSAGE_TOKENS for count in counts)
 
 
 def read_model(body: Mapping[str, Any]) -> str:
@@ -127,6 +134,12 @@ def read_limit(value: object, name: str) -> int | None:
     return value
 
 
-def estimate_input_tokens(characters: int) -> int:
-    """About four characters a token: cheap, and near enough for prompts in English."""
-    return characters // 4 + 8
+@lru_cache(maxsize=256)
+def count_repeated(text: str) -> int:
+    """The tokens of a text that comes with request after request, such as a system prompt."""
+    return count_tokens(text)
+
+
+def count_schema(schema: Mapping[str, Any] | None) -> int:
+    """The input tokens of a schema: providers put its text into the prompt."""
+    return count_repeated(orjson.dumps(schema).decode()) if schema is not None else 0
