@@ -172,7 +172,7 @@ class BatchRun:
         except FencedOff as error:
             await self._fenced_off(error)
         except BudgetExhausted as error:
-            await self._pause_job(error.detail)
+            await self._pause_job(error.detail, by_budget=True)
 
     async def _take_one(self, ordinal: int, ask: Ask) -> None:
         finished = await self._call(ordinal, ask)
@@ -202,20 +202,20 @@ class BatchRun:
                     raise
             await self._stop.sleep(BUDGET_LOOK_SECONDS)
 
-    async def _pause_job(self, reason: str) -> None:
+    async def _pause_job(self, reason: str, *, by_budget: bool = False) -> None:
         """What no other prompt would fare better with: a person must act before anything more is spent."""
         job_id, pauses = self._hold.job_id, self._shop.pauses
         # At once, here: until the pause is committed, the other batches would go on.
         for run in tuple(self._shop.runs[job_id]):
             run._end_early(Ending.RELEASED, reason)  # noqa: SLF001 - of the same class
         if job_id not in pauses:
-            pauses[job_id] = asyncio.create_task(self._write_pause(reason))
+            pauses[job_id] = asyncio.create_task(self._write_pause(reason, by_budget=by_budget))
             pauses[job_id].add_done_callback(lambda _: pauses.pop(job_id))
         await pauses[job_id]
 
-    async def _write_pause(self, reason: str) -> None:
+    async def _write_pause(self, reason: str, *, by_budget: bool) -> None:
         async def pause() -> bool:
-            return await pause_if_running(self._shop.engine, self._hold.job_id, reason)
+            return await pause_if_running(self._shop.engine, self._hold.job_id, reason, by_budget=by_budget)
 
         await until_reachable(pause, what="pause job")
 

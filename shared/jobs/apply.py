@@ -71,7 +71,7 @@ WHERE id IN (
 """)  # noqa: S608 - FREE is a constant above
 
 STOP_CELL = text("""
-UPDATE job_cell SET stopped = concat_ws('; ', stopped, :reason), stopped_stage = :stage
+UPDATE job_cell SET stopped = concat_ws('; ', stopped, CAST(:reason AS text)), stopped_stage = :stage
 WHERE job_id = :job_id AND domain = :domain AND difficulty = :difficulty
   AND (stopped IS NULL OR stopped_stage = ANY (CAST(:before AS text[])))
 """)

@@ -11,7 +11,10 @@ from shared.errors import Conflict, FieldError, InvalidInput, NotFound
 from shared.ids import JobId
 from shared.jobs.actions import Select
 from shared.jobs.apply import apply
+from shared.jobs.progress import read_job_within
 from shared.jobs.reconcile import wake_reconciler
+from shared.jobs.stage_progress import tell_what_is_left
+from shared.llm.budget import read_budget
 from shared.planning.mix import Cell
 
 # No stronger than the updates below need: calls of the job may still be written to the ledger meanwhile.
@@ -49,13 +52,20 @@ async def pause_job(engine: AsyncEngine, job_id: JobId, reason: str = "paused by
         await conn.execute(PAUSE, {"job_id": job_id, "reason": reason})
 
 
-async def pause_if_running(engine: AsyncEngine, job_id: JobId, reason: str) -> bool:
-    """The worker's pause: by an empty budget or a refused key. The first reason stays."""
+async def pause_if_running(engine: AsyncEngine, job_id: JobId, reason: str, *, by_budget: bool = False) -> bool:
+    """The worker's pause: by a refused key, or `by_budget`, and then with what is left to do. The first one stays."""
     async with engine.begin() as conn:
         await close_gate(conn, job_id)
+        if by_budget:
+            reason = f"{reason}. {await _what_is_left(conn, job_id)}"
         paused = (await conn.execute(PAUSE, {"job_id": job_id, "reason": reason})).rowcount == 1
         await wake_reconciler(conn)
         return paused
+
+
+async def _what_is_left(conn: AsyncConnection, job_id: JobId) -> str:
+    budget = await read_budget(conn, job_id)
+    return tell_what_is_left((await read_job_within(conn, job_id))["progress"], budget.spent_usd)
 
 
 async def resume_job(engine: AsyncEngine, job_id: JobId, budget_usd: Decimal | None = None) -> None:

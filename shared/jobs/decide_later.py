@@ -7,17 +7,10 @@ from shared.database.states import Stage
 from shared.jobs.actions import Action, DropFree, StopCell, TakeUp
 from shared.jobs.evidence import why_dry
 from shared.jobs.observed import CellStatus, StageStatus
+from shared.planning.left import pass_rate
 
 # DESIGN: a batch is about 20 calls.
 CALLS_PER_BATCH = 20
-# A judge is taken to accept everything until it has judged more than these imagined questions.
-PASS_PRIOR = 20
-LEAST_PASS_RATE = 0.05
-
-
-def pass_rate(validation: StageStatus) -> float:
-    """The share of the questions judged that were accepted, pulled towards 1 while there are few."""
-    return max(LEAST_PASS_RATE, (validation.passed + PASS_PRIOR) / (validation.judged + PASS_PRIOR))
 
 
 def due_of(status: CellStatus, stage: Stage) -> int:
@@ -38,7 +31,7 @@ def missing_of(status: CellStatus) -> int:
         return max(0, status.target - status.selected - status.reserve)
     passed = status.validated + status.reserve_validated
     unseen = status.selected + status.reserve - passed
-    return max(0, ceil((status.target - passed) / pass_rate(validation)) - unseen)
+    return max(0, ceil((status.target - passed) / pass_rate(validation.judged, validation.passed)) - unseen)
 
 
 def work_on_later(status: CellStatus, its: StageStatus, ahead: int, *, has_free: bool) -> Iterator[Action]:

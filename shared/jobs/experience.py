@@ -55,6 +55,15 @@ class Spent:
     cost_usd: Decimal = Decimal(0)
     results: int = 0
 
+    def __add__(self, other: "Spent") -> "Spent":
+        return Spent(
+            self.calls + other.calls,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cost_usd + other.cost_usd,
+            self.results + other.results,
+        )
+
     def estimate(self, models: int) -> CallEstimate | None:
         """What one more call will take, of a stage that asks so many models about each question; None if unknown."""
         if self.calls < LEAST_CALLS or not self.results:

@@ -10,7 +10,6 @@ from shared.database.states import Stage
 from shared.errors import FieldError, UnusableModel
 from shared.jobs.estimates import StageCall, assume_call, stage_call
 from shared.jobs.experience import Spent
-from shared.jobs.models import each_model
 from shared.jobs.spec import JobSpec
 from shared.llm.prices import price_of, worst_case
 from shared.llm.provider import Usage
@@ -78,7 +77,7 @@ class Forecaster:
         worst: dict[tuple[Stage, str, str], Decimal] = {}
         problems: list[FieldError] = []
         for (stage, difficulty), call in self._calls().items():
-            for model in each_model(self.spec.models[stage][difficulty]):
+            for model in self.spec.models[stage][difficulty]:
                 try:
                     usd = worst_case(model, call.prompt_bytes, call.room, self.settings.prices)
                 except UnusableModel as error:
@@ -111,7 +110,7 @@ class Forecaster:
                 if not wanted[stage]:
                     continue
                 if stage is Stage.GENERATE:
-                    models = tuple(each_model(self.spec.models[stage][cell.difficulty]))
+                    models = self.spec.models[stage][cell.difficulty]
                 else:
                     models = tuple(slot.model for slot in terms_of(stored, stage, cell.difficulty).slots)
                 spent = self.experience.get((stage, cell.difficulty))
@@ -120,4 +119,4 @@ class Forecaster:
                     mean = self.spec.settled_mix.question_tokens(cell)
                     call = calls[stage, cell.difficulty]
                     estimate = assume_call(call, cell, mean, self.atlases[cell.domain], self.spec.seed)
-                yield Load(stage, wanted[stage], models, estimate)
+                yield Load(stage, cell.difficulty, wanted[stage], models, estimate)

@@ -1,6 +1,5 @@
 """Which model plays which part: the user's choice first, then a default from the configured providers."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -43,12 +42,12 @@ async def configured_providers(conn: AsyncConnection) -> ConfiguredProviders:
 
 def choose_models(
     spec: JobSpec, providers: ConfiguredProviders, settings: Settings
-) -> dict[Stage, dict[str, str | tuple[str, ...]]]:
+) -> dict[Stage, dict[str, tuple[str, ...]]]:
     """A model for every stage and difficulty of the spec, or several. Raises UnusableModel, naming the variable."""
     chosen = {
         stage: {
             difficulty: spec.models.get(stage, {}).get(difficulty)
-            or _default(stage, each.mean_tokens, providers, settings)
+            or (_default(stage, each.mean_tokens, providers, settings),)
             for difficulty, each in spec.settled_mix.difficulties.items()
         }
         for stage in spec.stages
@@ -57,17 +56,12 @@ def choose_models(
         FieldError(f"models.{stage}.{difficulty}", why)
         for stage, models in chosen.items()
         for difficulty, named in models.items()
-        for model in each_model(named)
+        for model in named
         if (why := _why_unconfigured(model, providers))
     ]
     if problems:
         raise UnusableModel(problems[0].msg, problems)
     return chosen
-
-
-def each_model(named: str | Sequence[str]) -> Sequence[str]:
-    """The models that are named, be it one or several."""
-    return [named] if isinstance(named, str) else named
 
 
 def _default(stage: Stage, mean_tokens: Decimal, providers: ConfiguredProviders, settings: Settings) -> str:

@@ -19,7 +19,7 @@ from shared.jobs.existing_mix import mix_of_dataset
 from shared.jobs.experience import experience_of
 from shared.jobs.job_forecast import Forecaster, Standing, work_of_plan
 from shared.jobs.mix_spec import MixSpec
-from shared.jobs.models import choose_models, configured_providers, each_model
+from shared.jobs.models import choose_models, configured_providers
 from shared.jobs.spec import JobSpec, parse_spec
 from shared.llm.prices import model_warnings, price_of
 from shared.llm.provider import Usage
@@ -158,9 +158,7 @@ async def make_planned_job(
         budget = budget.quantize(Decimal("0.0001"))
     planned_cells = {cell.cell for cell in plan.cells}
     outside = sum(count for cell, count in have.items() if cell not in planned_cells)
-    used = {
-        model for by_difficulty in models.values() for named in by_difficulty.values() for model in each_model(named)
-    }
+    used = {model for by_difficulty in models.values() for named in by_difficulty.values() for model in named}
     distinct = {each.cell: distinct_tuples(atlases[each.cell.domain], each.cell.difficulty) for each in plan.cells}
     warnings = [
         *model_warnings(sorted(used), settings.prices, datetime.now(UTC).date()),

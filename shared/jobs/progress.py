@@ -1,6 +1,7 @@
 """What people see of a job: added up each time from what is kept with the rows, so that it is true whatever crashed."""
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -8,10 +9,12 @@ from uuid import UUID
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared.database.states import BatchState, CallState
+from shared.corpus.stages import stages_of
+from shared.database.states import BatchState, CallState, Stage
 from shared.errors import NotFound
 from shared.ids import JobId
 from shared.jobs.incidents import count_incidents
+from shared.jobs.stage_progress import read_stages
 
 # Questions a minute are measured over this long.
 RATE_WINDOW = timedelta(seconds=60)
@@ -30,30 +33,39 @@ WHERE job.id = :job_id
 CELLS = text("""
 SELECT job_cell.domain, job_cell.difficulty, job_cell.target, job_cell.stopped,
     COALESCE(counted.selected, 0) AS selected, COALESCE(counted.reserve, 0) AS reserve,
-    COALESCE(counted.tokens, 0) AS tokens
+    COALESCE(counted.validated, 0) AS validated, COALESCE(counted.answered, 0) AS answered,
+    COALESCE(counted.reserve_validated, 0) AS reserve_validated, COALESCE(counted.tokens, 0) AS tokens,
+    COALESCE(counted.completion_tokens, 0) AS completion_tokens
 FROM job_cell LEFT JOIN (
     SELECT domain, difficulty, SUM(questions) FILTER (WHERE state = 'selected')::bigint AS selected,
         SUM(questions) FILTER (WHERE state = 'reserve')::bigint AS reserve,
-        SUM(prompt_tokens) FILTER (WHERE state = 'selected')::bigint AS tokens
+        SUM(validated) FILTER (WHERE state = 'selected')::bigint AS validated,
+        SUM(validated) FILTER (WHERE state = 'reserve')::bigint AS reserve_validated,
+        SUM(answered) FILTER (WHERE state = 'selected')::bigint AS answered,
+        SUM(prompt_tokens) FILTER (WHERE state = 'selected')::bigint AS tokens,
+        SUM(completion_tokens) FILTER (WHERE state = 'selected')::bigint AS completion_tokens
     FROM question_count
     WHERE dataset_id = (SELECT dataset_id FROM job WHERE id = :job_id) AND state IN ('selected', 'reserve')
     GROUP BY domain, difficulty) AS counted USING (domain, difficulty)
 WHERE job_cell.job_id = :job_id
 """)
 BATCHES = text("""
-SELECT domain, difficulty, what, name, SUM(n)::bigint AS n FROM batch_count WHERE job_id = :job_id GROUP BY 1, 2, 3, 4
+SELECT stage, domain, difficulty, what, name, n FROM batch_count WHERE job_id = :job_id
 """)
 CALLS = text("""
-SELECT state, outcome, again, calls, input_tokens, output_tokens FROM call_count WHERE job_id = :job_id
+SELECT state, outcome, again, SUM(calls)::bigint AS calls, SUM(input_tokens)::bigint AS input_tokens,
+    SUM(output_tokens)::bigint AS output_tokens
+FROM call_count WHERE job_id = :job_id GROUP BY 1, 2, 3
 """)
 # What was parsed within the window belongs to batches that have been claimed and are open or ended within it.
 RECENT = text("""
-SELECT COALESCE(SUM(parsed.admitted), 0)
+SELECT lately.stage, COALESCE(SUM(parsed.admitted), 0) AS results
 FROM (
-    SELECT id FROM batch WHERE job_id = :job_id AND state IN ('pending', 'leased') AND fence > 0
-    UNION ALL SELECT id FROM batch WHERE job_id = :job_id AND finished_at >= :since) AS lately
+    SELECT id, stage FROM batch WHERE job_id = :job_id AND state IN ('pending', 'leased') AND fence > 0
+    UNION ALL SELECT id, stage FROM batch WHERE job_id = :job_id AND finished_at >= :since) AS lately
 CROSS JOIN LATERAL (
     SELECT SUM(admitted) AS admitted FROM call WHERE batch_id = lately.id AND parsed_at >= :since) AS parsed
+GROUP BY 1
 """)
 LIST_JOBS = text("""
 SELECT job.id, dataset.name AS dataset, job.state, job.reason, job.rehearsal, job.created_at, job.finished_at
@@ -105,10 +117,11 @@ async def read_job_within(conn: AsyncConnection, job_id: JobId) -> dict[str, Any
         raise NotFound(f"there is no job {job_id}")
     progress = row["archived_progress"]
     if progress is None:
-        shares = row["plan"]["totals"]["token_shares"]
-        rate = await _per_minute(conn, job_id, row["now"], row["created_at"]) if row["state"] == "running" else 0.0
+        rates: dict[str, float] = {}
+        if row["state"] == "running":
+            rates = await _per_minute(conn, job_id, row["now"], row["created_at"])
         progress = {
-            **await _progress(conn, job_id, shares, per_minute=rate),
+            **await _progress(conn, job_id, row["plan"], row["spec"], rates),
             "cost_usd": float(row["spent_usd"]),
             "held_usd": float(row["held_usd"]),
         }
@@ -167,49 +180,71 @@ async def _list(
 
 
 async def _progress(
-    conn: AsyncConnection, job_id: JobId, planned_shares: dict[str, float], *, per_minute: float
+    conn: AsyncConnection, job_id: JobId, plan: Mapping[str, Any], spec: Mapping[str, Any], rates: Mapping[str, float]
 ) -> dict[str, Any]:
-    values = {"job_id": job_id}
-    by_cell: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: {"generated": 0, "admitted": 0})
+    """`rates` are the results of each stage a minute."""
+    values, stages = {"job_id": job_id}, stages_of(spec)
+    judged: dict[tuple[str, str, str], dict[str, int]] = defaultdict(lambda: {"generated": 0, "admitted": 0})
     named: dict[str, dict[str, int]] = {"batches": {}, "rejected": {}, "repaired": {}}
     for row in await conn.execute(BATCHES, values):
         if row.what in named:
             named[row.what][row.name] = named[row.what].get(row.name, 0) + row.n
         else:
-            by_cell[row.domain, row.difficulty][row.what] = row.n
-    tokens_by_difficulty: dict[str, int] = defaultdict(int)
-    cells = []
-    for cell in (await conn.execute(CELLS, values)).mappings():
-        tokens_by_difficulty[cell["difficulty"]] += cell["tokens"]
-        cells.append({**cell, **by_cell[cell["domain"], cell["difficulty"]]})
-    target = sum(cell["target"] for cell in cells)
-    selected = sum(cell["selected"] for cell in cells)
-    missing = sum(max(0, cell["target"] - cell["selected"] - cell["reserve"]) for cell in cells)
-    generated = sum(counts["generated"] for counts in by_cell.values())
-    admitted = sum(counts["admitted"] for counts in by_cell.values())
-    tokens = sum(tokens_by_difficulty.values())
+            judged[row.stage, row.domain, row.difficulty][row.what] = row.n
+    cells = [
+        {**cell, **judged[Stage.GENERATE, cell["domain"], cell["difficulty"]]}
+        for cell in (await conn.execute(CELLS, values)).mappings()
+    ]
+    by_stage = await read_stages(conn, job_id, stages, plan.get("forecast"), cells, judged)
+    sums = {
+        name: sum(cell[name] for cell in cells)
+        for name in ("target", "selected", "validated", "answered", "generated", "admitted")
+    }
+    left = sum(each["left"]["questions"] for each in by_stage)
+    rate = sum(rates.values())
     return {
-        "target": target,
-        "admitted": admitted,
-        "selected": selected,
-        "generated": generated,
+        **sums,
         "rejected": named["rejected"],
         "repaired": named["repaired"],
         "cells": sorted(cells, key=lambda cell: (cell["domain"], cell["difficulty"])),
+        "stages": by_stage,
         "batches": named["batches"],
         "calls": await _calls(conn, job_id),
         "incidents": await count_incidents(conn, job_id),
-        "tokens": {"prompt": tokens, "completion": 0},
-        "token_shares": {
-            "planned": planned_shares,
-            "measured": {
-                name: round(count / tokens, 6) if tokens else 0.0 for name, count in tokens_by_difficulty.items()
-            },
+        "tokens": {
+            "prompt": sum(cell["tokens"] for cell in cells),
+            "completion": sum(cell["completion_tokens"] for cell in cells),
         },
-        "per_minute": per_minute,
-        "eta_seconds": round(missing / per_minute * 60) if missing and per_minute else (0 if not missing else None),
-        "yield": round(admitted / generated, 4) if generated else None,
+        "token_shares": _shares(plan, spec, cells),
+        # Of what comes out at the end; with several stages the time left goes by what all of them do.
+        "per_minute": rates.get(stages[-1], 0.0),
+        "eta_seconds": round(left / rate * 60) if left and rate else (None if left else 0),
+        "yield": round(sums["admitted"] / sums["generated"], 4) if sums["generated"] else None,
     }
+
+
+def _shares(
+    plan: Mapping[str, Any], spec: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]
+) -> dict[str, dict[str, float]]:
+    """The token shares that are planned, those measured in the same way, and of questions and answers apart."""
+    columns = {"prompt": ("tokens",), "completion": ("completion_tokens",), "total": ("tokens", "completion_tokens")}
+    measured = {measure: _share_out(cells, names) for measure, names in columns.items()}
+    measure = spec.get("mix", {}).get("measure", "prompt")
+    return {
+        "planned": plan["totals"]["token_shares"],
+        "measured": measured[measure],
+        "prompt": measured["prompt"],
+        "completion": measured["completion"],
+    }
+
+
+def _share_out(cells: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dict[str, float]:
+    """The share of each difficulty in the tokens of these columns together."""
+    by_difficulty: dict[str, int] = defaultdict(int)
+    for cell in cells:
+        by_difficulty[cell["difficulty"]] += sum(cell[name] for name in columns)
+    whole = sum(by_difficulty.values())
+    return {name: round(count / whole, 6) if whole else 0.0 for name, count in by_difficulty.items()}
 
 
 async def _calls(conn: AsyncConnection, job_id: JobId) -> dict[str, Any]:
@@ -229,8 +264,11 @@ async def _calls(conn: AsyncConnection, job_id: JobId) -> dict[str, Any]:
     return counts
 
 
-async def _per_minute(conn: AsyncConnection, job_id: JobId, now: datetime, began: datetime) -> float:
-    """Questions admitted per minute, over the last minute or, of a younger job, over its life so far."""
+async def _per_minute(conn: AsyncConnection, job_id: JobId, now: datetime, began: datetime) -> dict[str, float]:
+    """Results of each stage per minute, over the last minute or, of a younger job, over its life so far."""
     since = max(now - RATE_WINDOW, began)
-    admitted = (await conn.execute(RECENT, {"job_id": job_id, "since": since})).scalar_one()
-    return round(float(admitted) / max(1.0, (now - since).total_seconds()) * 60, 1)
+    minutes = max(1.0, (now - since).total_seconds()) / 60
+    return {
+        row.stage: round(float(row.results) / minutes, 1)
+        for row in await conn.execute(RECENT, {"job_id": job_id, "since": since})
+    }

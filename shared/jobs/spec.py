@@ -24,7 +24,6 @@ from shared.jobs.spec_fields import (
     AtlasDigest,
     Count,
     FoldedKeys,
-    ModelName,
     ModelNames,
     Money,
     PerCall,
@@ -90,7 +89,7 @@ class JobSpec(Strict):
     dataset: Annotated[str, AfterValidator(check_dataset_name)]
     mix: MixSpec | None = None
     surplus: Surplus = Surplus.SUBSAMPLE
-    models: dict[Stage, Annotated[dict[str, ModelName | ModelNames], FoldedKeys]] = Field(default_factory=dict)
+    models: dict[Stage, Annotated[dict[str, ModelNames], FoldedKeys]] = Field(default_factory=dict)
     questions_per_call: PerCall = Field(default_factory=dict)
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = (Stage.GENERATE,)
     mode: Annotated[dict[Stage, Mode], BeforeValidator(for_all_stages)] = Field(default_factory=dict)
@@ -120,15 +119,14 @@ class JobSpec(Strict):
 
     @field_validator("models")
     @classmethod
-    def _one_model_generates(
-        cls, models: dict[Stage, dict[str, str | tuple[str, ...]]]
-    ) -> dict[Stage, dict[str, str | tuple[str, ...]]]:
-        for difficulty, named in models.get(Stage.GENERATE, {}).items():
-            if not isinstance(named, str):
-                raise ValueError(f"generate.{difficulty}: one model only; several may validate and answer")  # noqa: TRY004 - as above
+    def _models_make_sense(
+        cls, models: dict[Stage, dict[str, tuple[str, ...]]]
+    ) -> dict[Stage, dict[str, tuple[str, ...]]]:
         for stage, by_difficulty in models.items():
             for difficulty, named in by_difficulty.items():
-                if not isinstance(named, str) and len(set(named)) < len(named):
+                if stage is Stage.GENERATE and len(named) > 1:
+                    raise ValueError(f"generate.{difficulty}: one model only; several may validate and answer")
+                if len(set(named)) < len(named):
                     raise ValueError(f"{stage}.{difficulty}: a model is named twice")
         return models
 
@@ -176,10 +174,20 @@ def parse_spec(data: object) -> JobSpec:
     try:
         return JobSpec.model_validate(data)
     except ValidationError as error:
-        problems = [FieldError(loc=_dotted(item["loc"]), msg=_message(item)) for item in error.errors()]
+        problems = [_problem(item) for item in error.errors()]
     first = f"{problems[0].loc}: {problems[0].msg}" if problems[0].loc else problems[0].msg
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     raise InvalidInput(f"{first}{more}", problems)
+
+
+def _problem(item: Any) -> FieldError:
+    loc, message = _dotted(item["loc"]), _message(item)
+    named, _, rest = message.partition(": ")
+    # What concerns several fields at once is found when all are read; its message begins with the field to change.
+    return FieldError(named, rest) if not loc and named in _CHECKED_TOGETHER else FieldError(loc, message)
+
+
+_CHECKED_TOGETHER = ("mix", "mix.means", "mix.measure", "atlas")
 
 
 def _dotted(loc: tuple[int | str, ...]) -> str:

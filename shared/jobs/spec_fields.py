@@ -100,7 +100,12 @@ MeanTokens = Annotated[JsonNumber, Field(ge=1, le=MAX_MEAN_TOKENS, allow_inf_nan
 FoldedKeys = BeforeValidator(_fold_keys)
 ModelName = Annotated[str, AfterValidator(_check_model_name)]
 # Several judges take turns at the votes; of several models each answers every question.
-ModelNames = Annotated[tuple[ModelName, ...], Field(min_length=1, max_length=MAX_MODELS)]
+ModelNames = Annotated[
+    tuple[ModelName, ...],
+    Field(min_length=1, max_length=MAX_MODELS),
+    BeforeValidator(lambda named: (named,) if isinstance(named, str) else named),
+    PlainSerializer(lambda named: named[0] if len(named) == 1 else list(named), when_used="json"),
+]
 PerCall = Annotated[dict[str, Annotated[Count, Field(ge=1, le=MAX_QUESTIONS_PER_CALL)]], FoldedKeys]
 AtlasDigest = Annotated[str, Field(pattern=rf"^[0-9a-f]{{{DIGEST_LENGTH}}}$")]
 

@@ -2,7 +2,7 @@
 where they are from.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from math import ceil
@@ -38,6 +38,7 @@ class Load:
     """Work of one stage and cell: how many results are wanted of each of the models, and what a call brings."""
 
     stage: str
+    difficulty: str
     results: int
     models: tuple[str, ...]
     estimate: CallEstimate
@@ -53,6 +54,7 @@ class StageForecast:
     input_tokens: int
     output_tokens: int
     cost_usd: Decimal
+    by_difficulty: Mapping[str, tuple[int, Decimal]]
 
     def to_json(self) -> dict[str, Any]:
         """In plain JSON; money as a string, so that it stays exact."""
@@ -63,6 +65,10 @@ class StageForecast:
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
             "cost_usd": f"{self.cost_usd:.4f}",
+            "by_difficulty": {
+                name: {"questions": results, "cost_usd": f"{usd:.6f}"}
+                for name, (results, usd) in self.by_difficulty.items()
+            },
         }
 
 
@@ -116,11 +122,11 @@ def make_forecast(
 
 
 def _of_stage(stage: str, loads: Iterable[Load], cost_per_call: CostPerCall) -> StageForecast:
-    results = calls = input_tokens = output_tokens = 0
-    cost = Decimal(0)
+    calls = input_tokens = output_tokens = 0
+    by_difficulty: dict[str, tuple[int, Decimal]] = {}
     for load in loads:
         its = load.estimate
-        results += load.results
+        cost = Decimal(0)
         for model in load.models:
             # Not rounded up to whole calls of a cell: what the last one has to spare is its price, too.
             share = load.results / its.results
@@ -129,7 +135,17 @@ def _of_stage(stage: str, loads: Iterable[Load], cost_per_call: CostPerCall) -> 
             output_tokens += ceil(share * its.output_tokens)
             price = cost_per_call(stage, model, its.input_tokens, its.output_tokens)
             cost += share * price
-    return StageForecast(stage, results, calls, input_tokens, output_tokens, cost)
+        results, usd = by_difficulty.get(load.difficulty, (0, Decimal(0)))
+        by_difficulty[load.difficulty] = (results + load.results, usd + cost)
+    return StageForecast(
+        stage,
+        sum(results for results, _ in by_difficulty.values()),
+        calls,
+        input_tokens,
+        output_tokens,
+        sum((usd for _, usd in by_difficulty.values()), Decimal(0)),
+        by_difficulty,
+    )
 
 
 def assume_generation(questions_per_call: int, mean_tokens: Decimal, overhead_tokens: int) -> CallEstimate:

@@ -148,7 +148,7 @@ async def test_anthropic_reply_keeps_body_usage_and_limits(server: ScriptedServe
     ("answer", "outcome", "paid"),
     [
         (Answer(body=openai_body('{"questions": ["a', finish="length")), Outcome.CUT, True),
-        (Answer(body=openai_body("", finish="length")), Outcome.EMPTY, True),
+        (Answer(body=openai_body("", finish="length")), Outcome.NO_ROOM, True),
         (Answer(body=openai_body("")), Outcome.EMPTY, True),
         (Answer(body=openai_body(None, refusal="I will not")), Outcome.REFUSED, True),
         (Answer(body=openai_body("half", finish="content_filter")), Outcome.REFUSED, True),

@@ -34,6 +34,7 @@ from tests.service.jobs.world import (
 from workers.admitter import Admitter
 from workers.batch import BatchRun, Ending, Workshop, run_batch
 from workers.leases import LeaseKeeper
+from workers.stage_work import Reply
 
 WORDS = ("apples", "pears", "plums", "trains", "stars", "books", "rivers", "cards", "coins", "shells", "maps", "lamps")
 _numbers = count(1)
@@ -153,7 +154,7 @@ async def test_a_reply_judged_twice_has_its_effect_once(
     caller.answer = lambda _: reply_of(*questions)
     finished = await call_once(caller, batch.hold)
     for _ in range(2):
-        await run._judge(finished.call_id, 0, finished.reply.text, cut=False)
+        await run._work.judge(Reply(finished.call_id, 0, finished.reply.text, cut=False, record={}))
     row = await row_of(engine, job_id)
     assert (row.generated, row.admitted, row.calls_parsed, row.rejected) == (2, 2, 1, {})
     assert sorted(await questions_of(engine, job_id)) == sorted(questions)

@@ -49,7 +49,7 @@ def change(path: str, value: object) -> dict[str, Any]:
 
 def test_a_good_spec_is_taken_as_it_is_with_names_folded() -> None:
     spec = parse_spec(GOOD)
-    assert dict(spec.mix.domains) == {"math": 100, "tool use": 50}
+    assert dict(spec.settled_mix.domains) == {"math": 100, "tool use": 50}
     assert (spec.budget_usd, spec.seed) == (Decimal("25.00"), 7)
     assert JobSpec.model_validate(spec.model_dump(mode="json")) == spec
 
@@ -58,7 +58,7 @@ def test_only_the_dataset_and_the_mix_are_required() -> None:
     mix = {key: GOOD["mix"][key] for key in ("domains", "difficulties")}
     spec = parse_spec({"dataset": "phase1", "mix": mix})
     assert (spec.surplus, spec.stages, spec.budget_usd, spec.seed) == ("subsample", ("generate",), None, 2025)
-    assert (spec.mix.measure, spec.mix.means, spec.mix.scope) == ("prompt", "fixed", "global")
+    assert (spec.settled_mix.measure, spec.settled_mix.means, spec.settled_mix.scope) == ("prompt", "fixed", "global")
 
 
 def test_gates_are_named_as_they_are_counted_in_any_case() -> None:
@@ -134,8 +134,24 @@ def test_shares_written_with_six_decimals_are_a_whole() -> None:
         ("questions_per_call.easy", 0, "questions_per_call.easy", "greater than or equal to 1"),
         ("questions_per_call.easy", 51, "questions_per_call.easy", "less than or equal to 50"),
         ("questions_per_call.extreme", 5, "", "questions_per_call: 'extreme' is not a difficulty"),
-        ("stages", ["generate", "answer"], "stages", "only"),
-        ("stages", [], "stages", "only"),
+        ("models.generate.easy", ["openai/a", "openai/b"], "models", "generate.easy: one model only"),
+        ("models.answer", {"easy": ["openai/a", "openai/a"]}, "models", "named twice"),
+        ("models.answer", {"easy": []}, "models.answer.easy", "at least 1"),
+        ("stages", ["answer", "generate"], "stages", "in this order: generate, validate, answer"),
+        ("stages", ["generate", "generate"], "stages", "once"),
+        ("stages", [], "stages", "at least 1"),
+        ("mode", "slow", "mode.generate", "'live' or 'bulk'"),
+        ("judging", {"votes": 0}, "judging.votes", "greater than or equal to 1"),
+        ("judging", {"least": 6}, "judging.least", "less than or equal to 5"),
+        ("judging", {"criteria": ["fun"]}, "judging.criteria", "unknown key"),
+        ("judging", {"questions_per_call": {"extreme": 5}}, "", "judging.questions_per_call: 'extreme' is not a"),
+        ("answering", {"samples": 99}, "answering.samples", "less than or equal to 16"),
+        (
+            "answering",
+            {"questions_per_call": {"easy": 0}},
+            "answering.questions_per_call.easy",
+            "greater than or equal",
+        ),
         ("budget_usd", "-1", "budget_usd", "greater than or equal to 0"),
         ("budget_usd", "1e9", "budget_usd", "plain number"),
         ("budget_usd", "much", "budget_usd", "plain number"),
@@ -182,6 +198,7 @@ PATHS = [
     "dataset", "mix", "mix.domains", "mix.domains.math", "mix.difficulties", "mix.difficulties.easy",
     "mix.difficulties.easy.token_share", "mix.difficulties.easy.mean_tokens", "mix.mean_tokens", "mix.mean_tokens.math",
     "mix.mean_tokens.math.hard", "mix.minimum", "mix.minimum.hard", "mix.measure", "mix.means", "mix.scope", "surplus",
+    "mode", "mode.answer", "judging", "judging.votes", "answering", "answering.samples", "models.answer.easy",
     "models", "models.generate", "models.generate.easy", "questions_per_call", "questions_per_call.easy", "stages",
     "budget_usd", "seed", "gates", "gates.language", "colour",
 ]  # fmt: skip
@@ -199,7 +216,7 @@ def test_any_value_in_any_place_is_taken_or_refused_as_invalid(path: str, value:
     except InvalidInput:
         return
     assert JobSpec.model_validate(spec.model_dump(mode="json")) == spec
-    spec.mix.to_mix()
+    spec.settled_mix.to_mix()
 
 
 @settings(max_examples=100, deadline=None)
