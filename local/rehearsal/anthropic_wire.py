@@ -30,6 +30,7 @@ _STOP = {
 _TROUBLES = {
     Trouble.BAD_REQUEST: (400, "invalid_request_error"),
     Trouble.UNAUTHORISED: (401, "authentication_error"),
+    Trouble.NOT_FOUND: (404, "not_found_error"),
     Trouble.RATE_LIMITED: (429, "rate_limit_error"),
     Trouble.NO_MONEY: (402, "billing_error"),
     Trouble.SERVER_ERROR: (500, "api_error"),

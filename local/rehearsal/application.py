@@ -5,12 +5,17 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
+from local.rehearsal.bulk import BulkDesk
+from local.rehearsal.bulk_anthropic import AnthropicBulk
+from local.rehearsal.bulk_control import bulk_control_routes
+from local.rehearsal.bulk_openai import OpenAIBulk
+from local.rehearsal.bulk_serving import DESK
 from local.rehearsal.config import RehearsalConfig
 from local.rehearsal.control import REHEARSAL, control_routes
 from local.rehearsal.server import Rehearsal, handler_for, wires
 
 MARK = {"x-questmill-rehearsal": "1"}
-MOST_BODY_BYTES = 16 << 20
+MOST_BODY_BYTES = 256 << 20  # a whole bulk submission
 MODELS = ("gpt-6-luna", "gpt-6.1-sol", "claude-haiku-5-5", "claude-sonnet-5-5")
 _EPOCH = "1970-01-01T00:00:00Z"
 _GREETING = (
@@ -18,9 +23,10 @@ _GREETING = (
     "and plays no real model: its questions come from grammars and finite pools, and nothing is paid.\n"
     "\n"
     "POST /v1/chat/completions, /v1/messages     GET /v1/models\n"
+    "Bulk submissions: /v1/files, /v1/batches, /v1/messages/batches\n"
     "GET  /rehearsal/record?since=N, /rehearsal/summary\n"
     "POST /rehearsal/faults, /rehearsal/quotas, /rehearsal/pools, /rehearsal/latency\n"
-    "POST /rehearsal/judges, /rehearsal/answers\n"
+    "POST /rehearsal/judges, /rehearsal/answers, /rehearsal/bulk\n"
 )
 
 
@@ -33,9 +39,20 @@ def make_application(config: RehearsalConfig) -> web.Application:
     application.router.add_get("/", _greet)
     application.router.add_get("/v1/models", _list_models)
     application.router.add_routes(control_routes())
+    _take_bulk_submissions(application, BulkDesk(rehearsal, config))
     application.on_response_prepare.append(_mark)
     application.cleanup_ctx.append(_keep_record)
     return application
+
+
+def _take_bulk_submissions(application: web.Application, desk: BulkDesk) -> None:
+    application[DESK] = desk
+    application.router.add_routes([*OpenAIBulk(desk).routes(), *AnthropicBulk(desk).routes(), *bulk_control_routes()])
+    application.on_shutdown.append(_drop_submissions)
+
+
+async def _drop_submissions(application: web.Application) -> None:
+    await application[DESK].close()
 
 
 async def _keep_record(application: web.Application) -> AsyncIterator[None]:

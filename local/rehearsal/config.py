@@ -42,6 +42,9 @@ _HELP = {
     "answer_tokens_long": "mean tokens of the answer to any longer question",
     "reasoning_share": "share of the questions over which an answering model reasons until its limit",
     "reasoning_room": "output tokens that a call must be allowed for a model to get past that reasoning",
+    "bulk_seconds": "seconds that a bulk submission takes",
+    "bulk_error_share": "share of the requests in bulk submissions that end with an error",
+    "bulk_expire_share": "share of the requests in bulk submissions that expire unanswered",
     "seed": "of the faults, latencies and draws; the texts themselves never depend on it",
 }
 
@@ -73,6 +76,9 @@ class RehearsalConfig(BaseSettings):
     answer_tokens_long: float = Field(default=DEFAULT_TOKENS_LONG, ge=LEAST_TOKENS, le=MOST_TOKENS)
     reasoning_share: float = Field(default=0.0, ge=0, le=1)
     reasoning_room: int = Field(default=DEFAULT_REASONING_ROOM, ge=1)
+    bulk_seconds: float = Field(default=1.0, ge=0)
+    bulk_error_share: float = Field(default=0.0, ge=0, le=1)
+    bulk_expire_share: float = Field(default=0.0, ge=0, le=1)
     seed: int = 2025
 
     @property

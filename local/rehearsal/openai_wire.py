@@ -31,6 +31,7 @@ _FINISH = {
 _TROUBLES = {
     Trouble.BAD_REQUEST: (400, "invalid_request_error", None),
     Trouble.UNAUTHORISED: (401, "invalid_request_error", "invalid_api_key"),
+    Trouble.NOT_FOUND: (404, "invalid_request_error", None),
     Trouble.RATE_LIMITED: (429, "requests", "rate_limit_exceeded"),
     Trouble.NO_MONEY: (429, "insufficient_quota", "insufficient_quota"),
     Trouble.SERVER_ERROR: (500, "server_error", None),

@@ -22,7 +22,8 @@ class Entry:
 
     `billed`: a real provider would charge for it. `delivered`: its connection was still open when the answer was ready.
     `retry_after` is in seconds; `started` and `time` are Unix times of the arrival and of the answer. Token counts are
-    0 where nothing was generated. `planted` are the lines of the file of plants that the answer holds.
+    0 where nothing was generated. `planted` are the lines of the file of plants that the answer holds. `bulk` is the
+    bulk submission that the request was part of; its `id` is then the custom id, and it is billed at half price.
     """
 
     seq: int
@@ -39,6 +40,7 @@ class Entry:
     started: float
     time: float
     planted: tuple[int, ...] = ()
+    bulk: str | None = None
 
 
 class Record:

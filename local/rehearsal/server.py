@@ -34,13 +34,13 @@ SLOWDOWN = 10.0
 LEAST_SLOW_SECONDS = 0.5
 HANG_POLL_SECONDS = 0.1
 
-_ENDINGS = {
+ENDINGS = {
     Ending.COMPLETE: "ok",
     Ending.CUT: "cut",
     Ending.REFUSED: "refusal",
     Ending.FILTERED: "filter",
 }
-_TROUBLES = {
+TROUBLES = {
     Fault.SERVER_ERROR: (Trouble.SERVER_ERROR, "The server had an error while processing your request."),
     Fault.OVERLOADED: (Trouble.OVERLOADED, "The model is overloaded. Try again later."),
     Fault.QUOTA: (Trouble.NO_MONEY, "You exceeded your current quota, please check your plan and billing details."),
@@ -183,9 +183,9 @@ async def _play(visit: Visit, asked: Asked) -> web.StreamResponse:
     fault = rehearsal.faults.draw(random)
     if fault is Fault.RATE_LIMITED:
         return _refuse_for_now(visit, rehearsal.faults.retry_after_seconds)
-    if fault in _TROUBLES:
+    if fault in TROUBLES:
         await asyncio.sleep(rehearsal.latency(random, 0) / 2)
-        trouble, message = _TROUBLES[fault]
+        trouble, message = TROUBLES[fault]
         return visit.refuse(trouble, message, fault)
 
     ask = read_ask(asked.user)
@@ -209,7 +209,7 @@ async def _play(visit: Visit, asked: Asked) -> web.StreamResponse:
 
 async def _send(visit: Visit, asked: Asked, made: Made, fault: Fault | None) -> web.StreamResponse:
     # The provider has done the work: it is billed, whether or not the client gets to see it.
-    outcome = fault or _ENDINGS[made.ending]
+    outcome = fault or ENDINGS[made.ending]
     visit.note(200, outcome, tokens=(asked.input_tokens, made.output_tokens), billed=True, planted=made.planted)
     body = visit.wire.answer(asked, made, visit.request_id)
     match fault:

@@ -61,6 +61,7 @@ class Trouble(StrEnum):
 
     BAD_REQUEST = "bad request"
     UNAUTHORISED = "unauthorised"
+    NOT_FOUND = "not found"
     RATE_LIMITED = "rate limited"
     NO_MONEY = "no money"
     SERVER_ERROR = "server error"
