@@ -1,6 +1,7 @@
 """Anthropic's Messages."""
 
 import asyncio
+from typing import Any
 
 import httpx2
 import orjson
@@ -15,37 +16,45 @@ CONNECT_SECONDS = 10.0
 JSON = {"Content-Type": "application/json"}
 
 
+def open_client(api_key: str, base_url: str | None) -> AsyncAnthropic:
+    """A client that neither times nor retries anything; see shared.llm.openai."""
+    return AsyncAnthropic(
+        api_key=api_key,
+        base_url=base_url or "https://api.anthropic.com",
+        max_retries=0,
+        timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
+        http_client=DefaultAioHttpClient(),
+    )
+
+
+def write_body(request: LLMRequest) -> dict[str, Any]:
+    """The body of a message."""
+    return {
+        "model": request.model,
+        "max_tokens": request.max_output_tokens,
+        "system": request.system,
+        "messages": [{"role": "user", "content": request.user}],
+        "output_config": {"format": {"type": "json_schema", "schema": request.schema}},
+    }
+
+
 class AnthropicProvider:
     """Posts Messages with a JSON schema as output format, by the SDK's own `post`; see OpenAIProvider."""
 
     name = "anthropic"
 
     def __init__(self, api_key: str, base_url: str | None) -> None:
-        # The whole call is timed by asyncio.timeout below; the SDK must not retry, or attempts escape the ledger.
-        self._client = AsyncAnthropic(
-            api_key=api_key,
-            base_url=base_url or "https://api.anthropic.com",
-            max_retries=0,
-            timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
-            http_client=DefaultAioHttpClient(),
-        )
+        self._client = open_client(api_key, base_url)
         self._url = f"{str(self._client.base_url).rstrip('/')}/v1/messages"
 
     async def complete(self, request: LLMRequest) -> LLMReply:
         """Send the request once."""
-        body = {
-            "model": request.model,
-            "max_tokens": request.max_output_tokens,
-            "system": request.system,
-            "messages": [{"role": "user", "content": request.user}],
-            "output_config": {"format": {"type": "json_schema", "schema": request.schema}},
-        }
         try:
             async with asyncio.timeout(request.timeout_seconds):
                 answer = await self._client.post(
                     self._url,
                     cast_to=httpx2.Response,
-                    content=orjson.dumps(body),
+                    content=orjson.dumps(write_body(request)),
                     options={"headers": {**JSON, "X-Client-Request-Id": str(request.call_id)}},
                 )
         except TimeoutError:

@@ -16,6 +16,38 @@ CONNECT_SECONDS = 10.0
 JSON = {"Content-Type": "application/json"}
 
 
+def open_client(api_key: str, base_url: str | None) -> AsyncOpenAI:
+    """A client that neither times nor retries anything: whole calls are timed by asyncio.timeout where they are made.
+
+    The SDK must not retry, or attempts escape the ledger.
+    """
+    return AsyncOpenAI(
+        api_key=api_key,
+        base_url=base_url or "https://api.openai.com/v1",
+        max_retries=0,
+        timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
+        http_client=DefaultAioHttpClient(),
+    )
+
+
+def limit_name(base_url: str | None) -> str:
+    """OpenAI's reasoning models refuse `max_tokens`; servers behind an own base_url often know only that."""
+    return "max_tokens" if base_url else "max_completion_tokens"
+
+
+def write_body(request: LLMRequest, limit_name: str) -> dict[str, Any]:
+    """The body of a chat completion."""
+    return {
+        "model": request.model,
+        "messages": [{"role": "system", "content": request.system}, {"role": "user", "content": request.user}],
+        limit_name: request.max_output_tokens,
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": request.schema_name, "strict": True, "schema": request.schema},
+        },
+    }
+
+
 class OpenAIProvider:
     """Posts Chat Completions with a strict JSON schema.
 
@@ -26,29 +58,13 @@ class OpenAIProvider:
     name = "openai"
 
     def __init__(self, api_key: str, base_url: str | None) -> None:
-        # The whole call is timed by asyncio.timeout below; the SDK must not retry, or attempts escape the ledger.
-        self._client = AsyncOpenAI(
-            api_key=api_key,
-            base_url=base_url or "https://api.openai.com/v1",
-            max_retries=0,
-            timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
-            http_client=DefaultAioHttpClient(),
-        )
+        self._client = open_client(api_key, base_url)
         self._url = f"{str(self._client.base_url).rstrip('/')}/chat/completions"
-        # OpenAI's reasoning models refuse `max_tokens`; servers behind an own base_url often know only that.
-        self._limit_name = "max_tokens" if base_url else "max_completion_tokens"
+        self._limit_name = limit_name(base_url)
 
     async def complete(self, request: LLMRequest) -> LLMReply:
         """Send the request once."""
-        body: dict[str, Any] = {
-            "model": request.model,
-            "messages": [{"role": "system", "content": request.system}, {"role": "user", "content": request.user}],
-            self._limit_name: request.max_output_tokens,
-            "response_format": {
-                "type": "json_schema",
-                "json_schema": {"name": request.schema_name, "strict": True, "schema": request.schema},
-            },
-        }
+        body = write_body(request, self._limit_name)
         try:
             async with asyncio.timeout(request.timeout_seconds):
                 answer = await self._client.post(

@@ -20,22 +20,31 @@ USD_STEP = Decimal("1e-12")  # what the ledger's columns hold
 WORST_CASE_STEP = 256
 # Roles, separators and the schema's framing, beside the bytes of the prompt itself.
 OVERHEAD_TOKENS = 64
+# Both providers halve every rate of a bulk submission: https://developers.openai.com/api/docs/guides/batch and
+# https://platform.claude.com/docs/en/build-with-claude/batch-processing#pricing. Where the price list has rates of its
+# own for them (OpenAI does not always halve cached input), those count.
+BULK_DISCOUNT = Decimal("0.5")
+BULK_CONTEXT = {"processing": "batch"}
 
 
-def price_of(model: str, usage: Usage, prices: SettingsPrices) -> Decimal:
+def price_of(model: str, usage: Usage, prices: SettingsPrices, *, bulk: bool = False) -> Decimal:
     """US dollars of one call of "provider/model": priced per request, since tiers depend on its length.
 
+    `bulk`: as part of a bulk submission.
     A price in the settings wins over the price list. Raises UnusableModel for a model without a price.
     """
     own = prices.get(model)
     if own is not None:
         usd = (own.input * usage.input_tokens + own.output * usage.output_tokens) / PER_MILLION
+        usd *= BULK_DISCOUNT if bulk else 1
     else:
-        usd = _listed_price(model, usage)
+        usd = _listed_price(model, usage, bulk=bulk)
     return usd.quantize(USD_STEP, rounding=ROUND_UP)
 
 
-def worst_case(model: str, input_bytes: int, max_output_tokens: int, prices: SettingsPrices) -> Decimal:
+def worst_case(
+    model: str, input_bytes: int, max_output_tokens: int, prices: SettingsPrices, *, bulk: bool = False
+) -> Decimal:
     """The most that one call can cost: every byte of input a token, all of it written to a cache, the output full.
 
     No byte-level tokenizer makes more tokens than bytes. The output limit holds reasoning tokens too.
@@ -43,7 +52,7 @@ def worst_case(model: str, input_bytes: int, max_output_tokens: int, prices: Set
     tokens = -(-(input_bytes + OVERHEAD_TOKENS) // WORST_CASE_STEP) * WORST_CASE_STEP
     plain = Usage(tokens, max_output_tokens)
     written = Usage(tokens, max_output_tokens, cache_write_tokens=tokens)
-    return max(price_of(model, plain, prices), price_of(model, written, prices))
+    return max(price_of(model, plain, prices, bulk=bulk), price_of(model, written, prices, bulk=bulk))
 
 
 def model_warnings(models: Iterable[str], prices: SettingsPrices, today: date) -> list[str]:
@@ -68,8 +77,19 @@ def _is_listed(model: str) -> bool:
     return found.input_mtok is not None and found.output_mtok is not None
 
 
+@lru_cache(maxsize=1024)
+def _has_bulk_prices(model: str) -> bool:
+    provider, name = split_model(model)
+    plain, bulk = (
+        genai_prices.calc_price(genai_prices.Usage(), name, provider_id=provider, price_context=context).model_price
+        for context in (None, BULK_CONTEXT)
+    )
+    # Where the list has none for bulk submissions, it answers with the plain ones.
+    return bulk != plain and bulk.input_mtok is not None and bulk.output_mtok is not None
+
+
 @lru_cache(maxsize=4096)
-def _listed_price(model: str, usage: Usage) -> Decimal:
+def _listed_price(model: str, usage: Usage, *, bulk: bool) -> Decimal:
     if not _is_listed(model):
         raise _no_price(model)
     provider, name = split_model(model)
@@ -80,7 +100,10 @@ def _listed_price(model: str, usage: Usage) -> Decimal:
         cache_read_tokens=cached,
         cache_write_tokens=min(usage.cache_write_tokens, usage.input_tokens - cached),
     )
-    return genai_prices.calc_price(tokens, name, provider_id=provider).total_price
+    own_rates = bulk and _has_bulk_prices(model)
+    context = BULK_CONTEXT if own_rates else None
+    usd = genai_prices.calc_price(tokens, name, provider_id=provider, price_context=context).total_price
+    return usd * BULK_DISCOUNT if bulk and not own_rates else usd
 
 
 def _no_price(model: str) -> UnusableModel:

@@ -28,6 +28,8 @@ class Outcome(StrEnum):
     UNAUTHORISED = "unauthorised"  # the key is wrong, or may not use this model
     UNKNOWN_MODEL = "unknown_model"  # 404
     LOST = "lost"  # its process is gone, nobody saw the answer
+    EXPIRED = "expired"  # its bulk submission's time was over before it was run
+    CANCELLED = "cancelled"  # its bulk submission was cancelled before it was run
 
     @property
     def usable(self) -> bool:
@@ -40,6 +42,11 @@ class Outcome(StrEnum):
         return self in _MAYBE_PAID
 
     @property
+    def never_run(self) -> bool:
+        """Part of a bulk submission that ended before its turn: nothing was paid, and the prompt is as good as new."""
+        return self in _NEVER_RUN
+
+    @property
     def throttled(self) -> bool:
         """The provider asks everybody to slow down."""
         return self in _THROTTLED
@@ -48,6 +55,7 @@ class Outcome(StrEnum):
 _USABLE = frozenset({Outcome.OK, Outcome.CUT})
 _MAYBE_PAID = frozenset({Outcome.MALFORMED, Outcome.TIMEOUT, Outcome.CONNECTION, Outcome.LOST})
 _THROTTLED = frozenset({Outcome.RATE_LIMITED, Outcome.OVERLOADED})
+_NEVER_RUN = frozenset({Outcome.EXPIRED, Outcome.CANCELLED})
 
 
 @dataclass(frozen=True, slots=True)

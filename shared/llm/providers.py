@@ -2,6 +2,7 @@
 
 from importlib import import_module
 
+from shared.llm.bulk import BulkProvider
 from shared.llm.provider import Provider
 from shared.settings import Settings
 
@@ -31,6 +32,22 @@ def open_providers(settings: Settings) -> dict[str, Provider]:
         from shared.llm.anthropic import AnthropicProvider
 
         opened["anthropic"] = AnthropicProvider(
+            settings.anthropic_api_key.get_secret_value(), settings.anthropic_base_url
+        )
+    return opened
+
+
+def open_bulk_providers(settings: Settings) -> dict[str, BulkProvider]:
+    """The same for bulk submissions; a client of their own for each, so that results do not queue behind calls."""
+    opened: dict[str, BulkProvider] = {}
+    if settings.openai_api_key is not None:
+        from shared.llm.bulk_openai import OpenAIBulkProvider
+
+        opened["openai"] = OpenAIBulkProvider(settings.openai_api_key.get_secret_value(), settings.openai_base_url)
+    if settings.anthropic_api_key is not None:
+        from shared.llm.bulk_anthropic import AnthropicBulkProvider
+
+        opened["anthropic"] = AnthropicBulkProvider(
             settings.anthropic_api_key.get_secret_value(), settings.anthropic_base_url
         )
     return opened

@@ -23,7 +23,7 @@ class Reading:
 
 def read_reply(provider: str, raw: str | bytes) -> Reading:
     """Read the body of a successful reply of "openai" or "anthropic". Never raises on any body."""
-    body = _load(raw)
+    body = load_json(raw)
     if not isinstance(body, dict):
         return Reading(Outcome.MALFORMED, detail="the reply is not a JSON object")
     return _READERS[provider](body)
@@ -34,7 +34,8 @@ def storable(body: bytes) -> str:
     return body.decode("utf-8", "replace").replace("\x00", "\ufffd")
 
 
-def _load(raw: str | bytes) -> object:
+def load_json(raw: str | bytes) -> object:
+    """What the JSON says; None when it is none."""
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:

@@ -19,7 +19,8 @@ GIVES_UP = {
 }
 # A useless reply that was paid for is worth one more try, not six.
 PAID_ATTEMPTS = 2
-# Being told to wait is no fault of the prompt, so it may happen more often before the prompt is given up.
+# Being told to wait, or not having been run at all, is no fault of the prompt, so it may happen more often before the
+# prompt is given up.
 THROTTLED_FACTOR = 5
 
 
@@ -80,7 +81,7 @@ def decide(
 
 def allowed_attempts(outcome: Outcome, policy: RetryPolicy) -> int:
     """How many attempts may end like this before the prompt is given up."""
-    if outcome.throttled:
+    if outcome.throttled or outcome.never_run:
         return policy.attempts * THROTTLED_FACTOR
     if outcome in {Outcome.EMPTY, Outcome.MALFORMED}:
         return min(policy.attempts, PAID_ATTEMPTS)

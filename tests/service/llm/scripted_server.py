@@ -48,7 +48,8 @@ class ScriptedServer:
             await self.arrived.wait()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        body = orjson.loads(await request.read())
+        content = await request.read()
+        body = orjson.loads(content) if request.content_type == "application/json" and content else {}
         headers = {name.lower(): value for name, value in request.headers.items()}
         self.requests.append(Request(request.path, headers, body, asyncio.get_running_loop().time()))
         self.arrived.set()
@@ -72,7 +73,7 @@ class ScriptedServer:
 async def scripted_server() -> AsyncIterator[ScriptedServer]:
     server = ScriptedServer()
     app = web.Application()
-    app.router.add_post("/{path:.*}", server.handle)
+    app.router.add_route("*", "/{path:.*}", server.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

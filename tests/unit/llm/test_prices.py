@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 
 from shared.errors import UnusableModel
 from shared.llm.models import find_retirement, split_model
-from shared.llm.prices import model_warnings, price_of, worst_case
+from shared.llm.prices import BULK_DISCOUNT, _has_bulk_prices, model_warnings, price_of, worst_case
 from shared.llm.provider import Usage
 from shared.settings import Price, Settings
 
 LUNA = "openai/gpt-6-luna"
 LOCAL = "openai/my-own-model"
 FREE = {LOCAL: Price(input=Decimal(0), output=Decimal(0))}
+UNLISTED_BULK = "openai/gpt-5.3"
 TODAY = date(2026, 11, 22)
 
 
@@ -34,6 +35,29 @@ def test_price_of_settings_wins_over_the_list() -> None:
 def test_local_model_may_cost_nothing() -> None:
     assert price_of(LOCAL, Usage(10, 10), FREE) == 0
     assert worst_case(LOCAL, 1000, 1000, FREE) == 0
+
+
+def test_bulk_costs_half_by_the_list_and_by_the_settings() -> None:
+    usage = Usage(1000, 500)
+    for model in (LUNA, "anthropic/claude-haiku-5-5", "anthropic/claude-sonnet-5-5", "openai/gpt-6.1-sol"):
+        assert price_of(model, usage, {}, bulk=True) * 2 == price_of(model, usage, {})
+        assert worst_case(model, 4000, 500, {}, bulk=True) * 2 == worst_case(model, 4000, 500, {})
+    own = {LOCAL: Price(input=Decimal(1), output=Decimal(2))}
+    assert price_of(LOCAL, Usage(1_000_000, 500_000), own, bulk=True) == 1
+
+
+def test_bulk_prices_of_the_list_win_over_the_discount() -> None:
+    """OpenAI does not halve what gpt-4o-mini takes for cached input."""
+    usage = Usage(1000, 0, cached_tokens=1000)
+    assert price_of("openai/gpt-4o-mini", usage, {}, bulk=True) > BULK_DISCOUNT * price_of(
+        "openai/gpt-4o-mini", usage, {}
+    )
+
+
+def test_model_without_bulk_prices_in_the_list_gets_the_discount() -> None:
+    usage = Usage(1000, 500)
+    assert not _has_bulk_prices(UNLISTED_BULK)
+    assert price_of(UNLISTED_BULK, usage, {}, bulk=True) * 2 == price_of(UNLISTED_BULK, usage, {})
 
 
 @pytest.mark.parametrize("model", [LOCAL, "mistery/model", "openai/whisper-1", "openai/omni-moderation-latest"])
@@ -61,7 +85,8 @@ def test_no_call_costs_more_than_its_worst_case(model: str, data: st.DataObject)
     cached = data.draw(st.integers(0, tokens))
     written = data.draw(st.integers(0, tokens - cached))
     usage = Usage(tokens, data.draw(st.integers(0, limit)), cached, written)
-    assert price_of(model, usage, {}) <= worst_case(model, size, limit, {})
+    for bulk in (False, True):
+        assert price_of(model, usage, {}, bulk=bulk) <= worst_case(model, size, limit, {}, bulk=bulk)
 
 
 def test_nonsense_of_a_server_is_still_priced() -> None:

@@ -17,6 +17,8 @@ PASSING = [
     Outcome.TIMEOUT,
     Outcome.CONNECTION,
     Outcome.UNREACHABLE,
+    Outcome.EXPIRED,
+    Outcome.CANCELLED,
 ]
 
 
@@ -47,6 +49,12 @@ def test_passing_fault_is_retried_until_its_attempts_are_used(outcome: Outcome) 
 def test_paid_but_useless_replies_are_not_bought_six_times() -> None:
     assert allowed_attempts(Outcome.EMPTY, POLICY) == 2
     assert allowed_attempts(Outcome.MALFORMED, POLICY) == 2
+
+
+@pytest.mark.parametrize("outcome", [Outcome.EXPIRED, Outcome.CANCELLED])
+def test_what_was_never_run_is_free_and_no_fault_of_the_prompt(outcome: Outcome) -> None:
+    assert {outcome.usable, outcome.maybe_paid, outcome.throttled} == {False}
+    assert allowed_attempts(outcome, POLICY) > allowed_attempts(Outcome.SERVER_ERROR, POLICY)
 
 
 @given(st.sampled_from(PASSING), st.integers(1, 10_000), st.none() | st.floats(0, 86_400), st.integers())
