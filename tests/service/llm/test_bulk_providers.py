@@ -164,6 +164,52 @@ async def test_each_reply_is_that_of_a_single_call(server: Served, provider: Bul
         assert (again.text, again.usage, again.finish_reason) == (reply.text, reply.usage, reply.finish_reason)
 
 
+async def test_openai_is_handed_a_file_of_single_calls(server: Served, openai: BulkProvider) -> None:
+    submission_id, requests = uuid4(), calls(2)
+    await openai.submit(submission_id, requests)
+    files = {file.filename: file.id async for file in server.openai.files.list()}
+    content = (await server.openai.files.content(files[f"{submission_id}.jsonl"])).text
+    rows = [json.loads(row) for row in content.splitlines()]
+    assert rows == [
+        {
+            "custom_id": str(request.call_id),
+            "method": "POST",
+            "url": "/v1/chat/completions",
+            "body": {
+                "model": "some-model",
+                "messages": [{"role": "system", "content": "You write."}, {"role": "user", "content": request.user}],
+                "max_tokens": 2000,  # as single calls say it behind a base URL of its own
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "questions", "strict": True, "schema": SCHEMA},
+                },
+            },
+        }
+        for request in requests
+    ]
+
+
+async def test_anthropic_is_handed_single_calls(scripted: ScriptedServer) -> None:
+    requests = calls(2)
+    scripted.answers.append(ENDED["anthropic"])
+    async with opened("anthropic", scripted.url) as provider:
+        await provider.submit(uuid4(), requests)
+    assert scripted.requests[0].path == "/v1/messages/batches"
+    assert scripted.requests[0].body["requests"] == [
+        {
+            "custom_id": str(request.call_id),
+            "params": {
+                "model": "some-model",
+                "max_tokens": 2000,
+                "system": "You write.",
+                "messages": [{"role": "user", "content": request.user}],
+                "output_config": {"format": {"type": "json_schema", "schema": SCHEMA}},
+            },
+        }
+        for request in requests
+    ]
+
+
 async def test_every_request_is_in_the_servers_record_at_its_tokens(server: Served, provider: BulkProvider) -> None:
     requests = calls(3)
     replies = await run(provider, requests)
