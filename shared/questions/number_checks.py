@@ -74,10 +74,12 @@ class _Written:
 
     def may_mean(self, truth: Fraction) -> bool:
         """Whether it is that value in any reading: cut off or rounded, a percentage, another decimal sign or sign."""
-        return any(
-            abs(abs(self.value) * scale - abs(truth)) < max(self.step * scale, Fraction(1, 10**9))
-            for scale in (Fraction(1), Fraction(100), Fraction(1, 100), Fraction(1_000))
-        )
+        readings = [(self.value, self.step), (self.value / 100, self.step / 100)]
+        if self.step < 1:
+            readings.append((self.value * 100, self.step * 100))
+        if self.step == Fraction(1, 1_000):
+            readings.append((self.value * 1_000, Fraction(1)))
+        return any(abs(abs(value) - abs(truth)) < max(step, Fraction(1, 10**9)) for value, step in readings)
 
 
 def check_number(question: str, answer: str) -> tuple[bool, str] | None:

@@ -65,9 +65,12 @@ WRONG = [
     ("What is 15% of 80?", "The answer is 1.3."),
     ("Evaluate $\\frac{1}{2} + \\frac{1}{4}$.", "$\\frac{1}{2} + \\frac{1}{4} = \\frac{2}{6}$"),
     ("What is 12,345 + 1?", "12,347"),
+    ("What is 4 + 4?", "1"),
 ]
 UNCLEAR = [
     ("What is 12 + 5?", "Seventeen."),
+    ("What is 12 + 5?", "seventeen (7)"),
+    ("What is 12 + 5?", "9" * 5_000),
     ("What is 12 + 5?", "Add 5 to 12."),
     ("What is 12 + 5?", "Dix-sept, soit 5 de plus que douze."),
     ("What is 12 + 5?", "12 + 5 = 17, as 17 - 5 = 12"),
