@@ -102,7 +102,7 @@ SELECT question.id FROM question JOIN job ON job.dataset_id = question.dataset_i
 JOIN dataset ON dataset.id = job.dataset_id
 WHERE job.id = :job_id AND question.domain = :domain AND question.difficulty = :difficulty
   AND question.state = 'selected' AND NOT (question.validated AND question.answered)
-  AND CASE :stage WHEN 'validate' THEN NOT question.validated
+  AND CASE CAST(:stage AS text) WHEN 'validate' THEN NOT question.validated
       ELSE NOT question.answered AND (question.validated OR NOT job.spec -> 'stages' ? 'validate') END
   AND question.id NOT IN (
       SELECT unnest(question_ids) FROM batch

@@ -34,7 +34,7 @@ CROSS JOIN LATERAL (
         SELECT number, state, calls, generated, admitted FROM batch
         WHERE batch.job_id = job_cell.job_id AND batch.stage = wanted.stage AND batch.domain = job_cell.domain
           AND batch.difficulty = job_cell.difficulty
-        ORDER BY number DESC LIMIT :evidence) AS some) AS newest
+        ORDER BY number DESC LIMIT :evidence) AS latest) AS newest
 WHERE job_id = ANY (CAST(:job_ids AS uuid[])) AND newest.number IS NOT NULL
 """)
 

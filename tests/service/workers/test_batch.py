@@ -1,28 +1,23 @@
 """A batch as a worker runs it, with a caller that answers from a list."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from decimal import Decimal
-from itertools import count
-from typing import Any, cast
+from typing import Any
 
-import orjson
 import pytest
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.database.fence import Hold, confirm_holds
-from shared.ids import JobId, new_call_id
+from shared.ids import JobId
 from shared.jobs.claim import finish, record_judged
 from shared.jobs.control import cancel_job, pause_job
-from shared.llm.caller import Caller, FinishedCall
-from shared.llm.ledger import NewCall, Settlement, open_call, settle_calls
-from shared.llm.provider import LLMReply, Outcome, Usage
+from shared.llm.caller import FinishedCall
+from shared.llm.provider import LLMReply
 from shared.llm.retry import GiveUp, StopJob
 from shared.llm.stop import Draining, Stop
-from shared.settings import Settings
 from tests.service.jobs.world import (
     batches_of,
     claim_as,
@@ -31,90 +26,9 @@ from tests.service.jobs.world import (
     fetch,
     first_batch,
 )
-from workers.admitter import Admitter
+from tests.service.workers.scripted import ScriptedCaller, new_question, reply_of
 from workers.batch import BatchRun, Ending, Workshop, run_batch
-from workers.leases import LeaseKeeper
 from workers.stage_work import Reply
-
-WORDS = ("apples", "pears", "plums", "trains", "stars", "books", "rivers", "cards", "coins", "shells", "maps", "lamps")
-_numbers = count(1)
-
-
-def reply_of(*questions: str) -> LLMReply:
-    content = orjson.dumps({"questions": questions}).decode()
-    message = {"role": "assistant", "content": content}
-    body = {
-        "id": "x",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "gpt-6-luna",
-        "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
-        "usage": {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30},
-    }
-    usage = Usage(input_tokens=10, cached_tokens=0, output_tokens=20, reasoning_tokens=0)
-    return LLMReply(
-        Outcome.OK, text=content, raw=orjson.dumps(body).decode(), usage=usage, finish_reason="stop", http_status=200
-    )
-
-
-def new_question() -> str:
-    number = next(_numbers)
-    return (
-        f"How many {WORDS[number % 12]} does Amara count if box {number} holds {number * 7} {WORDS[number // 12 % 12]}?"
-    )
-
-
-class ScriptedCaller:
-    """Writes the ledger as the real one does; what it answers is up to `answer`."""
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-        self.ordinals: list[int] = []
-        self.answer: Callable[[int], LLMReply] = lambda _: reply_of(new_question())
-        self.verdict: GiveUp | StopJob | None = None
-        self.before: Callable[[int], Any] | None = None
-
-    async def call(
-        self,
-        hold: Hold,
-        *,
-        ordinal: int,
-        prompt: object,  # noqa: ARG002 - part of the real one's face
-        prompt_record: Mapping[str, object],
-        model: str,
-        stop: Stop,
-    ) -> FinishedCall:
-        stop.check()
-        self.ordinals.append(ordinal)
-        if self.before is not None:
-            await self.before(ordinal)
-        call_id = new_call_id()
-        async with self._engine.begin() as conn:
-            worst = Decimal("0.0001")
-            new = NewCall(hold, call_id=call_id, ordinal=ordinal, model=model, prompt=prompt_record, worst_usd=worst)
-            attempt = await open_call(conn, new)
-        reply = self.answer(ordinal)
-        async with self._engine.begin() as conn:
-            await settle_calls(conn, [Settlement(call_id, reply, Decimal("0.0001"))])
-        return FinishedCall(call_id, attempt, reply, Decimal("0.0001"), self.verdict)
-
-
-@pytest.fixture
-def caller(engine: AsyncEngine) -> ScriptedCaller:
-    return ScriptedCaller(engine)
-
-
-@pytest.fixture
-def shop(engine: AsyncEngine, settings: Settings, caller: ScriptedCaller) -> Workshop:
-    leases = LeaseKeeper(engine, settings.lease_seconds)
-    return Workshop(
-        settings=settings,
-        engine=engine,
-        caller=cast("Caller", caller),
-        leases=leases,
-        admitter=Admitter(engine, template_cap=settings.template_cap),
-        name="a test",
-    )
 
 
 async def questions_of(engine: AsyncEngine, job_id: JobId) -> list[str]:

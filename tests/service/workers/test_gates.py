@@ -19,11 +19,10 @@ from shared.questions.quality import find_flaw
 from shared.questions.tokens import count_tokens
 from shared.settings import Settings
 from tests.service.jobs.world import MATH, fetch, first_batch, make_spec, submit
-from tests.service.workers.test_batch import ScriptedCaller, caller, questions_of, reply_of, row_of, shop
+from tests.service.workers.scripted import ScriptedCaller, reply_of
+from tests.service.workers.test_batch import questions_of, row_of
 from tests.unit.questions.gates.asked import asked
 from workers.batch import Ending, Workshop, run_batch
-
-__all__ = ["caller", "shop"]
 
 POOR = {
     "refusal", "prompt leak", "placeholder", "answer included", "unfinished", "open code fence", "broken latex",
