@@ -19,6 +19,7 @@ from cli.decontaminating import decontaminate_all, decontaminated_view
 from cli.doctor import Check, Verdict, examine
 from cli.near_report import check_targets, near_view, read_near_report, write_near_report
 from cli.novelty import novelty_view, topics_view
+from cli.prompts import compare_prompts, diff_view, files_view, find_prompts, versions_view
 from cli.pruning import prune_carefully, prune_view
 from cli.resolve import BadArgument, find_job
 from cli.spec_file import STDIN, BadSpecFile, read_spec
@@ -38,6 +39,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+prompts_app = typer.Typer(no_args_is_help=True, help="Show what the models are asked with, and what changed in it.")
+app.add_typer(prompts_app, name="prompts")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML or JSON file, or - for stdin.")]
@@ -126,6 +130,37 @@ def atlas_command(
     """Count what there is to ask about, by domain; with files, check those. Needs no running Questmill."""
     described = [describe_atlas(each) for each in load_atlas_files(files or [])]
     _print(described, atlas_view(described), as_json=as_json)
+
+
+@prompts_app.command("show")
+def show_prompts(
+    wanted: Annotated[
+        str | None, typer.Argument(metavar="[STAGE | VERSION]", help="generate, validate, answer, or a version.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the prompts of a stage or of a version; alone, list the versions."""
+    with _client() as client:
+        if wanted is None:
+            listed = client.prompts()
+            _print(listed, versions_view(listed), as_json=as_json)
+        else:
+            found = find_prompts(client, wanted)
+            _print(found, files_view(found), as_json=as_json, soft_wrap=True)
+
+
+@prompts_app.command("diff")
+def diff_prompts(
+    old: Annotated[str, typer.Argument(metavar="A", help="A version, a stage, or a job: the versions of its calls.")],
+    new: Annotated[
+        str | None, typer.Argument(metavar="[B]", help="A version or a stage; else what is used now.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what changed in the prompts from A to B, as a unified diff."""
+    with _client() as client:
+        compared = compare_prompts(client, old, new)
+    _print(compared, diff_view(compared), as_json=as_json, soft_wrap=True)
 
 
 @app.command()
@@ -321,13 +356,15 @@ def _watch(client: Client, job_id: str, *, as_json: bool) -> NoReturn:
     raise typer.Exit(code)
 
 
-def _print(data: Any, view: RenderableType, *, as_json: bool) -> None:
+def _print(data: Any, view: RenderableType, *, as_json: bool, soft_wrap: bool = False) -> None:
     if as_json:
         sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
     else:
         console = Console(highlight=False)
         # A pipe has no width: do not fold what a program is going to read.
-        (console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)).print(view)
+        (console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)).print(
+            view, soft_wrap=soft_wrap
+        )
 
 
 def _submitted_line(job: dict[str, Any], *, follow: bool) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
+from urllib.parse import quote
 
 import httpx2
 
@@ -94,6 +95,15 @@ class Client:
         params = {"domain": domain, "difficulty": difficulty}
         items: list[Json] = self._json("GET", f"/v1/jobs/{job_id}/topics", params=params)["items"]
         return items
+
+    def prompts(self, *, job_id: str | None = None) -> list[Json]:
+        """The present version of every stage's prompts and those used before; or those that a job's calls have."""
+        items: list[Json] = self._json("GET", "/v1/prompts", params={"job": job_id} if job_id else {})["items"]
+        return items
+
+    def prompt(self, version: str) -> Json:
+        """One version of a stage's prompts with the text of its files."""
+        return self._json("GET", f"/v1/prompts/{quote(version, safe='')}")
 
     def pause(self, job_id: str) -> Json:
         """Start nothing new for this job."""

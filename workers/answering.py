@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from shared.questions.answer_checks import check_answer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.corpus.answers import NewAnswer, complete_questions, store_answers
 from shared.corpus.at_hand import Origin, Outcome
 from shared.ids import QuestionId
+from shared.questions.answer_checks import check_answer
 from shared.questions.answering import parse_answers, write_answering_prompt
 from shared.questions.prompts import Prompt
 from shared.questions.tokens import count_tokens

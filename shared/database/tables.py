@@ -154,6 +154,17 @@ atlas = Table(
     _created_at(),
 )
 
+prompt_version = Table(
+    # What a version of a stage's prompts stands for: the files, by name, that its prompts were written with.
+    "prompt_version",
+    metadata,
+    Column("version", Text, primary_key=True),
+    Column("stage", Text, nullable=False),
+    Column("files", JSONB, nullable=False, comment="text by file name"),
+    Column("first_used_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    _one_of("stage", Stage),
+)
+
 topic_yield = Table(
     # How each topic of a dataset's cell has fared; written where its questions are admitted, under the same lock.
     "topic_yield",

@@ -17,6 +17,7 @@ from shared.jobs.atlases import store_atlases
 from shared.jobs.decide import decide
 from shared.jobs.observe import observe
 from shared.jobs.plan import PlannedJob, make_planned_job
+from shared.jobs.prompt_versions import store_versions
 from shared.jobs.reconcile import limits_of, wake_reconciler
 from shared.jobs.spec import JobSpec
 from shared.settings import Settings
@@ -95,6 +96,7 @@ async def submit_job(
             await _refuse_second_job(conn, spec.dataset, dataset_id)
             planned = await make_planned_job(conn, settings, spec, dataset_id)
             await store_atlases(conn, spec.atlas)
+            await store_versions(conn, spec.stages)
             job_id = await _insert(
                 conn, settings, planned, dataset_id, idempotency_key=idempotency_key, request_hash=request_hash
             )

@@ -36,6 +36,8 @@ BROKEN = {
     "ck_batch_leased_has_fence": "UPDATE batch SET fence = 0 WHERE state = 'leased'",
     "ck_batch_not_empty": "UPDATE batch SET calls = 0",
     "ck_batch_ordinals_whole": "UPDATE batch SET ordinals = ARRAY[7]",
+    "ck_prompt_version_stage_known": """INSERT INTO prompt_version (version, stage, files)
+        VALUES ('dream-1', 'dream', '{}')""",
     "ck_topic_yield_recent_is_share": """INSERT INTO topic_yield SELECT id, 'math', 'easy', 'sets', 20, 30, 1.5, 0, 0
         FROM dataset""",
     "ck_call_state_known": "UPDATE call SET state = 'asleep'",

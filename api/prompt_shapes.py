@@ -1,0 +1,30 @@
+"""The documented shapes of what is answered about the versions of the prompts."""
+
+from datetime import datetime
+
+from pydantic import Field
+
+from api.schemas import Shape
+from shared.database.states import Stage
+
+
+class PromptVersionShape(Shape):
+    """One version of a stage's prompts."""
+
+    version: str
+    stage: Stage
+    current: bool = Field(description="whether it is what calls are made with now")
+    first_used_at: datetime | None = Field(description="when the first job with it was submitted; null: never")
+    calls: int | None = Field(default=None, description="of the job that was asked for, while its ledger is kept")
+
+
+class PromptVersionsShape(Shape):
+    """The present version of every stage and those used before; with `job`, the versions that its calls have."""
+
+    items: list[PromptVersionShape]
+
+
+class PromptFilesShape(PromptVersionShape):
+    """A version with its files."""
+
+    files: dict[str, str] = Field(description="text by file name, such as system.txt")
