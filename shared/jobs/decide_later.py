@@ -5,7 +5,7 @@ from math import ceil
 
 from shared.database.states import Stage
 from shared.jobs.actions import Action, DropFree, StopCell, TakeUp
-from shared.jobs.evidence import why_dry
+from shared.jobs.evidence import why_stuck
 from shared.jobs.observed import CellStatus, StageStatus
 from shared.planning.left import pass_rate
 
@@ -42,7 +42,7 @@ def work_on_later(status: CellStatus, its: StageStatus, ahead: int, *, has_free:
         return
     if due_of(status, its.stage) == 0:
         return
-    if reason := why_dry(its):
+    if reason := why_stuck(its):
         yield StopCell(status.cell, reason, its.stage)
         return
     yield from _take_up(status, its, ahead, more_comes=_more_comes(status, its.stage))

@@ -16,6 +16,8 @@ EVIDENCE_CALLS = 40
 # So many of its newest batches are read; if they bring less than the evidence asked for, that is evidence too.
 EVIDENCE_BATCHES_READ = 120
 EVIDENCE_CANDIDATES = 200
+# The same for a later stage, whose batches deal with hundreds of questions unless the cell is small.
+LATER_BATCHES_READ = 12
 
 
 def smoothed_yield(status: CellStatus) -> float:
@@ -50,19 +52,43 @@ def is_conclusive(ended: Sequence[EndedBatch]) -> bool:
     return _read_back(ended).is_conclusive
 
 
-def why_dry(status: CellStatus | StageStatus) -> str | None:
-    """The reason to stop a cell or a later stage of it, from its newest ended batches; None while there is hope."""
-    newest = status.ended[:EVIDENCE_BATCHES]
+def why_dry(status: CellStatus) -> str | None:
+    """The reason to stop a cell, from its newest ended batches; None while there is hope."""
+    if reason := _why_parked(status.ended):
+        return reason
+    read = _read_back(status.ended)
+    if not read.is_conclusive and len(status.ended) < EVIDENCE_BATCHES_READ:
+        return None
+    if read.generated == 0:
+        return f"the last {read.calls} calls brought no usable reply"
+    if read.admitted < LEAST_YIELD * read.generated:
+        return f"the model yields nothing new: {read.admitted} of the last {read.generated} candidates were admitted"
+    return None
+
+
+def why_stuck(its: StageStatus) -> str | None:
+    """The reason to stop a later stage of a cell; None while there is hope."""
+    if reason := _why_parked(its.ended):
+        return reason
+    calls = judged = passed = 0
+    for batch in its.ended:
+        calls += 0 if batch.state is BatchState.PARKED else batch.calls
+        judged += batch.generated
+        passed += batch.admitted
+        if judged >= EVIDENCE_CANDIDATES or (judged == 0 and calls >= EVIDENCE_CALLS):
+            break
+    else:
+        if len(its.ended) < LATER_BATCHES_READ:
+            return None
+    if judged == 0:
+        return f"{its.stage}: the last {calls} calls brought no usable reply"
+    if passed < LEAST_YIELD * judged:
+        return f"{its.stage}: {passed} of the last {judged} questions passed"
+    return None
+
+
+def _why_parked(ended: Sequence[EndedBatch]) -> str | None:
+    newest = ended[:EVIDENCE_BATCHES]
     if len(newest) == EVIDENCE_BATCHES and all(batch.state is BatchState.PARKED for batch in newest):
         return f"{EVIDENCE_BATCHES} batches in a row never got anywhere and were parked"
-    read = _read_back(status.ended)
-    if not read.is_conclusive and (isinstance(status, StageStatus) or len(status.ended) < EVIDENCE_BATCHES_READ):
-        return None
-    calls, generated, admitted = read.calls, read.generated, read.admitted
-    if generated == 0:
-        return f"the last {calls} calls brought no usable reply"
-    if admitted < LEAST_YIELD * generated and isinstance(status, StageStatus):
-        return f"of the last {generated} questions {admitted} passed the stage {status.stage}"
-    if admitted < LEAST_YIELD * generated:
-        return f"the model yields nothing new: {admitted} of the last {generated} candidates were admitted"
     return None

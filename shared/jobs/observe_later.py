@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.corpus.stages import later_stages, terms_of
 from shared.database.states import BatchState, Stage
+from shared.jobs.evidence import LATER_BATCHES_READ
 from shared.jobs.observed import EndedBatch, StageStatus
 from shared.planning.mix import Cell
 
@@ -45,8 +46,6 @@ FROM batch
 WHERE job_id = ANY (CAST(:job_ids AS uuid[])) AND state IN ('pending', 'leased') AND stage <> 'generate'
 GROUP BY 1, 2, 3, 4
 """)
-# Enough to judge a stage of a cell by: each deals with hundreds of questions, or with none.
-EVIDENCE = 12
 
 Key = tuple[UUID, Stage, Cell]
 
@@ -63,7 +62,11 @@ async def observe_later(
     for row in await conn.execute(JUDGED, values):
         counted = {"generated": "judged", "admitted": "passed"}[row.what]
         found[row.job_id, Stage(row.stage), Cell(row.domain, row.difficulty)][counted] = row.n
-    wanted = {**values, "stages": sorted({stage for later in stages.values() for stage in later}), "evidence": EVIDENCE}
+    wanted = {
+        **values,
+        "stages": sorted({stage for later in stages.values() for stage in later}),
+        "evidence": LATER_BATCHES_READ,
+    }
     for row in await conn.execute(NEWEST, wanted):
         ended = [
             EndedBatch(STATES[state], *counts)

@@ -9,7 +9,8 @@ from math import ceil
 LEAST_RESULTS = 40
 # Judges are taken to accept everything until they have judged more than these imagined questions.
 PASS_PRIOR = 20
-LEAST_PASS_RATE = 0.05
+# Below it no more is made ahead: that the judges reject most may have a cause that a person should look into.
+LEAST_PASS_RATE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
