@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from math import ceil
 
 from shared.corpus.stages import terms_of
 from shared.database.states import Stage
@@ -25,7 +24,7 @@ SECONDS_PER_CALL = 6.0
 WORKERS_ASSUMED = 2
 
 # How many questions a stage has still to bring, to judge or to answer.
-Work = Mapping[Cell, Mapping[Stage, int]]
+Work = Mapping[Cell, Mapping[Stage, Decimal]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +37,17 @@ class Standing:
 
 def work_of_plan(spec: JobSpec, plan: Plan, standing: Mapping[Cell, Standing]) -> Work:
     """The work that a plan leads to. What judges will reject is generated, and judged, in its place."""
-    work: dict[Cell, dict[Stage, int]] = {}
+    work: dict[Cell, dict[Stage, Decimal]] = {}
     judged = Stage.VALIDATE in spec.stages
     passes = EXPECTED_PASS_RATE if judged else Decimal(1)
     for each in plan.cells:
         its = standing.get(each.cell, Standing())
         unseen = each.selected - min(each.selected, its.validated) if judged else 0
-        more = ceil((each.generate + unseen * (1 - passes)) / passes) if Stage.GENERATE in spec.stages else 0
+        more = (each.generate + unseen * (1 - passes)) / passes if Stage.GENERATE in spec.stages else Decimal(0)
         work[each.cell] = {
             Stage.GENERATE: more,
             Stage.VALIDATE: unseen + more,
-            Stage.ANSWER: (each.target if more else each.selected) - min(each.selected, its.answered),
+            Stage.ANSWER: Decimal((each.target if more else each.selected) - min(each.selected, its.answered)),
         }
     return work
 

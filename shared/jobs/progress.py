@@ -195,7 +195,8 @@ async def _progress(
         {**cell, **judged[Stage.GENERATE, cell["domain"], cell["difficulty"]]}
         for cell in (await conn.execute(CELLS, values)).mappings()
     ]
-    by_stage = await read_stages(conn, job_id, stages, plan.get("forecast"), cells, judged)
+    forecast = plan.get("forecast")
+    by_stage = await read_stages(conn, job_id, stages, forecast=forecast, cells=cells, judged=judged)
     sums = {
         name: sum(cell[name] for cell in cells)
         for name in ("target", "selected", "validated", "answered", "generated", "admitted")

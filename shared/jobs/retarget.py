@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from decimal import Decimal
 
+from shared.database.states import Stage
 from shared.jobs.actions import Retarget
-from shared.jobs.decide_later import due_of
+from shared.jobs.decide_later import due_of, missing_of
 from shared.jobs.observed import Observed
 from shared.planning.measured import Measured, replan
 
@@ -22,7 +23,9 @@ def find_retarget(observed: Observed) -> Retarget | None:
         )
         for status in observed.cells
     }
-    better = replan(balance.mix, measured, balance.have, balance.surplus, plans=balance.plans)
+    better = replan(
+        balance.mix, measured, balance.have, balance.surplus, plans=balance.plans, is_full=_is_full(observed)
+    )
     if better is None:
         return None
     means = {each.cell: each.mean_tokens for each in better.plan.cells}
@@ -30,6 +33,14 @@ def find_retarget(observed: Observed) -> Retarget | None:
         f"by measured means the tokens would be split {_shares(better.shares_before)}, now {_shares(better.shares)}"
     )
     return Retarget({each.cell: each.target for each in better.plan.cells}, means, reason)
+
+
+def _is_full(observed: Observed) -> bool:
+    """Whether nothing more comes that would change the split."""
+    generating = any(each.open_batches or missing_of(each) for each in observed.cells)
+    return not generating and not any(
+        due_of(each, Stage.ANSWER) for each in observed.cells if each.of_stage(Stage.ANSWER) is not None
+    )
 
 
 def _shares(shares: Mapping[str, Decimal]) -> str:

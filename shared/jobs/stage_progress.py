@@ -20,6 +20,7 @@ async def read_stages(
     conn: AsyncConnection,
     job_id: JobId,
     stages: Sequence[Stage],
+    *,
     forecast: Mapping[str, Any] | None,
     cells: Sequence[Mapping[str, Any]],
     judged: Mapping[tuple[str, str, str], Mapping[str, int]],
@@ -38,7 +39,14 @@ async def read_stages(
     costs = cost_of(left, spending)
     forecasts = {each["stage"]: each for each in (forecast or {}).get("stages", [])}
     return [
-        _stage(stage, _sum(spent, stage), forecasts.get(stage), judged, sum(left[stage].values()), costs[stage])
+        _stage(
+            stage,
+            _sum(spent, stage),
+            forecast=forecasts.get(stage),
+            judged=judged,
+            left=sum(left[stage].values()),
+            cost_usd=costs[stage],
+        )
         for stage in stages
     ]
 
@@ -89,9 +97,10 @@ def _sum(spent: Mapping[tuple[Stage, str], Spent], stage: Stage) -> Spent:
     return total
 
 
-def _stage(  # noqa: PLR0917 - one entry from all that is known of it
+def _stage(
     stage: Stage,
     spent: Spent,
+    *,
     forecast: Mapping[str, Any] | None,
     judged: Mapping[tuple[str, str, str], Mapping[str, int]],
     left: int,

@@ -39,7 +39,7 @@ class Load:
 
     stage: str
     difficulty: str
-    results: int
+    results: Decimal
     models: tuple[str, ...]
     estimate: CallEstimate
 
@@ -49,24 +49,24 @@ class StageForecast:
     """What one stage will take; `results` counts questions, whatever the number of models."""
 
     stage: str
-    results: int
+    results: Decimal
     calls: int
     input_tokens: int
     output_tokens: int
     cost_usd: Decimal
-    by_difficulty: Mapping[str, tuple[int, Decimal]]
+    by_difficulty: Mapping[str, tuple[Decimal, Decimal]]
 
     def to_json(self) -> dict[str, Any]:
         """In plain JSON; money as a string, so that it stays exact."""
         return {
             "stage": self.stage,
-            "questions": self.results,
+            "questions": round(self.results),
             "calls": self.calls,
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
             "cost_usd": f"{self.cost_usd:.4f}",
             "by_difficulty": {
-                name: {"questions": results, "cost_usd": f"{usd:.6f}"}
+                name: {"questions": round(results), "cost_usd": f"{usd:.6f}"}
                 for name, (results, usd) in self.by_difficulty.items()
             },
         }
@@ -123,7 +123,7 @@ def make_forecast(
 
 def _of_stage(stage: str, loads: Iterable[Load], cost_per_call: CostPerCall) -> StageForecast:
     calls = input_tokens = output_tokens = 0
-    by_difficulty: dict[str, tuple[int, Decimal]] = {}
+    by_difficulty: dict[str, tuple[Decimal, Decimal]] = {}
     for load in loads:
         its = load.estimate
         cost = Decimal(0)
@@ -135,11 +135,11 @@ def _of_stage(stage: str, loads: Iterable[Load], cost_per_call: CostPerCall) -> 
             output_tokens += ceil(share * its.output_tokens)
             price = cost_per_call(stage, model, its.input_tokens, its.output_tokens)
             cost += share * price
-        results, usd = by_difficulty.get(load.difficulty, (0, Decimal(0)))
+        results, usd = by_difficulty.get(load.difficulty, (Decimal(0), Decimal(0)))
         by_difficulty[load.difficulty] = (results + load.results, usd + cost)
     return StageForecast(
         stage,
-        sum(results for results, _ in by_difficulty.values()),
+        sum((results for results, _ in by_difficulty.values()), Decimal(0)),
         calls,
         input_tokens,
         output_tokens,

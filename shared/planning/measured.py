@@ -5,16 +5,18 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from shared.planning.balance import Plan, make_plan
-from shared.planning.mix import Cell, Measure, Mix, Surplus
+from shared.planning.mix import Cell, Measure, Mix, Scope, Surplus
 
 # So many imagined questions stand for what is assumed: of a difficulty for the mix, of a cell for its difficulty.
 PRIOR_QUESTIONS = 20
-# A plan is made again when the split it leads to is further from the shares than this part of all tokens (0.03 points,
-# less than a third of what is promised), and kept when a new one would not halve that.
-WORTH_REPLANNING = Decimal("0.0003")
-WORTH_CHANGING = Decimal("0.5")
-# A split that whole questions cannot bring nearer would be planned for again and again.
-MOST_PLANS = 500
+# How far a split may be from the shares, as a part of all tokens: while questions still come 0.2 points, since each
+# change of plan costs some; in the end 0.03, less than a third of the 0.1 that is promised.
+TOLERANCE_UNDER_WAY = Decimal("0.002")
+TOLERANCE_IN_THE_END = Decimal("0.0003")
+# But whole questions cannot bring it nearer than half of what one of them moves; it may be a little more.
+TOLERANCE_IN_QUESTIONS = Decimal("0.6")
+# A split that will not settle is not planned for again and again.
+MOST_PLANS = 200
 MEAN_STEP = Decimal("0.0001")
 
 
@@ -39,54 +41,90 @@ class Replanned:
 
 
 def replan(
-    mix: Mix, measured: Mapping[Cell, Measured], have: Mapping[Cell, int], surplus: Surplus, *, plans: int
+    mix: Mix,
+    measured: Mapping[Cell, Measured],
+    have: Mapping[Cell, int],
+    surplus: Surplus,
+    *,
+    plans: int,
+    is_full: bool,
 ) -> Replanned | None:
-    """A plan that comes clearly closer to the shares than the targets that are followed; None when there is none.
+    """A plan that comes closer to the shares than the targets that are followed; None when those are near enough.
 
-    `have` is what was there when the job began, `plans` how many plans it has had.
+    `have` is what was there when the job began, `plans` how many plans it has had; `is_full` once all targets are met.
     """
     if plans >= MOST_PLANS:
         return None
-    means = measured_means(mix, measured)
+    means = measured_means(mix, measured, prior=0 if is_full else PRIOR_QUESTIONS)
     targets = {cell: each.target for cell, each in measured.items()}
-    before = token_shares(mix, targets, means)
+    before = expected_tokens(mix, measured, targets, means)
     off = _deviation(mix, before)
-    if off <= WORTH_REPLANNING:
+    tolerance = TOLERANCE_IN_THE_END if is_full else TOLERANCE_UNDER_WAY
+    if off <= max(tolerance, TOLERANCE_IN_QUESTIONS * _moved_by_one(means, before)):
         return None
     own: dict[str, dict[str, Decimal]] = {}
     for cell, mean in means.items():
         own.setdefault(cell.domain, {})[cell.difficulty] = mean
     plan = make_plan(replace(mix, mean_tokens=own), have, surplus)
     planned = {each.cell: each.target for each in plan.cells}
-    after = token_shares(mix, planned, means)
-    if planned == targets or _deviation(mix, after) > WORTH_CHANGING * off:
+    after = expected_tokens(mix, measured, planned, means)
+    if planned == targets or _deviation(mix, after) >= off:
         return None
-    return Replanned(plan, after, before)
+    return Replanned(plan, _shares(after), _shares(before))
 
 
-def measured_means(mix: Mix, measured: Mapping[Cell, Measured]) -> dict[Cell, Decimal]:
-    """Tokens of one question of each cell, as `mix.measure` counts them.
+def measured_means(mix: Mix, measured: Mapping[Cell, Measured], *, prior: int = PRIOR_QUESTIONS) -> dict[Cell, Decimal]:
+    """Tokens of one question of each cell, as `mix.measure` counts them: what is assumed, times what was found.
 
-    A full cell's are its own. While rows are missing, few rows of a cell are pulled towards the mean of its difficulty,
-    and few rows of a difficulty towards what the mix says.
+    All domains share what was found of a difficulty, so that chance in one of them does not move its targets; where
+    each domain keeps its own shares (`scope: domain`), each has its own. Few rows are pulled towards what is assumed, as
+    if `prior` rows had been found to be so.
     """
     means: dict[Cell, Decimal] = {}
     for cell in mix.cells():
-        alike = [each for other, each in measured.items() if other.difficulty == cell.difficulty]
         total = Decimal(0)
         for part in _parts(mix.measure):
-            of_difficulty = _pulled([_tokens(each, part) for each in alike], _assumed(mix, cell, part))
-            tokens, rows = _tokens(measured[cell], part)
-            is_full = rows > 0 and rows >= measured[cell].target
-            total += Decimal(tokens) / rows if is_full else _pulled([(tokens, rows)], of_difficulty)
+            alike = [other for other in mix.cells() if other.difficulty == cell.difficulty]
+            factor = _factor(mix, measured, alike, part, prior=prior, guess=Decimal(1))
+            if mix.scope is Scope.DOMAIN:
+                factor = _factor(mix, measured, [cell], part, prior=prior, guess=factor)
+            total += _assumed(mix, cell, part) * factor
         means[cell] = max(MEAN_STEP, total.quantize(MEAN_STEP))
     return means
 
 
-def _pulled(counted: Sequence[tuple[int, int]], towards: Decimal) -> Decimal:
-    """The mean of what was counted, as (tokens, rows), pulled towards what is assumed."""
-    tokens, rows = sum(tokens for tokens, _ in counted), sum(rows for _, rows in counted)
-    return (tokens + PRIOR_QUESTIONS * towards) / (rows + PRIOR_QUESTIONS)
+def expected_tokens(
+    mix: Mix, measured: Mapping[Cell, Measured], targets: Mapping[Cell, int], means: Mapping[Cell, Decimal]
+) -> dict[str, Decimal]:
+    """The tokens of each difficulty with these targets: those that are there, and of those to come the mean.
+
+    Of a cell with more than its target a part goes, and takes as large a part of the tokens along.
+    """
+    tokens = dict.fromkeys(mix.difficulties, Decimal(0))
+    for cell, target in targets.items():
+        counted = [_tokens(measured[cell], part) for part in _parts(mix.measure)]
+        rows = min(rows for _, rows in counted)
+        here = sum((Decimal(part) * rows / of for part, of in counted if of), Decimal(0))
+        if rows > target:
+            tokens[cell.difficulty] += here * target / rows
+        else:
+            tokens[cell.difficulty] += here + (target - rows) * means[cell]
+    return tokens
+
+
+def _factor(
+    mix: Mix, measured: Mapping[Cell, Measured], cells: Sequence[Cell], part: Measure, *, prior: int, guess: Decimal
+) -> Decimal:
+    """How many times as long as assumed the questions of these cells are, `prior` of them taken to be as guessed."""
+    found = expected = mean = Decimal(0)
+    for cell in cells:
+        tokens, rows = _tokens(measured[cell], part)
+        found += tokens
+        expected += rows * _assumed(mix, cell, part)
+        mean += _assumed(mix, cell, part) / len(cells)
+    if not expected and not prior:
+        return guess
+    return (found + prior * mean * guess) / (expected + prior * mean)
 
 
 def _assumed(mix: Mix, cell: Cell, part: Measure) -> Decimal:
@@ -96,17 +134,19 @@ def _assumed(mix: Mix, cell: Cell, part: Measure) -> Decimal:
     return of_answer if part is Measure.COMPLETION else mix.mean_of(cell) - of_answer
 
 
-def token_shares(mix: Mix, targets: Mapping[Cell, int], means: Mapping[Cell, Decimal]) -> dict[str, Decimal]:
-    """The share of all tokens that each difficulty gets with these targets."""
-    tokens = dict.fromkeys(mix.difficulties, Decimal(0))
-    for cell, target in targets.items():
-        tokens[cell.difficulty] += target * means[cell]
+def _moved_by_one(means: Mapping[Cell, Decimal], tokens: Mapping[str, Decimal]) -> Decimal:
+    """The part of all tokens that one question more of the dearest kind moves."""
+    return (max(means.values()) - min(means.values())) / (sum(tokens.values()) or Decimal(1))
+
+
+def _shares(tokens: Mapping[str, Decimal]) -> dict[str, Decimal]:
     whole = sum(tokens.values()) or Decimal(1)
     return {difficulty: part / whole for difficulty, part in tokens.items()}
 
 
-def _deviation(mix: Mix, shares: Mapping[str, Decimal]) -> Decimal:
+def _deviation(mix: Mix, tokens: Mapping[str, Decimal]) -> Decimal:
     """The largest distance of a share from what was asked for."""
+    shares = _shares(tokens)
     return max(abs(shares[name] - each.token_share) for name, each in mix.difficulties.items())
 
 
