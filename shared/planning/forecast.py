@@ -12,8 +12,8 @@ from typing import Any
 JSON_TOKENS_PER_QUESTION = 4
 # The tags around each question that a judge or an answerer is shown.
 TAG_TOKENS_PER_QUESTION = 14
-# A verdict: a number, six scores by name and a reason, which is mostly empty.
-VERDICT_TOKENS = 60
+# A verdict: a number, six scores by name and a reason, which is mostly empty; measured on compact JSON.
+VERDICT_TOKENS = 54
 # An answer's number and its names in the JSON.
 JSON_TOKENS_PER_ANSWER = 12
 # Until a job or its like has been seen: so many candidates are new, and so many questions pass their judges.

@@ -77,8 +77,8 @@ def measured_means(mix: Mix, measured: Mapping[Cell, Measured], *, prior: int = 
     """Tokens of one question of each cell, as `mix.measure` counts them: what is assumed, times what was found.
 
     All domains share what was found of a difficulty, so that chance in one of them does not move its targets; where
-    each domain keeps its own shares (`scope: domain`), each has its own. Few rows are pulled towards what is assumed, as
-    if `prior` rows had been found to be so.
+    each domain keeps its own shares (`scope: domain`), each has its own. Few rows are pulled towards what is assumed:
+    `prior` rows count as found to be so.
     """
     means: dict[Cell, Decimal] = {}
     for cell in mix.cells():
