@@ -53,6 +53,44 @@ def import_view(report: Mapping[str, Any]) -> RenderableType:
     return Group(*lines)
 
 
+def stages_table(stages: Sequence[Mapping[str, Any]]) -> Table:
+    """What each stage did and cost, beside what was forecast; what it has still to do, if anything."""
+    is_done = not any(each["left"]["questions"] for each in stages)
+    table = Table(box=None, pad_edge=False, show_footer=True)
+    table.add_column("stage", "total", footer_style="bold")
+    money: dict[str, float] = {"forecast": 0.0, "actual": 0.0, "left": 0.0}
+    for each in stages:
+        money["forecast"] += float(each["forecast"]["cost_usd"]) if each["forecast"] else 0.0
+        money["actual"] += float(each["actual"]["cost_usd"])
+        money["left"] += float(each["left"]["cost_usd"])
+    for heading, footer in (
+        ("questions", ""),
+        ("calls", f"{sum(each['actual']['calls'] for each in stages):,}"),
+        ("forecast", format_usd(money["forecast"])),
+        ("actual", format_usd(money["actual"])),
+        ("off", _off(money["forecast"], money["actual"]) if is_done else ""),
+        *(() if is_done else (("left", ""), ("to cost", format_usd(money["left"])))),
+    ):
+        table.add_column(heading, footer, justify="right", footer_style="bold")
+    for each in stages:
+        forecast, actual = each["forecast"], each["actual"]
+        row = [
+            each["stage"],
+            f"{actual['questions']:,}",
+            f"{actual['calls']:,}",
+            format_usd(forecast["cost_usd"]) if forecast else "",
+            format_usd(actual["cost_usd"]),
+            _off(float(forecast["cost_usd"]), float(actual["cost_usd"])) if forecast and is_done else "",
+        ]
+        left = [] if is_done else [f"{each['left']['questions']:,}", format_usd(each["left"]["cost_usd"])]
+        table.add_row(*row, *left)
+    return table
+
+
+def _off(forecast: float, actual: float) -> str:
+    return f"{actual / forecast - 1:+.1%}" if forecast else ""
+
+
 def format_seconds(seconds: float) -> str:
     """A duration as people say it: "45 s", "12 min", "3 h 05 min"."""
     if seconds < 90:
@@ -100,9 +138,20 @@ def _shares_line(planned: Mapping[str, Any]) -> Text:
     )
 
 
-def _forecast_lines(forecast: Mapping[str, Any]) -> Text:
-    return Text(
+def _forecast_lines(forecast: Mapping[str, Any]) -> RenderableType:
+    line = Text(
         f"forecast: {forecast['calls']:,} calls, {forecast['input_tokens']:,} input and "
         f"{forecast['output_tokens']:,} output tokens, {format_usd(forecast['cost_usd'])}, "
         f"about {format_seconds(float(forecast['seconds']))}"
     )
+    stages = forecast.get("stages", [])
+    if len(stages) < 2:
+        return line
+    table = Table(box=None, pad_edge=False)
+    table.add_column("stage")
+    for name in ("questions", "calls", "input tokens", "output tokens", "cost"):
+        table.add_column(name, justify="right")
+    for each in stages:
+        counts = (each[name] for name in ("questions", "calls", "input_tokens", "output_tokens"))
+        table.add_row(each["stage"], *(f"{count:,}" for count in counts), format_usd(each["cost_usd"]))
+    return Group(line, table)

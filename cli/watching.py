@@ -18,6 +18,11 @@ EXIT_CODES = {"succeeded": 0, "failed": 1, "cancelled": 1, "paused": 3}
 MOST_BARS = 24
 
 
+# What counts as done in each stage, as progress names it and as people do.
+COUNTED = {"generate": "selected", "validate": "validated", "answer": "answered"}
+DONE = {"generate": "chosen", "validate": "validated", "answer": "answered"}
+
+
 def watch(client: Client, job_id: str, console: Console, *, as_json: bool) -> int:
     """Show progress until the job ends or pauses; the exit code says how (0, 1 or 3)."""
     if as_json or not console.is_terminal:
@@ -41,6 +46,9 @@ def progress_line(event: Event) -> str:
         "selected": data["selected"],
         "target": data["target"],
         "admitted": data["admitted"],
+        # A job that an older release has archived does not say.
+        "validated": data.get("validated", 0),
+        "answered": data.get("answered", 0),
         "rejected": sum(data["rejected"].values()),
         "calls_ok": calls["ok"],
         "calls_failed": calls["failed"],
@@ -56,7 +64,8 @@ def progress_line(event: Event) -> str:
 def progress_view(data: Mapping[str, Any], note: str = "") -> RenderableType:
     """A job's progress as bars and two lines of numbers."""
     table = Table.grid(padding=(0, 2))
-    for name, done, target, remark in _bars(data["cells"]):
+    stages = [each["stage"] for each in data.get("stages", [])]
+    for name, done, target, remark in _bars(data["cells"], COUNTED.get(stages[-1] if stages else "", "selected")):
         bar = ProgressBar(total=max(target, 1), completed=done if target else 1, width=36)
         table.add_row(name, bar, Text(f"{done:,}/{target:,}", justify="right"), Text(remark, style="yellow"))
     calls = data["calls"]
@@ -68,6 +77,10 @@ def progress_view(data: Mapping[str, Any], note: str = "") -> RenderableType:
         f"calls: {calls['ok']:,} ok, {calls['failed']:,} failed, {calls['retried']:,} retried, "
         f"{calls['in_flight']:,} in flight; {format_usd(data['cost_usd'])}; refused: {refused}",
     ]
+    if len(stages) > 1:
+        through = ", ".join(f"{data[COUNTED[stage]]:,} {DONE[stage]}" for stage in stages)
+        cost = sum(each["left"]["cost_usd"] for each in data["stages"])
+        lines.insert(1, f"{through}; the rest will cost about {format_usd(round(cost, 4))}")
     if data["reason"]:
         lines.append(f"reason: {data['reason']}")
     if note:
@@ -109,10 +122,10 @@ def _until_rest(events: Iterator[Event]) -> Iterator[Event]:
             return
 
 
-def _bars(cells: list[Mapping[str, Any]]) -> list[tuple[str, int, int, str]]:
+def _bars(cells: list[Mapping[str, Any]], counted: str) -> list[tuple[str, int, int, str]]:
     if len(cells) <= MOST_BARS:
         return [
-            (f"{cell['domain']}/{cell['difficulty']}", cell["selected"], cell["target"], cell.get("stopped") or "")
+            (f"{cell['domain']}/{cell['difficulty']}", cell[counted], cell["target"], cell.get("stopped") or "")
             for cell in cells
         ]
     domains = dict.fromkeys(cell["domain"] for cell in cells)
@@ -120,6 +133,6 @@ def _bars(cells: list[Mapping[str, Any]]) -> list[tuple[str, int, int, str]]:
     for domain in domains:
         of_domain = [cell for cell in cells if cell["domain"] == domain]
         stopped = sum(1 for cell in of_domain if cell.get("stopped"))
-        done, target = (sum(cell[name] for cell in of_domain) for name in ("selected", "target"))
+        done, target = (sum(cell[name] for cell in of_domain) for name in (counted, "target"))
         rows.append((domain, done, target, f"{stopped} stopped" if stopped else ""))
     return rows

@@ -89,7 +89,8 @@ class Demo:
             jsonl, parquet = (folder / f"{job['dataset']}.{kind}" for kind in ("jsonl", "parquet"))
             client.export(job["dataset"], "jsonl", jsonl)
             client.export(job["dataset"], "parquet", parquet)
-            check = check_export(jsonl, parquet, job["plan"]["cells"])
+            answered = "answer" in job["spec"]["stages"]
+            check = check_export(jsonl, parquet, job["plan"]["cells"], answered=answered)
             run = DemoRun(job, before, seconds, usage, jsonl, parquet, rehearsal=not self.options.real)
             print_report(self.console, run, check)
             return code if code or not check.problems else 1

@@ -14,7 +14,7 @@ import pyarrow.parquet
 from rich.console import Console
 from rich.table import Table
 
-from cli.tables import format_seconds, format_usd
+from cli.tables import format_seconds, format_usd, stages_table
 from local.usage import Usage
 
 QUOTES = str.maketrans(dict.fromkeys("\u201c\u201d\u201e", '"') | dict.fromkeys("\u2018\u2019", "'"))
@@ -28,21 +28,25 @@ class ExportCheck:
     cells: Mapping[tuple[str, str], int]
     tokens: Mapping[str, int]
     duplicates: int
+    unanswered: int
     longest_run: int
     problems: tuple[str, ...]
 
 
-def check_export(jsonl: Path, parquet: Path, planned: Sequence[Mapping[str, Any]]) -> ExportCheck:
-    """Count the files and compare them with the planned cells and with each other."""
+def check_export(
+    jsonl: Path, parquet: Path, planned: Sequence[Mapping[str, Any]], *, answered: bool = False
+) -> ExportCheck:
+    """Count the files and compare them with the planned cells and with each other; `answered`: so must all be."""
     cells: Counter[tuple[str, str]] = Counter()
     tokens: Counter[str] = Counter()
-    domains, ids, texts = [], [], set()
+    domains, ids, texts, unanswered = [], [], set(), 0
     for row in _rows(jsonl):
         cells[row["domain"], row["difficulty"]] += 1
         tokens[row["difficulty"]] += row["prompt_tokens"]
         domains.append(row["domain"])
         ids.append(row["id"])
         texts.add(_folded(row["question"]))
+        unanswered += not (row.get("answer") or "").strip()
     problems = [
         f"{cell['domain']}/{cell['difficulty']}: {cell['target']:,} planned, {found:,} exported"
         for cell in planned
@@ -50,10 +54,12 @@ def check_export(jsonl: Path, parquet: Path, planned: Sequence[Mapping[str, Any]
     ]
     if duplicates := len(ids) - len(texts):
         problems.append(f"{duplicates:,} questions repeat another one")
+    if answered and unanswered:
+        problems.append(f"{unanswered:,} questions have no answer")
     if pyarrow.parquet.read_table(parquet, columns=["id"]).column("id").to_pylist() != ids:
         problems.append(f"{parquet.name} does not hold the same questions in the same order")
     runs = (sum(1 for _ in run) for _, run in groupby(domains))
-    return ExportCheck(len(ids), cells, tokens, duplicates, max(runs, default=0), tuple(problems))
+    return ExportCheck(len(ids), cells, tokens, duplicates, unanswered, max(runs, default=0), tuple(problems))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,8 @@ def print_report(console: Console, run: DemoRun, check: ExportCheck) -> None:
     ):
         if counts := progress.get(key):
             console.print(f"{title}: " + ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items())))
+    if len(progress["stages"]) > 1:
+        console.print(stages_table(progress["stages"]))
     cost = f"{format_usd(progress['cost_usd'])}" + (" (simulated: nothing was paid)" if rehearsal else "")
     made = progress["selected"] - before["selected"]
     console.print(f"cost: {cost}")
