@@ -208,6 +208,9 @@ def export(  # noqa: PLR0917 - typer passes every argument by name
     include_contaminated: Annotated[
         bool, typer.Option("--include-contaminated", help="Also what benchmarks flag, in a field that says so.")
     ] = False,
+    all_answers: Annotated[
+        bool, typer.Option("--all-answers", help="Every answer of a question, in a field beside the first.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -215,7 +218,8 @@ def export(  # noqa: PLR0917 - typer passes every argument by name
     if out.exists() and not force:
         raise BadArgument(f"{out} exists already; choose another --out, or overwrite it with --force.")
     with _client() as client:
-        size = client.export(dataset, file_format, out, seed=seed, contaminated=include_contaminated)
+        more = {"contaminated": include_contaminated, "all_answers": all_answers}
+        size = client.export(dataset, file_format, out, seed=seed, **more)
         flagged = int(client.dataset(dataset)["contamination"]["left_out"])
     left_out = 0 if include_contaminated else flagged
     told = f"; {left_out:,} contaminated questions were left out (--include-contaminated)" if left_out else ""

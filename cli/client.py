@@ -175,12 +175,21 @@ class Client:
         return self._pages(f"/v1/datasets/{dataset}/contamination")
 
     def export(
-        self, dataset: str, file_format: str, path: Path, *, seed: int | None = None, contaminated: bool = False
+        self,
+        dataset: str,
+        file_format: str,
+        path: Path,
+        *,
+        seed: int | None = None,
+        contaminated: bool = False,
+        all_answers: bool = False,
     ) -> int:
         """Write the export to `path`, which appears only when it is whole. Returns its size in bytes."""
         params: dict[str, str | int] = {"format": file_format}
         if contaminated:
             params["contaminated"] = "include"
+        if all_answers:
+            params["answers"] = "all"
         if seed is not None:
             params["seed"] = seed
         unfinished = path.with_name(f".{path.name}.unfinished")

@@ -50,6 +50,9 @@ class ExportQuery(BaseModel):
     contaminated: Literal["exclude", "include"] = Field(
         default="exclude", description="questions that benchmarks flag; included, a field tells what they are like"
     )
+    answers: Literal["first", "all"] = Field(
+        default="first", description="all: a field `answers` has those of every model and sample"
+    )
 
 
 class NearDuplicatesQuery(BaseModel):
@@ -141,9 +144,9 @@ async def show_near_duplicates(
 )
 async def export(wired: WiredForBulk, name: DatasetName, query: Annotated[ExportQuery, Query()]) -> Response:
     """The selected questions in shuffled order, as a stream."""
-    contaminated = query.contaminated == "include"
+    more = {"contaminated": query.contaminated == "include", "all_answers": query.answers == "all"}
     if query.format == "parquet":
-        chunks = export_parquet(wired.engine, name, query.seed, contaminated=contaminated)
+        chunks = export_parquet(wired.engine, name, query.seed, **more)
         return await started(chunks, media_type="application/vnd.apache.parquet", filename=f"{name}.parquet")
-    chunks = export_jsonl(wired.engine, name, query.seed, contaminated=contaminated)
+    chunks = export_jsonl(wired.engine, name, query.seed, **more)
     return await started(chunks, media_type="application/x-ndjson", filename=f"{name}.jsonl")

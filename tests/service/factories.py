@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.corpus.admission import Admission, Candidate, CandidateReply, admit
 from shared.corpus.fingerprint import fingerprint_many
 from shared.database.fence import Hold
 from shared.database.states import BatchState, JobState, Stage
-from shared.database.tables import batch, dataset, job, job_budget
-from shared.ids import BatchId, CallId, DatasetId, JobId, new_batch_id, new_call_id, new_job_id
+from shared.database.tables import answer, batch, dataset, job, job_budget, question, verdict
+from shared.ids import BatchId, CallId, DatasetId, JobId, QuestionId, new_batch_id, new_call_id, new_job_id
 from shared.planning.mix import Cell
+from shared.questions.judging import CRITERIA
 from shared.questions.tokens import count_tokens
 
 CELL = Cell("math", "easy")
@@ -104,3 +105,50 @@ async def admit_reply(
     reply = CandidateReply(hold, cell, call_id or new_call_id(), MODEL, candidates, flawed)
     [admission] = await admit(conn, hold.dataset_id, [reply], template_cap=template_cap)
     return admission
+
+
+async def set_spec(conn: AsyncConnection, job_id: JobId, **spec: object) -> None:
+    """Let a job of `make_job` have been asked for something."""
+    await conn.execute(update(job).where(job.c.id == job_id).values(spec=spec))
+
+
+async def add_answer(
+    conn: AsyncConnection,
+    hold: Hold,
+    question_id: QuestionId,
+    said: str,
+    *,
+    model: str = MODEL,
+    sample: int = 0,
+    version: str = "answer-1-0",
+    call_id: CallId | None = None,
+) -> None:
+    """An answer as a worker stores it; the question is marked as answered."""
+    tokens = count_tokens(said)
+    origin = {"job_id": hold.job_id, "batch_id": hold.batch_id, "call_id": call_id or new_call_id()}
+    place = {"question_id": question_id, "model": model, "sample": sample, "prompt_version": version}
+    await conn.execute(insert(answer).values(**place, **origin, fence=hold.fence, text=said, tokens=tokens))
+    done = {"answered": True, "completion_tokens": tokens}
+    await conn.execute(update(question).where(question.c.id == question_id).values(**done))
+
+
+async def add_verdict(
+    conn: AsyncConnection,
+    hold: Hold,
+    question_id: QuestionId,
+    *,
+    vote: int = 0,
+    model: str = MODEL,
+    version: str = "validate-1-0",
+    call_id: CallId | None = None,
+    least: int = 4,
+    reason: str = "",
+    **scores: int,
+) -> None:
+    """A verdict as a worker stores it; what is not said of the scores is 5. The question is left as it is."""
+    whole = dict.fromkeys(CRITERIA, 5) | scores
+    origin = {"job_id": hold.job_id, "batch_id": hold.batch_id, "call_id": call_id or new_call_id()}
+    place = {"question_id": question_id, "model": model, "vote": vote, "prompt_version": version}
+    accepted = min(whole.values()) >= least
+    said = {"accepted": accepted, "scores": whole, "reason": reason, "fence": hold.fence}
+    await conn.execute(insert(verdict).values(**place, **origin, **said))

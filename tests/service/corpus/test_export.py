@@ -11,8 +11,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.corpus.baseline import import_baseline
-from shared.corpus.export import PARQUET_SCHEMA, export_jsonl, export_parquet
+from shared.corpus.export import PARQUET_SCHEMA, export_jsonl, export_parquet, schema_of
+from shared.corpus.export_rows import Extent
+from shared.database.fence import confirm_hold
 from shared.errors import NotFound
+from shared.questions.judging import CRITERIA
+from shared.questions.tokens import count_tokens
+from tests.service.factories import MODEL, add_answer, add_verdict, admit_reply, make_hold, set_spec
 
 names = (f"export-{number}" for number in count())
 ODD = "Show $\\frac{1}{2} \\times \\nabla\\beta$\nfor \u201cx\u201d \u2028 🥚\t\\u0041?"
@@ -108,7 +113,7 @@ async def test_text_comes_back_byte_for_byte_in_both_formats(engine: AsyncEngine
 async def test_parquet_in_many_groups_holds_what_jsonl_holds(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.corpus.export.ROWS_PER_CHUNK", 50)
+    monkeypatch.setattr("shared.corpus.export_rows.ROWS_PER_CHUNK", 50)
     monkeypatch.setattr("shared.corpus.export.ROWS_PER_GROUP", 100)
     name = next(names)
     await make_questions(engine, name, {f"What grows on hill {number}?": "math" for number in range(333)})
@@ -132,10 +137,89 @@ async def test_only_selected_questions_are_exported_and_an_empty_set_is_an_empty
     assert pq.read_table(io.BytesIO(file)).schema.equals(PARQUET_SCHEMA)
 
 
+async def test_answers_and_verdicts_are_exported_with_their_questions(engine: AsyncEngine) -> None:
+    name = next(names)
+    async with engine.begin() as conn:
+        hold = await make_hold(conn, name)
+        models = {"answer": {"easy": ["openai/first", "openai/a-second"]}}
+        await set_spec(conn, hold.job_id, stages=["generate", "validate", "answer"], models=models)
+        await confirm_hold(conn, hold)
+        both, none = (await admit_reply(conn, hold, "Why is ice slippery?", "Who dug the canal?")).admitted
+        await add_answer(conn, hold, both, "Other model.", model="openai/a-second")
+        await add_answer(conn, hold, both, "Second sample.", model="openai/first", sample=1)
+        await add_answer(conn, hold, both, "It melts: $\\frac{1}{2}$ \u2028 a film.", model="openai/first")
+        for vote, clear in enumerate((5, 4, 4)):
+            await add_verdict(conn, hold, both, vote=vote, clear=clear)
+        await conn.execute(text("UPDATE question SET validated = true WHERE id = :id"), {"id": both})
+    rows = {row["id"]: row for row in map(json.loads, (await exported(engine, name)).splitlines())}
+    told = ("answer", "answer_model", "verdict", "scores", "prompt_version")
+    assert [rows[none][field] for field in (*told, "completion_tokens")] == [None] * 6
+    scores = {"clear": 4.333, **dict.fromkeys(CRITERIA[1:], 5.0)}
+    first = "It melts: $\\frac{1}{2}$ \u2028 a film."
+    assert [rows[both][field] for field in told] == [first, "openai/first", "accepted", scores, None]
+    assert rows[both]["completion_tokens"] == count_tokens(first)
+
+    lines = b"".join([chunk async for chunk in export_jsonl(engine, name, all_answers=True)]).splitlines()
+    every = {row["id"]: row["answers"] for row in map(json.loads, lines)}
+    assert every[none] == []
+    assert [(each["model"], each["sample"], each["text"]) for each in every[both]] == [
+        ("openai/first", 0, first), ("openai/first", 1, "Second sample."), ("openai/a-second", 0, "Other model."),
+    ]  # fmt: skip
+    assert every[both][0]["tokens"] == rows[both]["completion_tokens"]
+
+    file = b"".join([chunk async for chunk in export_parquet(engine, name, all_answers=True)])
+    table = pq.read_table(io.BytesIO(file))
+    assert table.schema.equals(schema_of(Extent(all_answers=True)))
+    assert [{**row, "created_at": row["created_at"].isoformat()} for row in table.to_pylist()] == [
+        json.loads(line) for line in lines
+    ]
+    assert await exported(engine, name) == await exported(engine, name)
+
+
+async def test_of_several_first_answers_the_newest_is_exported_and_the_order_stays(engine: AsyncEngine) -> None:
+    name = next(names)
+    async with engine.begin() as conn:
+        hold = await make_hold(conn, name)
+        await confirm_hold(conn, hold)
+        asked = (f"What is seen from tower {number} of {'abcdefghijkl'[number]}?" for number in range(12))
+        ids = (await admit_reply(conn, hold, *asked, template_cap=20)).admitted
+    before = questions_in(await exported(engine, name))
+    async with engine.begin() as conn:
+        await set_spec(conn, hold.job_id, stages=["answer"], models={"answer": {"easy": MODEL}})
+        for question_id in ids[::2]:
+            await add_answer(conn, hold, question_id, "Old.", version="answer-1-old")
+    async with engine.begin() as conn:
+        for question_id in ids[::2]:
+            await add_answer(conn, hold, question_id, "New.", version="answer-1-new")
+    rows = [json.loads(line) for line in (await exported(engine, name)).splitlines()]
+    assert [row["question"] for row in rows] == before
+    assert {row["id"]: row["answer"] for row in rows} == {
+        each: None if place % 2 else "New." for place, each in enumerate(ids)
+    }
+
+
+async def test_long_answers_fill_a_group_before_its_rows_do(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.corpus.export_rows.ROWS_PER_CHUNK", 2)
+    monkeypatch.setattr("shared.corpus.export.CHARACTERS_PER_GROUP", 1_000)
+    name = next(names)
+    async with engine.begin() as conn:
+        hold = await make_hold(conn, name)
+        await set_spec(conn, hold.job_id, stages=["answer"], models={"answer": {"easy": MODEL}})
+        await confirm_hold(conn, hold)
+        asked = ("Why is ice slippery?", "Who dug the canal?", "What do bees eat?", "Where do rivers end?")
+        for question_id in (await admit_reply(conn, hold, *asked)).admitted:
+            await add_answer(conn, hold, question_id, "long " * 200)
+    pieces = [piece async for piece in export_parquet(engine, name)]
+    assert len(pieces) == 3
+    assert pq.read_table(io.BytesIO(b"".join(pieces))).num_rows == 4
+
+
 async def test_rows_come_through_a_server_side_cursor_and_a_reader_may_stop_early(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.corpus.export.ROWS_PER_CHUNK", 10)
+    monkeypatch.setattr("shared.corpus.export_rows.ROWS_PER_CHUNK", 10)
     name = next(names)
     await make_questions(engine, name, {f"Which lamp is lit in room {number}?": "math" for number in range(100)})
     for export in (export_jsonl, export_parquet):
