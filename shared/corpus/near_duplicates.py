@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from shared.corpus.candidate_pairs import CandidatePairs
 from shared.corpus.clusters import Clusters
 from shared.corpus.duplicates import NEAR_SIMILARITY
-from shared.corpus.export import ALLOW_SLOW_READERS
+from shared.corpus.export_rows import ALLOW_SLOW_READERS
 from shared.corpus.find_dataset import find_dataset
 from shared.corpus.guards import Guard, guard_between_marks
 from shared.corpus.marks import Marks, read_marks
