@@ -209,6 +209,11 @@ class QuestionShape(Shape):
     domain: str
     difficulty: str
     state: QuestionState
+    reason: str | None = Field(default=None, description="why a judge rejected it, or why it has no answer")
+    validated: bool = Field(default=False, description="accepted by its judges")
+    answered: bool = Field(default=False, description="as often as was asked for")
+    completion_tokens: int | None = Field(default=None, description="of its first answer")
+    prompt_version: str | None = None
 
 
 class QuestionPage(_Page):

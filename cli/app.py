@@ -1,17 +1,16 @@
 """The commands of `questmill`. Each reads its arguments, asks the API, and prints."""
 
-import json
 import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import typer
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group
 from rich.markup import escape
 from rich.table import Table
 
-from cli.address import api_url
+from cli.arguments import AsJson, Dataset, Job
 from cli.atlas_files import atlas_view, describe_atlas, load_atlas_files, resolve_atlases
 from cli.checking import check_file
 from cli.client import ApiProblem, Client
@@ -21,16 +20,17 @@ from cli.near_report import check_targets, near_view, read_near_report, write_ne
 from cli.novelty import novelty_view, topics_view
 from cli.prompts import compare_prompts, diff_view, files_view, find_prompts, versions_view
 from cli.pruning import prune_carefully, prune_view
-from cli.resolve import BadArgument, find_job
+from cli.resolve import BadArgument, find_job, read_cell
+from cli.sampling import sample
 from cli.spec_file import STDIN, BadSpecFile, read_spec
 from cli.tables import import_view, jobs_view, plan_view
+from cli.terminal import open_client, print_answer
 from cli.watching import watch
 from shared.errors import InvalidInput
 from shared.settings import load_settings
 
 PROGRAM = "./run questmill"
 INTERRUPTED = 130
-PIPE_WIDTH = 240
 
 app = typer.Typer(
     name=PROGRAM,
@@ -43,10 +43,7 @@ app = typer.Typer(
 prompts_app = typer.Typer(no_args_is_help=True, help="Show what the models are asked with, and what changed in it.")
 app.add_typer(prompts_app, name="prompts")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML or JSON file, or - for stdin.")]
-Job = Annotated[str, typer.Argument(metavar="JOB", help="An id, the beginning of one, or a dataset (its latest job).")]
-Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="A dataset's name.")]
 SourceFile = Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, readable=True)]
 
 
@@ -54,9 +51,9 @@ SourceFile = Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_oka
 def plan(spec: Spec, as_json: AsJson = False) -> None:
     """Show what a job would do, take and cost, without starting it."""
     body = _read(spec)
-    with _client() as client:
+    with open_client() as client:
         planned = client.plan(body)
-    _print(planned, plan_view(planned), as_json=as_json)
+    print_answer(planned, plan_view(planned), as_json=as_json)
 
 
 @app.command()
@@ -70,12 +67,12 @@ def submit(
 ) -> None:
     """Start a job."""
     body = _read(spec)
-    with _client() as client:
+    with open_client() as client:
         for warning in [] if as_json else client.plan(body)["warnings"]:
             sys.stderr.write(f"warning: {warning}\n")
         job = client.submit(body, idempotency_key=idempotency_key)
         if not (follow and as_json):
-            _print(job, _submitted_line(job, follow=follow), as_json=as_json)
+            print_answer(job, _submitted_line(job, follow=follow), as_json=as_json)
         if follow:
             _watch(client, job["id"], as_json=as_json)
 
@@ -83,16 +80,16 @@ def submit(
 @app.command("watch")
 def watch_command(job: Job, as_json: AsJson = False) -> None:
     """Follow a job. Exit code 0: succeeded, 1: failed or cancelled, 3: paused."""
-    with _client() as client:
+    with open_client() as client:
         _watch(client, find_job(client, job), as_json=as_json)
 
 
 @app.command()
 def jobs(as_json: AsJson = False) -> None:
     """List all jobs, newest first."""
-    with _client() as client:
+    with open_client() as client:
         listed = list(client.jobs())
-    _print(listed, jobs_view(listed), as_json=as_json)
+    print_answer(listed, jobs_view(listed), as_json=as_json)
 
 
 @app.command()
@@ -104,17 +101,15 @@ def novelty(
     as_json: AsJson = False,
 ) -> None:
     """Show how a job still finds new questions: yield, open and dry topics, and how much may be left."""
-    domain, _, difficulty = (cell or "").rpartition("/")
-    if cell is not None and not (domain and difficulty):
-        raise BadArgument(f"{cell!r} is not a cell; write DOMAIN/DIFFICULTY, such as math/hard.")
-    with _client() as client:
+    wanted = cell and read_cell(cell)
+    with open_client() as client:
         job_id = find_job(client, job)
-        if cell is None:
-            found = client.novelty(job_id)
-            _print(found, novelty_view(found), as_json=as_json)
+        if wanted:
+            topics = client.topics(job_id, *wanted)
+            print_answer(topics, topics_view(topics), as_json=as_json)
         else:
-            topics = client.topics(job_id, domain, difficulty)
-            _print(topics, topics_view(topics), as_json=as_json)
+            found = client.novelty(job_id)
+            print_answer(found, novelty_view(found), as_json=as_json)
 
 
 @app.command("atlas")
@@ -129,7 +124,7 @@ def atlas_command(
 ) -> None:
     """Count what there is to ask about, by domain; with files, check those. Needs no running Questmill."""
     described = [describe_atlas(each) for each in load_atlas_files(files or [])]
-    _print(described, atlas_view(described), as_json=as_json)
+    print_answer(described, atlas_view(described), as_json=as_json)
 
 
 @prompts_app.command("show")
@@ -140,13 +135,13 @@ def show_prompts(
     as_json: AsJson = False,
 ) -> None:
     """Show the prompts of a stage or of a version; alone, list the versions."""
-    with _client() as client:
+    with open_client() as client:
         if wanted is None:
             listed = client.prompts()
-            _print(listed, versions_view(listed), as_json=as_json)
+            print_answer(listed, versions_view(listed), as_json=as_json)
         else:
             found = find_prompts(client, wanted)
-            _print(found, files_view(found), as_json=as_json, soft_wrap=True)
+            print_answer(found, files_view(found), as_json=as_json, soft_wrap=True)
 
 
 @prompts_app.command("diff")
@@ -158,17 +153,17 @@ def diff_prompts(
     as_json: AsJson = False,
 ) -> None:
     """Show what changed in the prompts from A to B, as a unified diff."""
-    with _client() as client:
+    with open_client() as client:
         compared = compare_prompts(client, old, new)
-    _print(compared, diff_view(compared), as_json=as_json, soft_wrap=True)
+    print_answer(compared, diff_view(compared), as_json=as_json, soft_wrap=True)
 
 
 @app.command()
 def pause(job: Job, as_json: AsJson = False) -> None:
     """Start nothing new for a job; what is in flight is kept."""
-    with _client() as client:
+    with open_client() as client:
         changed = client.pause(find_job(client, job))
-    _print(changed, _state_line(changed), as_json=as_json)
+    print_answer(changed, _state_line(changed), as_json=as_json)
 
 
 @app.command()
@@ -178,25 +173,25 @@ def resume(
     as_json: AsJson = False,
 ) -> None:
     """Let a paused job go on."""
-    with _client() as client:
+    with open_client() as client:
         changed = client.resume(find_job(client, job), budget_usd=budget)
-    _print(changed, _state_line(changed), as_json=as_json)
+    print_answer(changed, _state_line(changed), as_json=as_json)
 
 
 @app.command()
 def cancel(job: Job, as_json: AsJson = False) -> None:
     """End a job; the questions it has made stay."""
-    with _client() as client:
+    with open_client() as client:
         changed = client.cancel(find_job(client, job))
-    _print(changed, _state_line(changed), as_json=as_json)
+    print_answer(changed, _state_line(changed), as_json=as_json)
 
 
 @app.command("import")
 def import_command(dataset: Dataset, file: SourceFile, as_json: AsJson = False) -> None:
     """Import questions from JSONL, plain or gzip. Each line has question, domain and difficulty."""
-    with _client() as client:
+    with open_client() as client:
         report = client.import_baseline(dataset, file)
-    _print(report, import_view(report), as_json=as_json)
+    print_answer(report, import_view(report), as_json=as_json)
 
 
 @app.command()
@@ -217,20 +212,20 @@ def export(  # noqa: PLR0917 - typer passes every argument by name
     """Write the selected questions of a dataset, shuffled, to a file."""
     if out.exists() and not force:
         raise BadArgument(f"{out} exists already; choose another --out, or overwrite it with --force.")
-    with _client() as client:
+    with open_client() as client:
         more = {"contaminated": include_contaminated, "all_answers": all_answers}
         size = client.export(dataset, file_format, out, seed=seed, **more)
         flagged = int(client.dataset(dataset)["contamination"]["left_out"])
     left_out = 0 if include_contaminated else flagged
     told = f"; {left_out:,} contaminated questions were left out (--include-contaminated)" if left_out else ""
     wrote = {"path": str(out), "bytes": size, "left_out": left_out}
-    _print(wrote, f"wrote {escape(str(out))} ({size:,} bytes){told}", as_json=as_json)
+    print_answer(wrote, f"wrote {escape(str(out))} ({size:,} bytes){told}", as_json=as_json)
 
 
 @app.command()
 def check(dataset: Dataset, file: SourceFile, as_json: AsJson = False) -> None:
     """Tell which questions of a JSONL or text file a dataset has already."""
-    with _client() as client:
+    with open_client() as client:
         found = check_file(client, dataset, file)
     table = Table(box=None, pad_edge=False)
     for heading in ("line", "verdict", "question", "similarity", "text"):
@@ -241,7 +236,7 @@ def check(dataset: Dataset, file: SourceFile, as_json: AsJson = False) -> None:
             table.add_row(*(escape(str(value)) for value in row))
     counts = [f"{sum(each['verdict'] == name for each in found):,} {name}" for name in ("new", "exact", "near")]
     table.caption = f"{len(found):,} texts: {', '.join(counts)}"
-    _print(found, table, as_json=as_json)
+    print_answer(found, table, as_json=as_json)
 
 
 @app.command("dedup-report")
@@ -257,12 +252,12 @@ def dedup_report(
 ) -> None:
     """Find the near-duplicates of a whole dataset, in clusters. Nothing is deleted."""
     check_targets(out or [], force=force)
-    with _client() as client:
+    with open_client() as client:
         report = read_near_report(client, dataset, clusters=clusters)
     for path in out or []:
         write_near_report(report, path)
         sys.stderr.write(f"wrote {path} ({path.stat().st_size:,} bytes)\n")
-    _print(report, near_view(report), as_json=as_json)
+    print_answer(report, near_view(report), as_json=as_json)
 
 
 @app.command()
@@ -280,9 +275,9 @@ def decontaminate(  # noqa: PLR0917 - typer passes every argument by name
     as_json: AsJson = False,
 ) -> None:
     """Flag the questions that are like a benchmark's, and refuse such ones from now on."""
-    with _client() as client:
+    with open_client() as client:
         reports = decontaminate_all(client, dataset, [*(against or []), *(more or [])], name=name, discard=discard)
-    _print(reports, Group(*(decontaminated_view(each) for each in reports)), as_json=as_json)
+    print_answer(reports, Group(*(decontaminated_view(each) for each in reports)), as_json=as_json)
 
 
 @app.command()
@@ -298,7 +293,7 @@ def prune(
     as_json: AsJson = False,
 ) -> None:
     """Let go of the raw replies, then the ledger, of jobs that ended long ago. Questions, counts and costs stay."""
-    with _client() as client:
+    with open_client() as client:
         if dry_run:
             pruned: dict[str, Any] | None = client.prune(raw_days=raw_days, ledger_days=ledger_days, dry_run=True)
         else:
@@ -306,7 +301,7 @@ def prune(
     if pruned is None:
         sys.stderr.write("Nothing was pruned.\n")
         raise typer.Exit(1)
-    _print(pruned, prune_view(pruned), as_json=as_json)
+    print_answer(pruned, prune_view(pruned), as_json=as_json)
 
 
 @app.command()
@@ -322,9 +317,12 @@ def doctor(as_json: AsJson = False) -> None:
             style = styles[each.verdict]
             console.print(f"[{style}]{each.verdict:<8}[/] {each.name}: {escape(each.text)}")
     if as_json:
-        _print([each.to_json() for each in checks], "", as_json=True)
+        print_answer([each.to_json() for each in checks], "", as_json=True)
     if any(each.verdict is Verdict.MISSING for each in checks):
         raise typer.Exit(1)
+
+
+app.command()(sample)
 
 
 def main() -> None:
@@ -342,10 +340,6 @@ def main() -> None:
         _fail(f"{error.filename or 'The operation'}: {error.strerror or error}.")
 
 
-def _client() -> Client:
-    return Client(api_url(load_settings()))
-
-
 def _read(spec: str) -> dict[str, Any]:
     """A spec with the atlas files that it names, beside it or, of one on stdin, beside the user."""
     return resolve_atlases(read_spec(spec), Path() if spec == STDIN else Path(spec).parent)
@@ -358,17 +352,6 @@ def _watch(client: Client, job_id: str, *, as_json: bool) -> NoReturn:
         sys.stderr.write(f"Stopped watching; the job goes on. See it again with: {PROGRAM} watch {job_id}\n")
         raise typer.Exit(INTERRUPTED) from None
     raise typer.Exit(code)
-
-
-def _print(data: Any, view: RenderableType, *, as_json: bool, soft_wrap: bool = False) -> None:
-    if as_json:
-        sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
-    else:
-        console = Console(highlight=False)
-        # A pipe has no width: do not fold what a program is going to read.
-        (console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)).print(
-            view, soft_wrap=soft_wrap
-        )
 
 
 def _submitted_line(job: dict[str, Any], *, follow: bool) -> str:

@@ -174,6 +174,11 @@ class Client:
         """The flagged questions of a dataset with what they are like."""
         return self._pages(f"/v1/datasets/{dataset}/contamination")
 
+    def sample(self, dataset: str, **wanted: str | int | None) -> Json:
+        """Questions drawn at random: `n`, `domain`, `difficulty`, `state`, `seed`."""
+        params = {name: value for name, value in wanted.items() if value is not None}
+        return self._json("GET", f"/v1/datasets/{dataset}/sample", params=params)
+
     def export(
         self,
         dataset: str,

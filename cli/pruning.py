@@ -9,6 +9,7 @@ from rich.text import Text
 
 from cli.client import Client, Json
 from cli.resolve import BadArgument
+from cli.terminal import says_yes
 
 NOBODY_TO_ASK = (
     "Pruning deletes for good, and there is no terminal to ask at. "
@@ -26,7 +27,7 @@ def prune_carefully(client: Client, raw_days: int | None, ledger_days: int | Non
             return planned
         # On stderr, like the question: what goes to stdout is the answer.
         Console(stderr=True, highlight=False).print(prune_view(planned))
-        if not _says_yes("This cannot be undone. Prune now?"):
+        if not says_yes("This cannot be undone. Prune now?"):
             return None
     return client.prune(raw_days=raw_days, ledger_days=ledger_days)
 
@@ -55,12 +56,6 @@ def prune_view(pruned: Mapping[str, Any]) -> RenderableType:
         lines.append(Text(f"{_jobs(archived['jobs'])} {would}archived: {rows}; questions, counts and costs stay"))
     lines += [Text(f"job {each['job_id']} is not archived: {each['reason']}", style="yellow") for each in skipped]
     return Group(*lines)
-
-
-def _says_yes(question: str) -> bool:
-    sys.stderr.write(f"{question} [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def _jobs(count: int) -> str:

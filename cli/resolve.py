@@ -1,4 +1,4 @@
-"""Finding the job that a person means."""
+"""Finding the job or the cell that a person means."""
 
 from uuid import UUID
 
@@ -24,3 +24,11 @@ def find_job(client: Client, wanted: str) -> str:
     if not matching:
         raise BadArgument(f"No job or dataset is called {wanted}; list them with: questmill jobs")
     return matching[0]
+
+
+def read_cell(wanted: str) -> tuple[str, str]:
+    """Domain and difficulty of "math/hard". Raises BadArgument."""
+    domain, _, difficulty = wanted.rpartition("/")
+    if not (domain and difficulty):
+        raise BadArgument(f"{wanted!r} is not a cell; write DOMAIN/DIFFICULTY, such as math/hard.")
+    return domain, difficulty

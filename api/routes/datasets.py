@@ -15,9 +15,11 @@ from api.problems import declared_problems
 from api.schemas import DatasetShape, DatasetsShape, DuplicateShape, ImportShape, QuestionPage, TextsBody
 from api.services import Wired, WiredForBulk
 from shared.corpus.baseline import import_baseline
-from shared.corpus.datasets import browse_questions, delete_dataset, describe_dataset, find_duplicates, list_datasets
+from shared.corpus.datasets import delete_dataset, describe_dataset, find_duplicates, list_datasets
 from shared.corpus.export import export_jsonl, export_parquet
 from shared.corpus.near_duplicates import report_near_duplicates
+from shared.corpus.question_rows import browse_questions
+from shared.database.states import QuestionState
 from shared.errors import FieldError, InvalidInput
 from shared.planning.mix import fold_name
 
@@ -36,6 +38,7 @@ class QuestionQuery(PageQuery):
 
     domain: KindName | None = Field(default=None, max_length=200)
     difficulty: KindName | None = Field(default=None, max_length=200)
+    state: QuestionState | None = None
     selected: bool | None = None
     text: PlainText | None = Field(default=None, max_length=1000, description="a part of the question, in any case")
 
@@ -105,6 +108,7 @@ async def browse(wired: Wired, name: DatasetName, query: Annotated[QuestionQuery
         name,
         domain=query.domain,
         difficulty=query.difficulty,
+        state=query.state,
         selected=query.selected,
         text=query.text,
         after=query.after_int(),

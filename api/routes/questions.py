@@ -1,4 +1,4 @@
-"""/v1/questions: take one out by hand, or back."""
+"""/v1/questions: where one comes from; take it out by hand, or back."""
 
 from typing import Annotated
 
@@ -7,14 +7,22 @@ from starlette.responses import Response
 
 from api.answers import answer
 from api.problems import declared_problems
+from api.question_shapes import ProvenanceShape
 from api.schemas import QuestionShape
 from api.services import Wired
-from shared.corpus.datasets import discard_question, restore_question
+from shared.corpus.by_hand import discard_question, restore_question
+from shared.corpus.provenance import read_provenance
 from shared.ids import QuestionId
 
 router = APIRouter(prefix="/v1/questions", tags=["questions"])
 
 PathQuestionId = Annotated[int, Path(ge=1, lt=2**63)]
+
+
+@router.get("/{question_id}", responses={200: {"model": ProvenanceShape}, **declared_problems(403, 404, 422, 503)})
+async def show(wired: Wired, question_id: PathQuestionId) -> Response:
+    """A question with the call that brought it, its raw reply, what judges said, and all answers."""
+    return answer(await read_provenance(wired.engine, QuestionId(question_id)))
 
 
 @router.post(
@@ -29,5 +37,5 @@ async def discard(wired: Wired, question_id: PathQuestionId) -> Response:
     "/{question_id}/restore", responses={200: {"model": QuestionShape}, **declared_problems(403, 404, 409, 422, 503)}
 )
 async def restore(wired: Wired, question_id: PathQuestionId) -> Response:
-    """Take a discarded question back."""
+    """Take a question back that was discarded, or that judges rejected: then it counts as accepted."""
     return answer(await restore_question(wired.engine, QuestionId(question_id)))

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from shared.corpus.admission import lock_dataset
 from shared.corpus.benchmark_file import BenchmarkFile
 from shared.corpus.benchmarks import delete_benchmark, store_benchmark
+from shared.corpus.by_hand import DISCARD, LOCK_JOB, PROMOTE
 from shared.corpus.contaminated import count_contaminated, flag_questions
-from shared.corpus.datasets import DISCARD, LOCK_JOB, PROMOTE
 from shared.corpus.upload import read_lines
 from shared.errors import BadUpload, Conflict, NotFound
 from shared.ids import DatasetId

@@ -21,7 +21,10 @@ _ANSWERS = """
     WHERE answer.question_id = question.id
 """
 FIRST_ANSWER = f"""
-    LEFT JOIN LATERAL (SELECT answer.text, answer.model {_ANSWERS} ORDER BY {ANSWER_ORDER} LIMIT 1) AS first ON true
+    LEFT JOIN LATERAL (
+        SELECT answer.text, answer.model, answer.tokens, answer.checked, answer.prompt_version, answer.call_id
+        {_ANSWERS} ORDER BY {ANSWER_ORDER} LIMIT 1
+    ) AS first ON true
 """
 ALL_ANSWERS = f"""
     LEFT JOIN LATERAL (

@@ -1,4 +1,3 @@
-import asyncio
 from collections.abc import AsyncIterator
 from itertools import count
 from typing import Any
@@ -9,21 +8,16 @@ from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.corpus.baseline import import_baseline
-from shared.corpus.datasets import (
-    browse_questions,
-    delete_dataset,
-    describe_dataset,
-    discard_question,
-    find_duplicates,
-    list_datasets,
-    restore_question,
-)
+from shared.corpus.by_hand import discard_question, restore_question
+from shared.corpus.datasets import delete_dataset, describe_dataset, find_duplicates, list_datasets
+from shared.corpus.provenance import read_provenance
+from shared.corpus.question_rows import browse_questions
 from shared.database.fence import Hold, confirm_hold
-from shared.database.states import JobState
-from shared.database.tables import dataset, job, job_cell, metadata, prompt_cursor, question
+from shared.database.states import JobState, QuestionState
+from shared.database.tables import job, metadata, prompt_cursor, question
 from shared.errors import Conflict, NotFound
 from shared.ids import QuestionId
-from tests.service.factories import admit_reply, make_dataset, make_hold, make_job
+from tests.service.factories import admit_reply, make_dataset, make_hold
 
 names = (f"datasets-{number}" for number in count())
 
@@ -37,7 +31,7 @@ async def make_questions(engine: AsyncEngine, name: str, *asked: str, domain: st
 
 
 async def browse(engine: AsyncEngine, name: str, **wanted: Any) -> list[dict[str, Any]]:
-    everything: dict[str, Any] = {"domain": None, "difficulty": None, "selected": None, "text": None}
+    everything: dict[str, Any] = {"domain": None, "difficulty": None, "state": None, "selected": None, "text": None}
     return await browse_questions(engine, name, **{**everything, "after": None, "limit": 100, **wanted})
 
 
@@ -52,6 +46,11 @@ async def states(engine: AsyncEngine, name: str) -> dict[str, str]:
 async def set_state(engine: AsyncEngine, state: str, *question_ids: QuestionId) -> None:
     async with engine.begin() as conn:
         await conn.execute(update(question).where(question.c.id.in_(question_ids)).values(state=state))
+
+
+async def change(engine: AsyncEngine, question_id: QuestionId, **values: object) -> None:
+    async with engine.begin() as conn:
+        await conn.execute(update(question).where(question.c.id == question_id).values(**values))
 
 
 async def finish_jobs(engine: AsyncEngine) -> None:
@@ -70,21 +69,26 @@ async def admitted(engine: AsyncEngine, name: str, *asked: str) -> Hold:
 
 async def test_a_dataset_is_described_per_cell_and_state(engine: AsyncEngine) -> None:
     name = next(names)
-    await make_questions(engine, name, "Why is it so?", "Who was it?", "Where is that?")
+    await make_questions(engine, name, "Why is it so?", "Who was it?", "Where is that?", "What was that?")
     await make_questions(engine, name, "Read this aloud?", domain="Reading")
     ids = await ids_by_text(engine, name)
     await set_state(engine, "reserve", ids["Who was it?"])
     await set_state(engine, "discarded", ids["Where is that?"])
+    answered = {"validated": True, "answered": True, "completion_tokens": 40}
+    await change(engine, ids["Why is it so?"], **answered)
+    await change(engine, ids["Who was it?"], **answered)
+    await change(engine, ids["What was that?"], state="rejected", reason="not clear", completion_tokens=7)
     described = await describe_dataset(engine, name)
-    assert described["questions"] == {"selected": 2, "reserve": 1, "discarded": 1}
-    assert [(cell["domain"], cell["selected"], cell["reserve"], cell["discarded"]) for cell in described["cells"]] == [
-        ("math", 1, 1, 1),
-        ("reading", 1, 0, 0),
+    assert described["questions"] == {"selected": 2, "reserve": 1, "discarded": 1, "rejected": 1}
+    kinds = ("selected", "reserve", "discarded", "rejected", "validated", "answered", "completion_tokens")
+    assert [(cell["domain"], [cell[kind] for kind in kinds]) for cell in described["cells"]] == [
+        ("math", [1, 1, 1, 1, 1, 1, 40]),
+        ("reading", [1, 0, 0, 0, 0, 0, 0]),
     ]
     tokens = sum(row["prompt_tokens"] for row in await browse(engine, name, selected=True))
-    assert described["tokens"] == {"prompt": tokens, "completion": 0}
+    assert described["tokens"] == {"prompt": tokens, "completion": 40}
     [listed] = [each for each in await list_datasets(engine) if each["name"] == name]
-    assert (listed["questions"], listed["selected"], listed["unfinished_job"]) == (4, 2, None)
+    assert (listed["questions"], listed["selected"], listed["unfinished_job"]) == (5, 2, None)
 
 
 async def test_pages_are_stable_while_questions_arrive(engine: AsyncEngine) -> None:
@@ -116,66 +120,21 @@ async def test_filters_read_their_words_as_they_are(engine: AsyncEngine) -> None
     assert (await browse(engine, name))[0]["metadata"] == {"n": 1e22}
 
 
-async def test_a_discarded_question_gives_its_place_to_the_reserve(engine: AsyncEngine) -> None:
+async def test_questions_are_browsed_by_state_with_what_the_stages_made_of_them(engine: AsyncEngine) -> None:
     name = next(names)
-    await make_questions(engine, name, "First of all?", "Second of all?", "Third of all?")
+    await make_questions(engine, name, "Kept so far?", "Thrown out?", "In reserve?")
     ids = await ids_by_text(engine, name)
-    await set_state(engine, "reserve", ids["Second of all?"])
-    shown = await discard_question(engine, ids["First of all?"])
-    assert (shown["id"], shown["state"], shown["question"]) == (ids["First of all?"], "discarded", "First of all?")
-    assert await states(engine, name) == {
-        "First of all?": "discarded",
-        "Second of all?": "selected",
-        "Third of all?": "selected",
-    }
-    with pytest.raises(Conflict, match="discarded already"):
-        await discard_question(engine, ids["First of all?"])
-
-
-async def test_discarding_from_the_reserve_promotes_nothing(engine: AsyncEngine) -> None:
-    name = next(names)
-    await make_questions(engine, name, "Reserve one?", "Reserve two?")
-    ids = await ids_by_text(engine, name)
-    await set_state(engine, "reserve", *ids.values())
-    await discard_question(engine, ids["Reserve one?"])
-    assert await states(engine, name) == {"Reserve one?": "discarded", "Reserve two?": "reserve"}
-
-
-async def test_discards_at_once_each_bring_one_in(engine: AsyncEngine) -> None:
-    name = next(names)
-    await make_questions(engine, name, *(f"Which door is number {number}?" for number in range(12)))
-    ids = list((await ids_by_text(engine, name)).values())
-    await set_state(engine, "reserve", *ids[6:])
-    await asyncio.gather(*(discard_question(engine, each) for each in ids[:6]))
-    assert sorted((await states(engine, name)).values()) == ["discarded"] * 6 + ["selected"] * 6
-
-
-async def test_a_restored_question_takes_its_place_back_only_while_it_is_free(engine: AsyncEngine) -> None:
-    name = next(names)
-    await make_questions(engine, name, "First of all?", "Second of all?")
-    ids = await ids_by_text(engine, name)
-    async with engine.begin() as conn:
-        dataset_id = (await conn.execute(select(dataset.c.id).where(dataset.c.name == name))).scalar_one()
-        job_id = await make_job(conn, dataset_id)
-        cell = {"domain": "math", "difficulty": "easy", "target": 1, "mean_tokens": 15}
-        await conn.execute(insert(job_cell).values(job_id=job_id, **cell))
-    await finish_jobs(engine)
-    await set_state(engine, "reserve", ids["Second of all?"])
-    await discard_question(engine, ids["First of all?"])
-    assert (await restore_question(engine, ids["First of all?"]))["state"] == "reserve"
-    await discard_question(engine, ids["First of all?"])
-    await discard_question(engine, ids["Second of all?"])
-    assert (await restore_question(engine, ids["First of all?"]))["state"] == "selected"
-    with pytest.raises(Conflict, match="not discarded"):
-        await restore_question(engine, ids["First of all?"])
-
-
-async def test_without_any_plan_a_restored_question_is_selected(engine: AsyncEngine) -> None:
-    name = next(names)
-    await make_questions(engine, name, "Only one?")
-    [question_id] = (await ids_by_text(engine, name)).values()
-    await discard_question(engine, question_id)
-    assert (await restore_question(engine, question_id))["state"] == "selected"
+    await change(engine, ids["Thrown out?"], state="rejected", reason="not safe: no", validated=False)
+    await change(engine, ids["In reserve?"], state="reserve")
+    await change(engine, ids["Kept so far?"], validated=True, answered=True, completion_tokens=9, prompt_version="v1")
+    by_state = {state: await browse(engine, name, state=state) for state in QuestionState}
+    assert {state: [row["question"] for row in rows] for state, rows in by_state.items()} == {
+        "selected": ["Kept so far?"], "reserve": ["In reserve?"], "discarded": [], "rejected": ["Thrown out?"],
+    }  # fmt: skip
+    fields = ("validated", "answered", "reason", "completion_tokens", "prompt_version")
+    [kept], [rejected] = by_state[QuestionState.SELECTED], by_state[QuestionState.REJECTED]
+    assert [kept[field] for field in fields] == [True, True, None, 9, "v1"]
+    assert [rejected[field] for field in fields] == [False, False, "not safe: no", None, None]
 
 
 async def test_texts_are_judged_like_candidates(engine: AsyncEngine) -> None:
@@ -258,8 +217,8 @@ async def test_what_is_not_there_is_not_found(engine: AsyncEngine) -> None:
     ):
         with pytest.raises(NotFound, match="there is no dataset nowhere"):
             await asked
-    for change in (discard_question, restore_question):
+    for look in (discard_question, restore_question, read_provenance):
         with pytest.raises(NotFound, match="there is no question"):
-            await change(engine, QuestionId(2**62))
+            await look(engine, QuestionId(2**62))
     async with engine.connect() as conn:
         assert (await conn.execute(text("SELECT count(*) FROM dataset WHERE name = 'nowhere'"))).scalar_one() == 0

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared.corpus.datasets import delete_dataset, discard_question, list_datasets, restore_question
+from shared.corpus.by_hand import discard_question, restore_question
+from shared.corpus.datasets import delete_dataset, list_datasets
 from shared.database.tally import fold_changes
 from shared.errors import Conflict, FencedOff, JobNotRunning
 from shared.ids import CallId, JobId, QuestionId, new_call_id
