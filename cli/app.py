@@ -16,6 +16,7 @@ from cli.checking import check_file
 from cli.client import ApiProblem, Client
 from cli.decontaminating import decontaminate_all, decontaminated_view
 from cli.doctor import Check, Verdict, examine
+from cli.judges import verdicts
 from cli.near_report import check_targets, near_view, read_near_report, write_near_report
 from cli.novelty import novelty_view, topics_view
 from cli.prompts import compare_prompts, diff_view, files_view, find_prompts, versions_view
@@ -322,7 +323,8 @@ def doctor(as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-app.command()(sample)
+for command in (sample, verdicts):
+    app.command()(command)
 
 
 def main() -> None:

@@ -105,6 +105,10 @@ class Client:
         """One version of a stage's prompts with the text of its files."""
         return self._json("GET", f"/v1/prompts/{quote(version, safe='')}")
 
+    def verdicts(self, job_id: str, *, by_cell: bool = False) -> Json:
+        """What a job's judges said, counted."""
+        return self._json("GET", f"/v1/jobs/{job_id}/verdicts", params={"by": "cell"} if by_cell else {})
+
     def pause(self, job_id: str) -> Json:
         """Start nothing new for this job."""
         return self._json("POST", f"/v1/jobs/{job_id}/pause")

@@ -1,12 +1,13 @@
 """/v1/jobs: submit, look, steer, watch."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response, StreamingResponse
 
+from api.agreement_shapes import AgreementShape
 from api.answers import PlainText, answer, read_job_id
 from api.json_body import SpecJson, canonical_hash, parse_json, parse_model
 from api.limits import SPEC_BYTES, read_limited
@@ -16,9 +17,10 @@ from api.pages import PageQuery
 from api.problems import declared_problems
 from api.progress_stream import has_seen_end
 from api.schemas import BatchPage, CallPage, JobPage, JobShape, ResumeBody
-from api.services import Wired
+from api.services import Wired, WiredForBulk
 from shared.database.states import BatchState, CallState
 from shared.ids import JobId
+from shared.jobs.agreement import read_agreement
 from shared.jobs.control import cancel_job, pause_job, resume_job
 from shared.jobs.novelty import read_novelty, read_topics
 from shared.jobs.progress import list_batches, list_calls, list_jobs, read_job
@@ -41,6 +43,14 @@ class CallQuery(PageQuery):
     """A page of calls, of one state if given."""
 
     state: CallState | None = None
+
+
+class VerdictsQuery(BaseModel):
+    """How to count."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    by: Literal["job", "cell"] = Field(default="job", description="cell: also for each cell")
 
 
 class TopicQuery(BaseModel):
@@ -113,6 +123,12 @@ async def browse_topics(wired: Wired, job_id: PathJobId, query: Annotated[TopicQ
     """The topics of one cell, those that yield least first."""
     topics = await read_topics(wired.engine, job_id, domain=query.domain, difficulty=query.difficulty)
     return answer({"items": topics})
+
+
+@router.get("/{job_id}/verdicts", responses={200: {"model": AgreementShape}, **declared_problems(403, 404, 422, 503)})
+async def show_verdicts(wired: WiredForBulk, job_id: PathJobId, query: Annotated[VerdictsQuery, Query()]) -> Response:
+    """What the judges accepted and rejected, for which criteria, and how far they agree."""
+    return answer(await read_agreement(wired.engine, job_id, by_cell=query.by == "cell"))
 
 
 @router.post("/{job_id}/pause", responses={200: {"model": JobShape}, **declared_problems(403, 404, 409, 503)})

@@ -370,6 +370,7 @@ verdict = _of_question(
     Column("scores", JSONB, nullable=False, comment="1 to 5 by criterion"),
     Column("reason", Text, nullable=False),
 )
+Index("ix_verdict_job_id", verdict.c.job_id)
 answer = _of_question(
     "answer",
     "sample",
