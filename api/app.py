@@ -13,7 +13,19 @@ from api.openapi import install_openapi
 from api.problems import install_problem_handlers
 from api.progress_stream import ProgressHub
 from api.readiness import ReadinessCheck
-from api.routes import contamination, datasets, health, jobs, plans, prompts, questions, retention, samples, status
+from api.routes import (
+    contamination,
+    datasets,
+    health,
+    jobs,
+    plans,
+    prompts,
+    questions,
+    reparse,
+    retention,
+    samples,
+    status,
+)
 from api.security import RefuseForeignOrigin
 from api.services import Services
 from shared.database.engine import open_engine
@@ -59,6 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.services = Services(settings, engine, hub, readiness, metrics)
     install_problem_handlers(app)
     install_openapi(app)
-    for routes in (plans, jobs, datasets, contamination, questions, samples, prompts, retention, health, status):
+    about_datasets, about_jobs = (datasets, contamination, questions, samples), (plans, jobs, reparse, prompts)
+    for routes in (*about_jobs, *about_datasets, retention, health, status):
         app.include_router(routes.router)
     return app

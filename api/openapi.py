@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from api.near_duplicate_shapes import NearLineShape
 from api.problems import Problem
+from api.reparse_shapes import ReparseBody
 from api.schemas import PruneBody, ResumeBody, TextsBody
 from shared.jobs.spec import JobSpec
 
@@ -38,6 +39,7 @@ def install_openapi(app: FastAPI) -> None:
                     (TextsBody, "validation"),
                     (ResumeBody, "validation"),
                     (PruneBody, "validation"),
+                    (ReparseBody, "validation"),
                     (NearLineShape, "serialization"),
                     (Problem, "validation"),
                 ],

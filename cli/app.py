@@ -21,6 +21,7 @@ from cli.near_report import check_targets, near_view, read_near_report, write_ne
 from cli.novelty import novelty_view, topics_view
 from cli.prompts import compare_prompts, diff_view, files_view, find_prompts, versions_view
 from cli.pruning import prune_carefully, prune_view
+from cli.reparsing import reparse
 from cli.resolve import BadArgument, find_job, read_cell
 from cli.sampling import sample
 from cli.spec_file import STDIN, BadSpecFile, read_spec
@@ -323,7 +324,7 @@ def doctor(as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-for command in (sample, verdicts):
+for command in (sample, verdicts, reparse):
     app.command()(command)
 
 

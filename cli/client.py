@@ -109,6 +109,12 @@ class Client:
         """What a job's judges said, counted."""
         return self._json("GET", f"/v1/jobs/{job_id}/verdicts", params={"by": "cell"} if by_cell else {})
 
+    def reparse(self, job_id: str, *, dry_run: bool = False) -> Json:
+        """Read a job's stored replies again."""
+        # Minutes for a job of a million questions; one that was broken off goes on at the next.
+        timeout = httpx2.Timeout(3600, connect=CONNECT_SECONDS)
+        return self._json("POST", f"/v1/jobs/{job_id}/reparse", json={"dry_run": dry_run}, timeout=timeout)
+
     def pause(self, job_id: str) -> Json:
         """Start nothing new for this job."""
         return self._json("POST", f"/v1/jobs/{job_id}/pause")

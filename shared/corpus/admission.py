@@ -116,9 +116,14 @@ class Admission:
 
 
 async def admit(
-    conn: AsyncConnection, dataset_id: DatasetId, replies: Sequence[CandidateReply], *, template_cap: int
+    conn: AsyncConnection,
+    dataset_id: DatasetId,
+    replies: Sequence[CandidateReply],
+    *,
+    template_cap: int,
+    state: QuestionState = QuestionState.SELECTED,
 ) -> list[Admission]:
-    """Insert what is new, with its provenance, and record what is refused; one outcome per reply.
+    """Insert what is new in `state`, with its provenance, and record what is refused; one outcome per reply.
 
     Runs inside the caller's READ COMMITTED transaction, after `confirm_holds`; other admissions to the dataset wait
     from here until that commits. At most `template_cap` questions differ in nothing but numbers.
@@ -137,7 +142,8 @@ async def admit(
 
     origins = [number for number, reply in enumerate(replies, 1) for _ in reply.candidates]
     fresh = [place for place, verdict in enumerate(verdicts) if verdict.refusal is None]
-    admitted = await _insert(conn, dataset_id, replies, [(origins[place], candidates[place]) for place in fresh])
+    chosen = [(origins[place], candidates[place]) for place in fresh]
+    admitted = await _insert(conn, dataset_id, replies, chosen, state)
     ids = dict(admitted)
     if taken := [prints[place].text_hash for place in fresh if prints[place].text_hash not in admitted]:
         ids |= await find_exact(conn, dataset_id, taken)
@@ -180,7 +186,7 @@ async def _record(conn: AsyncConnection, replies: Sequence[CandidateReply], admi
     rows: list[dict[str, object]] = []
     for reply, admission in zip(replies, admissions, strict=True):
         origin = {"job_id": reply.hold.job_id, "call_id": reply.call_id}
-        rows += [{**origin, "reason": reason, "text": _storable(refused)} for reason, refused in reply.flawed]
+        rows += [{**origin, "reason": reason, "text": storable(refused)} for reason, refused in reply.flawed]
         rows += [
             {
                 **origin,
@@ -196,8 +202,8 @@ async def _record(conn: AsyncConnection, replies: Sequence[CandidateReply], admi
         await conn.execute(INSERT_REJECTIONS, {"refused": json_rows(rows)})
 
 
-def _storable(text_: str) -> str:
-    """Postgres holds neither NUL nor lone surrogates, for which a text may have been refused."""
+def storable(text_: str) -> str:
+    """As it is recorded. Postgres holds neither NUL nor lone surrogates, for which a text may have been refused."""
     return text_.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
@@ -206,6 +212,7 @@ async def _insert(
     dataset_id: DatasetId,
     replies: Sequence[CandidateReply],
     fresh: Sequence[tuple[int, Candidate]],
+    state: QuestionState,
 ) -> dict[bytes, QuestionId]:
     """The ids of the questions inserted, by text hash. `fresh` are new ones, each with its reply's number from 1."""
     if not fresh:
@@ -216,7 +223,7 @@ async def _insert(
             "dataset_id": dataset_id,
             "signature_version": SIGNATURE_VERSION,
             "tokenizer": TOKENIZER,
-            "state": QuestionState.SELECTED.value,
+            "state": state.value,
             "fresh": json_rows(
                 [
                     {
