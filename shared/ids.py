@@ -9,6 +9,7 @@ JobId = NewType("JobId", UUID)
 BatchId = NewType("BatchId", UUID)
 CallId = NewType("CallId", UUID)
 DatasetId = NewType("DatasetId", int)
+SubmissionId = NewType("SubmissionId", UUID)
 QuestionId = NewType("QuestionId", int)
 
 
@@ -25,3 +26,8 @@ def new_batch_id() -> BatchId:
 def new_call_id() -> CallId:
     """A fresh call id, also sent to the provider as `X-Client-Request-Id`."""
     return CallId(uuid7())
+
+
+def new_submission_id() -> SubmissionId:
+    """A fresh id of a bulk submission, which OpenAI keeps as its metadata."""
+    return SubmissionId(uuid7())

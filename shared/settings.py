@@ -68,6 +68,11 @@ class Settings(BaseSettings):
     window_batches: int = Field(default=48, ge=1, description="hinted or held batches per job")
     batches_at_once: int = Field(default=16, ge=1, description="batches that one worker process holds")
 
+    bulk_poll_seconds: float = Field(default=30.0, gt=0, description="pause between looks at bulk submissions")
+    bulk_settle_seconds: float = Field(
+        default=60.0, ge=0, description="how long a bulk submission may still turn up whose answer was lost"
+    )
+
     calls_in_flight: int = Field(default=64, ge=1, description="cap per worker process")
     call_timeout_seconds: float = Field(default=180.0, gt=0)
     call_attempts: int = Field(default=6, ge=1, description="attempts per prompt before the call counts as failed")

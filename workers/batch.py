@@ -19,12 +19,12 @@ from shared.jobs.control import pause_if_running
 from shared.jobs.incidents import note_fenced_off
 from shared.jobs.reconcile import wake_reconciler
 from shared.llm.caller import Caller, FinishedCall
-from shared.llm.ledger import StoredReply, book_unknown, parsed_ordinals, unparsed_replies
+from shared.llm.ledger import StoredReply, book_unknown, calls_in_vain, parsed_ordinals, unparsed_replies
 from shared.llm.provider import Outcome
-from shared.llm.retry import GiveUp
+from shared.llm.retry import GiveUp, RetryPolicy, judge_attempts
 from shared.llm.stop import Draining, Stop
 from shared.settings import Settings
-from workers.admitter import Admitter
+from workers.admitter import MOST_REPLIES, Admitter
 from workers.answering import Answering
 from workers.drain import is_draining
 from workers.generation import AdmittedLately, Generation
@@ -46,6 +46,7 @@ class Ending(StrEnum):
     NOT_FREE = "not free"  # unknown, finished, held by another, or its job does not run
     RELEASED = "released"  # given back: the job was paused
     DRAINED = "drained"  # given back: this process is on its way out
+    TO_SUBMIT = "to be submitted"  # given back: what is left goes in bulk
     LOST = "lost"  # another worker holds it now, or the job was cancelled
 
 
@@ -100,7 +101,7 @@ class BatchRun:
         self._shop = shop
         self._batch = batch
         self._hold = batch.hold
-        self._work = _work_of(shop, batch)
+        self._work = work_of(shop, batch)
         self._stop = stop
         self._ended_early: Ending | None = None
 
@@ -120,6 +121,8 @@ class BatchRun:
     async def _run(self) -> Ending:
         try:
             ordinals = await self._open()
+            if self._batch.bulk:
+                ordinals = await self._leave_for_bulk(ordinals)
             # Never cancelled: a call in flight is paid for, so its reply is always waited for and kept.
             endings = await asyncio.gather(*map(self._work_on, ordinals), return_exceptions=True)
             for error in filter(None, endings):
@@ -131,11 +134,14 @@ class BatchRun:
             self._end_early(Ending.LOST, error.detail)
         except FencedOff as error:
             await self._fenced_off(error)
+        except Draining:
+            self._drained()
         if self._ended_early is not None:
             if (pause := self._shop.pauses.get(self._hold.job_id)) is not None:
                 await pause
             # What is held no longer is not given back: the fence sees to that.
-            await self._transaction(lambda conn: release(conn, self._hold), what="release")
+            in_bulk = self._ended_early is Ending.TO_SUBMIT
+            await self._transaction(lambda conn: release(conn, self._hold, in_bulk=in_bulk), what="release")
         return self._ended_early or Ending.DONE
 
     async def _open(self) -> Sequence[int]:
@@ -152,8 +158,30 @@ class BatchRun:
         return self._work.ordinals()
 
     async def _judge_stored(self, unread: Sequence[StoredReply]) -> None:
-        for reply in unread:
-            await self._work.judge(stored(reply))
+        """Admissions gain by being many at once; other judgements take turns at the batch's row."""
+        at_once = MOST_REPLIES if self._batch.stage is Stage.GENERATE else 1
+        for first in range(0, len(unread), at_once):
+            self._stop.check()
+            together = [self._work.judge(stored(reply)) for reply in unread[first : first + at_once]]
+            for error in filter(None, await asyncio.gather(*together, return_exceptions=True)):
+                raise error
+
+    async def _leave_for_bulk(self, ordinals: Sequence[int]) -> Sequence[int]:
+        """Draw the conclusions from calls in vain; when anything is left, the batch goes back to be submitted."""
+        in_vain = await self._transaction(lambda conn: calls_in_vain(conn, self._hold), what="calls in vain")
+        policy, given_up = RetryPolicy(attempts=self._shop.settings.call_attempts), False
+        for ordinal in ordinals:
+            attempts = in_vain.get(ordinal, [])
+            if attempts and (verdict := judge_attempts([each.outcome for each in attempts], policy)) is not None:
+                last = attempts[-1]
+                log.warning("prompt given up", call=str(last.call_id), reason=verdict.reason)
+                await self._work.give_up(last.call_id, ordinal, last.prompt, verdict.reason)
+                given_up = True
+        if given_up:
+            ordinals = await self._open()
+        if ordinals:
+            self._end_early(Ending.TO_SUBMIT, f"{len(ordinals)} calls are left")
+        return ()
 
     async def _work_on(self, ordinal: int) -> None:
         """One prompt after another, from what is asked to what is kept of the reply, until nothing is left to ask."""
@@ -161,11 +189,7 @@ class BatchRun:
             while self._ended_early is None and (ask := self._work.ask(ordinal)) is not None:
                 await self._take_one(ordinal, ask)
         except Draining:
-            # The flag is set by a drain of the process or by a lost lease.
-            if is_draining():
-                self._end_early(Ending.DRAINED, "this process is on its way out")
-            else:
-                self._end_early(Ending.LOST, "the lease was lost")
+            self._drained()
         except JobNotRunning as error:
             # Paused: the batch goes back. Cancelled or failed: it is no longer ours.
             self._end_early(Ending.RELEASED if error.state == JobState.PAUSED else Ending.LOST, error.detail)
@@ -219,6 +243,13 @@ class BatchRun:
 
         await until_reachable(pause, what="pause job")
 
+    def _drained(self) -> None:
+        """The flag is set by a drain of the process or by a lost lease."""
+        if is_draining():
+            self._end_early(Ending.DRAINED, "this process is on its way out")
+        else:
+            self._end_early(Ending.LOST, "the lease was lost")
+
     async def _fenced_off(self, error: FencedOff) -> None:
         """FAULTS 5: another worker has the batch; say so, and write nothing more for it."""
         self._end_early(Ending.LOST, error.detail)
@@ -250,7 +281,8 @@ class BatchRun:
         return await in_transaction(self._shop.engine, work, what=what)
 
 
-def _work_of(shop: Workshop, batch: ClaimedBatch) -> StageWork:
+def work_of(shop: Workshop, batch: ClaimedBatch) -> StageWork:
+    """What the batch's stage has to say."""
     if batch.stage is Stage.VALIDATE:
         return Validation(batch, shop.engine)
     if batch.stage is Stage.ANSWER:

@@ -56,9 +56,13 @@ class Generation:
         self._gates = gates_on(batch.gates)
         self._left = list(batch.ordinals)
 
-    async def open(self, conn: AsyncConnection, parsed: set[int]) -> None:  # noqa: ARG002 - nothing needs to be read
+    async def look(self, conn: AsyncConnection, parsed: set[int]) -> None:  # noqa: ARG002 - nothing needs to be read
         """Each prompt is asked once: its deficit gets another one."""
         self._left = [ordinal for ordinal in self._left if ordinal not in parsed]
+
+    async def open(self, conn: AsyncConnection, parsed: set[int]) -> None:
+        """The same."""
+        await self.look(conn, parsed)
 
     def ordinals(self) -> Sequence[int]:
         """The prompts that no reply was read of."""

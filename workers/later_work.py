@@ -63,10 +63,14 @@ class LaterWork(ABC, Generic[Result]):
     async def settle(self, conn: AsyncConnection, question_ids: list[QuestionId]) -> Outcome:
         """Be done with the questions that have all their results."""
 
-    async def open(self, conn: AsyncConnection, parsed: set[int]) -> None:  # noqa: ARG002 - what counts is what is there
-        """Read which questions still need what; those that need nothing, from a job before, are settled."""
-        await confirm_hold(conn, self._hold)
+    async def look(self, conn: AsyncConnection, parsed: set[int]) -> None:  # noqa: ARG002 - what counts is what is there
+        """Read which questions still need what."""
         self._waiting = await read_waiting(conn, self._batch.question_ids, self._terms)
+
+    async def open(self, conn: AsyncConnection, parsed: set[int]) -> None:
+        """The same; those that need nothing, from a job before, are settled."""
+        await confirm_hold(conn, self._hold)
+        await self.look(conn, parsed)
         if whole := [each.id for each in self._waiting.values() if not each.slots]:
             await self.settle(conn, whole)
             for question_id in whole:

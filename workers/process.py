@@ -15,14 +15,16 @@ from shared.database.engine import STALLED_SECONDS, open_engine
 from shared.database.reconnect import until_reachable
 from shared.ids import BatchId
 from shared.jobs.models import publish_providers
+from shared.llm.bulk import BulkProvider
 from shared.llm.caller import Caller
 from shared.llm.limiter import open_limiter_redis
 from shared.llm.provider import Provider
-from shared.llm.providers import import_sdks, open_providers
+from shared.llm.providers import import_sdks, open_bulk_providers, open_providers
 from shared.llm.stop import Stop
 from shared.settings import Settings
 from workers.admitter import Admitter
 from workers.batch import Ending, Workshop, run_batch
+from workers.bulk_keeper import BulkKeeper
 from workers.drain import is_draining, when_draining
 from workers.leases import LeaseKeeper
 from workers.loop import LoopThread
@@ -32,6 +34,7 @@ log = structlog.get_logger()
 # Admissions take one connection per dataset, ledger rows and claims the others.
 POOL_SIZE = 8
 PUBLISH_SECONDS = 60.0
+KEEPER_SECONDS = 10.0
 # Live objects that came since the last collection. Python's 700 are reached by every call, whose objects are not in
 # cycles and go by themselves: looking through them took a tenth of a worker's CPU time.
 NEW_OBJECTS = 50_000
@@ -45,9 +48,12 @@ class WorkerProcess:
         import_sdks(settings)
         self._loop = LoopThread(stall_seconds=settings.stall_seconds)
         self._stops: set[Stop] = set()
+        self._keeping = Stop()
         self._engine: AsyncEngine
         self._redis: Redis
         self._providers: dict[str, Provider]
+        self._bulk_providers: dict[str, BulkProvider]
+        self._keeper: asyncio.Task[None]
         self._shop: Workshop
         self._background: list[asyncio.Task[None]] = []
         self._loop.run(self._open())
@@ -71,6 +77,7 @@ class WorkerProcess:
             idle_in_transaction_seconds=STALLED_SECONDS,
         )
         self._providers = open_providers(settings)
+        self._bulk_providers = open_bulk_providers(settings)
         self._redis = open_limiter_redis(settings.redis_url)
         caller = Caller(settings, self._engine, self._redis, self._providers)
         leases = LeaseKeeper(self._engine, settings.lease_seconds)
@@ -79,6 +86,11 @@ class WorkerProcess:
         self._shop = Workshop(
             settings=settings, engine=self._engine, caller=caller, leases=leases, admitter=admitter, name=name
         )
+        if is_draining():
+            self._keeping.set()
+        self._stops.add(self._keeping)
+        keeper = BulkKeeper(self._shop, self._bulk_providers)
+        self._keeper = asyncio.create_task(keeper.run(self._keeping))
         loop = asyncio.get_running_loop()
         when_draining(lambda: loop.call_soon_threadsafe(self._stop_all))
         self._background = [
@@ -87,12 +99,17 @@ class WorkerProcess:
         ]
 
     async def _close(self) -> None:
-        for task in self._background:
+        # It ends by itself between two rounds; one that waits for a provider is cut off, and found again by the next.
+        self._keeping.set()
+        await asyncio.wait([self._keeper], timeout=KEEPER_SECONDS)
+        for task in (self._keeper, *self._background):
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
         for provider in self._providers.values():
             await provider.close()
+        for bulk_provider in self._bulk_providers.values():
+            await bulk_provider.close()
         await self._shop.caller.close()
         await self._redis.aclose()
         await self._engine.dispose()
@@ -114,7 +131,7 @@ class WorkerProcess:
 
     def _stop_all(self) -> None:
         """Carry the drain flag, which a signal handler sets, to every batch that runs."""
-        log.info("draining", batches=len(self._stops))
+        log.info("draining", batches=len(self._stops - {self._keeping}))
         for stop in self._stops:
             stop.set()
 

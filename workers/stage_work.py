@@ -34,8 +34,12 @@ class Reply:
 class StageWork(Protocol):
     """One batch's work; an ordinal stands for one call, and for those that follow until nothing is left to ask."""
 
+    async def look(self, conn: AsyncConnection, parsed: set[int]) -> None:
+        """Read what is left, and write nothing. `parsed` ordinals had a reply read."""
+        ...
+
     async def open(self, conn: AsyncConnection, parsed: set[int]) -> None:
-        """Read what is left, once the replies of holders before are judged. `parsed` ordinals had a reply read."""
+        """The same with what can be settled at once, under a hold, once the replies of holders before are judged."""
         ...
 
     def ordinals(self) -> Sequence[int]:

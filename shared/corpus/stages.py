@@ -7,6 +7,8 @@ from typing import Any
 
 from shared.database.states import Stage
 
+# The value of a spec's `mode` with which a stage's calls go in bulk submissions.
+BULK = "bulk"
 # So many calls may end without a verdict on a question before it is rejected.
 VALIDATION_TRIES = 3
 
@@ -24,7 +26,7 @@ class StageTerms:
     """A later stage of one difficulty. Every question needs a result for each of the `slots`.
 
     `least` is the lowest score that meets a criterion; `tries` how many calls may be of no use before a question is
-    rejected; with `check`, answers that can be checked are.
+    rejected; with `check`, answers that can be checked are. `bulk`: its calls go in bulk submissions.
     """
 
     stage: Stage
@@ -33,6 +35,7 @@ class StageTerms:
     tries: int
     least: int = 1
     check: bool = False
+    bulk: bool = False
 
     def calls_for(self, questions: int) -> int:
         """How many calls ask about so many questions."""
@@ -49,6 +52,11 @@ def later_stages(spec: Mapping[str, Any]) -> tuple[Stage, ...]:
     return tuple(stage for stage in stages_of(spec) if stage is not Stage.GENERATE)
 
 
+def is_bulk(spec: Mapping[str, Any], stage: Stage) -> bool:
+    """Whether the calls of a stage go in bulk submissions; jobs that are older than these name no mode."""
+    return bool(spec.get("mode", {}).get(stage) == BULK)
+
+
 def terms_of(spec: Mapping[str, Any], stage: Stage, difficulty: str) -> StageTerms:
     """The terms of a later stage in a stored spec, where nothing is left open."""
     named = spec["models"][stage][difficulty]
@@ -61,6 +69,7 @@ def terms_of(spec: Mapping[str, Any], stage: Stage, difficulty: str) -> StageTer
             slots=tuple(Slot(models[vote % len(models)], vote) for vote in range(judging["votes"])),
             tries=VALIDATION_TRIES,
             least=judging["least"],
+            bulk=is_bulk(spec, stage),
         )
     answering = spec["answering"]
     return StageTerms(
@@ -69,4 +78,5 @@ def terms_of(spec: Mapping[str, Any], stage: Stage, difficulty: str) -> StageTer
         slots=tuple(Slot(model, sample) for model, sample in product(models, range(answering["samples"]))),
         tries=answering["tries"],
         check=answering["check"],
+        bulk=is_bulk(spec, stage),
     )

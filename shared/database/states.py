@@ -35,6 +35,16 @@ class CallState(StrEnum):
     UNKNOWN = "unknown"  # timed out, broken off, or its process is gone; booked as spent at its worst case
 
 
+class SubmissionState(StrEnum):
+    """The life of a bulk submission."""
+
+    INTENDED = "intended"  # its calls are in the ledger, their worst case is held; the provider may have it or not
+    SUBMITTED = "submitted"  # the provider has it, and its id is known
+    ENDED = "ended"  # its results are settled
+    FAILED = "failed"  # the provider refused it as a whole, or does not know it any more
+    WITHDRAWN = "withdrawn"  # the provider never had it; its batch intends anew
+
+
 class QuestionState(StrEnum):
     """What a question counts for."""
 

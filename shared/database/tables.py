@@ -30,7 +30,16 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import BIT, JSONB
 from sqlalchemy.types import TypeEngine
 
-from shared.database.states import BatchState, CallState, IncidentKind, JobState, MatchKind, QuestionState, Stage
+from shared.database.states import (
+    BatchState,
+    CallState,
+    IncidentKind,
+    JobState,
+    MatchKind,
+    QuestionState,
+    Stage,
+    SubmissionState,
+)
 
 metadata = MetaData(
     naming_convention={
@@ -207,6 +216,13 @@ batch = Table(
     Column("lease_until", DateTime(timezone=True)),
     Column("worker", Text),
     Column("hinted_at", DateTime(timezone=True)),
+    Column(
+        "in_bulk",
+        Boolean,
+        nullable=False,
+        server_default="false",
+        comment="its calls are with a provider, or to be submitted: nobody may claim it",
+    ),
     # Written only by the holder, in the transaction that admits: how many candidates were judged, and how.
     Column("generated", Integer, nullable=False, server_default="0"),
     Column("admitted", Integer, nullable=False, server_default="0"),
@@ -227,8 +243,10 @@ batch = Table(
     CheckConstraint("state <> 'leased' OR fence > 0", name="leased_has_fence"),
     CheckConstraint("questions > 0 AND calls > 0 AND questions_per_call > 0", name="not_empty"),
     CheckConstraint("cardinality(ordinals) = calls", name="ordinals_whole"),
+    CheckConstraint("NOT in_bulk OR state = 'pending'", name="in_bulk_is_pending"),
 )
 Index("ix_batch_open", batch.c.job_id, postgresql_where=text("state IN ('pending', 'leased')"))
+Index("ix_batch_in_bulk", batch.c.id, postgresql_where=text("in_bulk"))
 Index("ix_batch_job_id_id", batch.c.job_id, batch.c.id)
 Index("ix_batch_job_id_state_id", batch.c.job_id, batch.c.state, batch.c.id)
 Index(
@@ -255,6 +273,7 @@ call = Table(
     Column("ordinal", BigInteger, nullable=False),
     Column("attempt", SmallInteger, nullable=False),
     Column("fence", Integer, nullable=False, comment="the hold that sent it"),
+    Column("submission_id", Uuid, comment="the bulk submission that it is part of; NULL: sent by itself"),
     Column("model", Text, nullable=False, comment="provider/model"),
     Column("prompt", JSONB, nullable=False, comment="prompt tuple, prompt version, questions asked"),
     Column("state", Text, nullable=False, server_default=CallState.SENT),
@@ -286,7 +305,57 @@ call = Table(
 )
 Index("ix_call_job_id_id", call.c.job_id, call.c.id)
 Index("ix_call_sent", call.c.job_id, call.c.sent_at, postgresql_where=text("state = 'sent'"))
+Index("ix_call_submission_id", call.c.submission_id, postgresql_where=text("submission_id IS NOT NULL"))
 Index("ix_call_failed", call.c.job_id, call.c.state, call.c.id, postgresql_where=text("state IN ('failed', 'unknown')"))
+
+bulk_submission = Table(
+    # Calls of one batch to one model that are handed in together. It has no lease: only the keeper acts on it.
+    "bulk_submission",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("job_id", ForeignKey("job.id", ondelete="CASCADE"), nullable=False),
+    Column("batch_id", ForeignKey("batch.id", ondelete="CASCADE"), nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False, comment="provider/model"),
+    Column("state", Text, nullable=False, server_default=SubmissionState.INTENDED),
+    Column("requests", Integer, nullable=False),
+    Column("provider_id", Text, comment="the provider's own id"),
+    Column("attempts", SmallInteger, nullable=False, server_default="0", comment="how often it was handed in"),
+    Column(
+        "created_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=func.clock_timestamp(),
+        comment="the intent",
+    ),
+    Column("attempted_at", DateTime(timezone=True), comment="since then the provider may have it"),
+    Column("submitted_at", DateTime(timezone=True), comment="when its id was known"),
+    Column("ended_at", DateTime(timezone=True)),
+    Column("cancel_asked_at", DateTime(timezone=True)),
+    Column("detail", Text, comment="what the provider says of it beside its state"),
+    _one_of("state", SubmissionState),
+    CheckConstraint("requests > 0 AND attempts >= 0", name="not_empty"),
+    CheckConstraint("state NOT IN ('submitted', 'ended') OR provider_id IS NOT NULL", name="provider_id_known"),
+    CheckConstraint("(submitted_at IS NOT NULL) = (provider_id IS NOT NULL)", name="submitted_at_iff_known"),
+    CheckConstraint("(ended_at IS NOT NULL) = (state IN ('ended', 'failed', 'withdrawn'))", name="ended_at_iff_over"),
+    CheckConstraint("state NOT IN ('failed', 'withdrawn') OR detail IS NOT NULL", name="detail_given"),
+)
+Index("ix_bulk_submission_job_id_id", bulk_submission.c.job_id, bulk_submission.c.id)
+Index("ix_bulk_submission_batch_id", bulk_submission.c.batch_id)
+# No call is handed in twice, also by two keepers at once.
+Index(
+    "uq_bulk_submission_unfinished",
+    bulk_submission.c.batch_id,
+    bulk_submission.c.model,
+    unique=True,
+    postgresql_where=text("state IN ('intended', 'submitted')"),
+)
+Index(
+    "uq_bulk_submission_provider_id",
+    bulk_submission.c.provider,
+    bulk_submission.c.provider_id,
+    unique=True,
+)
 
 question = Table(
     "question",

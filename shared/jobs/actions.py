@@ -12,13 +12,17 @@ from shared.planning.mix import Cell
 
 @dataclass(frozen=True, slots=True)
 class CreateBatch:
-    """Ask for `questions` more of a cell, with one call for each of the prompt tuples `ordinals`, which ascend."""
+    """Ask for `questions` more of a cell, with one call for each of the prompt tuples `ordinals`, which ascend.
+
+    `bulk`: these calls go in bulk submissions.
+    """
 
     cell: Cell
     number: int
     questions: int
     questions_per_call: int
     ordinals: Sequence[int]
+    bulk: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,7 @@ class TakeUp:
     sizes: tuple[int, ...]
     questions_per_call: int
     calls: tuple[int, ...]
+    bulk: bool = False
 
 
 Action = CreateBatch | TakeUp | Hint | Park | DropFree | Select | StopCell | Retarget | Succeed | Fail

@@ -31,13 +31,13 @@ from shared.planning.mix import Cell
 
 CREATE = text("""
 INSERT INTO batch (id, job_id, stage, domain, difficulty, number, questions, questions_per_call, first_ordinal, calls,
-    ordinals)
+    ordinals, in_bulk)
 SELECT new.id, :job_id, 'generate', new.domain, new.difficulty, new.number, new.questions, new.questions_per_call,
-    new.first_ordinal, new.calls, CAST(new.ordinals AS bigint[])
+    new.first_ordinal, new.calls, CAST(new.ordinals AS bigint[]), new.in_bulk
 FROM unnest(CAST(:ids AS uuid[]), CAST(:domains AS text[]), CAST(:difficulties AS text[]), CAST(:numbers AS int[]),
     CAST(:questions AS int[]), CAST(:questions_per_call AS int[]), CAST(:first_ordinals AS bigint[]),
-    CAST(:calls AS int[]), CAST(:ordinals AS text[]))
-    AS new (id, domain, difficulty, number, questions, questions_per_call, first_ordinal, calls, ordinals)
+    CAST(:calls AS int[]), CAST(:ordinals AS text[]), CAST(:in_bulk AS boolean[]))
+    AS new (id, domain, difficulty, number, questions, questions_per_call, first_ordinal, calls, ordinals, in_bulk)
 """)
 
 TAKE_ORDINALS = text("""
@@ -56,17 +56,20 @@ FREE = "(state = 'pending' OR state = 'leased' AND lease_until < clock_timestamp
 # A batch whose row somebody has locked is not free, whatever it says: it is looked at again in the next tick. So the
 # reconciler never waits for a worker here, and none of the two can wait in a circle.
 PARK = text(f"""
-UPDATE batch SET state = 'parked', reason = :reason, lease_until = NULL, worker = NULL,
+UPDATE batch SET state = 'parked', reason = :reason, lease_until = NULL, worker = NULL, in_bulk = false,
     finished_at = clock_timestamp()
 WHERE id = (SELECT id FROM batch WHERE id = :batch_id AND {FREE} FOR NO KEY UPDATE SKIP LOCKED)
 """)  # noqa: S608 - FREE is a constant above
 
+# What is with a provider, or has come back from there and is not read yet, stays.
 DROP_FREE = text(f"""
-UPDATE batch SET state = 'dropped', reason = :reason, lease_until = NULL, worker = NULL,
+UPDATE batch SET state = 'dropped', reason = :reason, lease_until = NULL, worker = NULL, in_bulk = false,
     finished_at = clock_timestamp()
 WHERE id IN (
     SELECT id FROM batch
     WHERE job_id = :job_id AND stage = :stage AND domain = :domain AND difficulty = :difficulty AND {FREE}
+      AND NOT EXISTS (SELECT FROM bulk_submission
+          WHERE batch_id = batch.id AND (NOT batch.in_bulk OR state IN ('intended', 'submitted')))
     FOR NO KEY UPDATE SKIP LOCKED)
 """)  # noqa: S608 - FREE is a constant above
 
@@ -113,9 +116,9 @@ ORDER BY question.tries DESC, sha256(int8send(dataset.order_seed) || question.te
 
 CREATE_LATER = text("""
 INSERT INTO batch (id, job_id, stage, domain, difficulty, number, questions, questions_per_call, first_ordinal, calls,
-    question_ids)
+    question_ids, in_bulk)
 VALUES (:id, :job_id, :stage, :domain, :difficulty, :number, :questions, :questions_per_call, 0, :calls,
-    :question_ids)
+    :question_ids, :in_bulk)
 """)
 
 LAST_PLAN = text("SELECT plan, version FROM job_plan WHERE job_id = :job_id ORDER BY version DESC LIMIT 1")
@@ -179,6 +182,7 @@ async def create_batches(conn: AsyncConnection, job_id: JobId, wanted: Sequence[
         "first_ordinals": [each.ordinals[0] for each in wanted],
         "calls": [len(each.ordinals) for each in wanted],
         "ordinals": [_listed(each.ordinals) for each in wanted],
+        "in_bulk": [each.bulk for each in wanted],
     }
     await conn.execute(CREATE, values)
     await conn.execute(TAKE_ORDINALS, {"ids": ids})
@@ -207,6 +211,7 @@ async def take_up(conn: AsyncConnection, job_id: JobId, wanted: TakeUp) -> None:
                 "questions_per_call": wanted.questions_per_call,
                 "calls": calls,
                 "question_ids": share,
+                "in_bulk": wanted.bulk,
             },
         )
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.corpus.stages import StageTerms, terms_of
@@ -29,8 +29,8 @@ class ClaimedBatch:
 
     One that generates has a call for each of its prompt tuples; `novelty` says how those are drawn, `atlas` from what.
     One of a later stage has `question_ids` and the `terms` by which they are asked about. `gates` are the switches of
-    the job's spec, none for a job that is older than they are. `transaction` is the claim's, by which the database
-    knows whether it was committed.
+    the job's spec, none for a job that is older than they are. `bulk`: its calls go in bulk submissions. `transaction`
+    is the claim's, by which the database knows whether it was committed.
     """
 
     hold: Hold
@@ -52,6 +52,7 @@ class ClaimedBatch:
     answer_tokens: int
     question_ids: Sequence[QuestionId] = ()
     terms: StageTerms | None = None
+    bulk: bool = False
 
 
 # The inner SELECT skips a row that another claim holds, so five copies of one hint cost nothing (FAULTS 6).
@@ -60,7 +61,7 @@ CLAIM = text("""
 WITH free AS (
     SELECT batch.id, batch.job_id, batch.state, batch.fence, batch.worker
     FROM batch JOIN job ON job.id = batch.job_id
-    WHERE batch.id = :batch_id AND job.state = 'running' AND batch.attempts < :max_attempts
+    WHERE batch.id = :batch_id AND job.state = 'running' AND batch.attempts < :max_attempts AND NOT batch.in_bulk
       AND (batch.state = 'pending' OR batch.state = 'leased' AND batch.lease_until < clock_timestamp())
     FOR NO KEY UPDATE OF batch SKIP LOCKED
 ), expired AS (
@@ -83,10 +84,18 @@ SELECT job.dataset_id, dataset.name AS dataset, job.seed, job_cell.mean_tokens, 
     job.spec -> 'models' -> CAST(:stage AS text) ->> CAST(:difficulty AS text) AS model,
     CASE WHEN CAST(:stage AS text) <> 'generate' THEN job.spec END AS spec,
     job.spec -> 'atlas' ->> CAST(:domain AS text) AS atlas, job.spec -> 'novelty' AS novelty,
-    COALESCE(job.spec -> 'gates', '{}') AS gates
+    COALESCE(job.spec -> 'gates', '{}') AS gates,
+    COALESCE(job.spec -> 'mode' ->> CAST(:stage AS text) = 'bulk', false) AS bulk
 FROM job JOIN dataset ON dataset.id = job.dataset_id
 JOIN job_cell ON job_cell.job_id = job.id AND job_cell.domain = :domain AND job_cell.difficulty = :difficulty
 WHERE job.id = :job_id
+""")
+
+# What a batch is, for the keeper of bulk submissions, who needs no hold on it.
+READ_IN_BULK = text("""
+SELECT id, job_id, stage, domain, difficulty, number, questions, questions_per_call, first_ordinal, calls, ordinals,
+    question_ids, fence, attempts, '' AS transaction
+FROM batch WHERE id = :batch_id AND state = 'pending' AND in_bulk
 """)
 
 # In the order of their ids, like a cancel: two that lock the same rows never wait for each other.
@@ -102,7 +111,8 @@ RETURNING id
 
 # A clean release is no failed attempt; a rolling deploy must not use them up.
 RELEASE = text("""
-UPDATE batch SET state = 'pending', lease_until = NULL, worker = NULL, hinted_at = NULL, attempts = 0
+UPDATE batch SET state = 'pending', lease_until = NULL, worker = NULL, hinted_at = NULL, attempts = 0,
+    in_bulk = :in_bulk
 WHERE id = :batch_id AND fence = :fence AND state = 'leased'
 """)
 
@@ -160,6 +170,19 @@ async def claim(
     row = (await conn.execute(CLAIM, values)).mappings().one_or_none()
     if row is None:
         return None
+    return await _describe(conn, row)
+
+
+async def read_in_bulk(conn: AsyncConnection, batch_id: BatchId) -> ClaimedBatch | None:
+    """The batch as a claim would give it, for whoever submits its calls in bulk; None when it is not there for that.
+
+    Its `hold` has the present fence and names the batch; it does not stand.
+    """
+    row = (await conn.execute(READ_IN_BULK, {"batch_id": batch_id})).mappings().one_or_none()
+    return None if row is None else await _describe(conn, row)
+
+
+async def _describe(conn: AsyncConnection, row: RowMapping) -> ClaimedBatch:
     about = (await conn.execute(DESCRIBE, dict(row))).mappings().one()
     hold = Hold(
         job_id=JobId(row["job_id"]),
@@ -171,7 +194,7 @@ async def claim(
     novelty = Novelty.model_validate(about["novelty"] or {})
     atlas = await find_atlas(conn, cell.domain, about["atlas"])
     ordinals = row["ordinals"] or range(row["first_ordinal"], row["first_ordinal"] + row["calls"])
-    if stage is Stage.GENERATE and novelty.steer and hold.fence == 1:
+    if stage is Stage.GENERATE and novelty.steer and hold.fence == 1 and not about["bulk"]:
         ordinals = await redraw(conn, hold.batch_id, hold.dataset_id, cell, ordinals, seed=about["seed"], atlas=atlas)
     return ClaimedBatch(
         hold=hold,
@@ -193,6 +216,7 @@ async def claim(
         answer_tokens=about["answer_tokens"],
         question_ids=row["question_ids"] or (),
         terms=None if stage is Stage.GENERATE else terms_of(about["spec"], stage, cell.difficulty),
+        bulk=about["bulk"],
     )
 
 
@@ -206,9 +230,13 @@ async def renew(conn: AsyncConnection, holds: Sequence[Hold], *, lease_seconds: 
     return {BatchId(row.id) for row in await conn.execute(RENEW, values)}
 
 
-async def release(conn: AsyncConnection, hold: Hold) -> bool:
-    """Give the batch back unfinished, free to be claimed at once. False when the hold was lost."""
-    return (await conn.execute(RELEASE, {"batch_id": hold.batch_id, "fence": hold.fence})).rowcount == 1
+async def release(conn: AsyncConnection, hold: Hold, *, in_bulk: bool = False) -> bool:
+    """Give the batch back unfinished, free to be claimed at once, or for its calls to go `in_bulk`.
+
+    False when the hold was lost.
+    """
+    values = {"batch_id": hold.batch_id, "fence": hold.fence, "in_bulk": in_bulk}
+    return (await conn.execute(RELEASE, values)).rowcount == 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ UNHINT = text("UPDATE batch SET hinted_at = NULL WHERE job_id = :job_id AND stat
 # In the order of their ids, like the renewals of leases: two that lock the same rows never wait for each other.
 DROP_OPEN = text("""
 UPDATE batch SET state = 'dropped', reason = 'the job was cancelled', lease_until = NULL, worker = NULL,
-    finished_at = clock_timestamp()
+    in_bulk = false, finished_at = clock_timestamp()
 WHERE id IN (
     SELECT id FROM batch WHERE job_id = :job_id AND state IN ('pending', 'leased') ORDER BY id FOR NO KEY UPDATE)
 """)

@@ -12,9 +12,9 @@ from math import ceil
 from shared.corpus.topic_yields import estimate_pools
 from shared.database.states import BatchState, JobState, Stage
 from shared.jobs.actions import Action, CreateBatch, DropFree, Fail, Hint, Park, Select, StopCell, Succeed
-from shared.jobs.decide_later import CALLS_PER_BATCH, is_done, missing_of, stop_unfillable, work_on_later
+from shared.jobs.decide_later import calls_per_batch, is_done, missing_of, stop_unfillable, work_on_later
 from shared.jobs.evidence import LEAST_YIELD, smoothed_yield, why_dry
-from shared.jobs.observed import CellStatus, Observed, OpenBatch
+from shared.jobs.observed import BulkPlace, CellStatus, Observed, OpenBatch
 from shared.jobs.retarget import find_retarget
 from shared.jobs.steer import TopicState, expected_yield, next_ordinals, topic_states
 
@@ -49,7 +49,7 @@ def decide(observed: Observed, limits: Limits) -> list[Action]:
         return actions
     if retarget := find_retarget(observed):
         return [*actions, retarget]
-    free = {(batch.cell, batch.stage) for batch in observed.open_batches if _free(batch)}
+    free = {(batch.cell, batch.stage) for batch in observed.open_batches if _may_be_dropped(batch)}
     ahead = _batches_ahead(observed, limits)
     for status in observed.cells:
         if status.generates:
@@ -105,19 +105,21 @@ def _create_batches(status: CellStatus, missing: int, ahead: int) -> Iterator[Ac
     """Batches for what is missing and not on its way; a small shortfall waits until most open batches are in."""
     rate = yield_of(status)
     shortfall = ceil(missing / rate) - status.coming
-    full = CALLS_PER_BATCH * status.questions_per_call
-    worth_it = full if status.open_batches > TAIL_BATCHES else status.questions_per_call
+    most_calls = calls_per_batch(bulk=status.bulk)
+    full = most_calls * status.questions_per_call
+    # Of what goes in bulk the open ones are waited for: they come back together, and a submission may take a day.
+    worth_it = full if status.open_batches > TAIL_BATCHES or status.bulk else status.questions_per_call
     if shortfall <= 0 or (status.open_batches > 0 and shortfall < worth_it):
         return
     room = ahead - status.open_batches
     number, ordinal = status.batches, status.next_ordinal
     while shortfall > 0 and room > 0:
-        calls = min(CALLS_PER_BATCH, ceil(shortfall / status.questions_per_call))
+        calls = min(most_calls, ceil(shortfall / status.questions_per_call))
         # Whole calls: what the last one brings beyond the target becomes the reserve.
         questions = calls * status.questions_per_call
         number += 1
         ordinals = _next_ordinals(status, ordinal, calls)
-        yield CreateBatch(status.cell, number, questions, status.questions_per_call, ordinals)
+        yield CreateBatch(status.cell, number, questions, status.questions_per_call, ordinals, status.bulk)
         ordinal = ordinals[-1] + 1
         shortfall -= questions
         room -= 1
@@ -144,7 +146,15 @@ def _what_is_left(status: CellStatus) -> str:
 
 
 def _free(batch: OpenBatch) -> bool:
+    """Whether somebody may claim it."""
+    if batch.bulk in {BulkPlace.WAITING, BulkPlace.OUT}:
+        return False
     return batch.state is BatchState.PENDING or batch.expired
+
+
+def _may_be_dropped(batch: OpenBatch) -> bool:
+    """Whether nobody has it, nor anything that was paid for it waits to be read."""
+    return batch.bulk is BulkPlace.WAITING or (batch.bulk is None and _free(batch))
 
 
 def _hint(observed: Observed, limits: Limits) -> Iterator[Action]:
@@ -155,9 +165,11 @@ def _hint(observed: Observed, limits: Limits) -> Iterator[Action]:
     wanted -= {(status.cell, stage) for status in observed.cells for stage in Stage if status.is_stopped(stage)}
     # What is nearer to its end comes first, so that questions do not pile up between the stages.
     in_order = sorted(observed.open_batches, key=lambda batch: (-batch.stage.position, batch.number, batch.cell))
-    held = sum(not _free(batch) for batch in in_order)
+    held = sum(not _free(batch) and batch.state is BatchState.LEASED for batch in in_order)
     for batch in in_order:
-        if not _free(batch) or (batch.cell, batch.stage) not in wanted or batch.attempts >= limits.max_attempts:
+        # What a bulk submission brought is read whether the cell needs it or not: it is paid for.
+        is_wanted = (batch.cell, batch.stage) in wanted or batch.bulk is BulkPlace.BACK
+        if not _free(batch) or not is_wanted or batch.attempts >= limits.max_attempts:
             continue
         if held >= limits.window_batches:
             return

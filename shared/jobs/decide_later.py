@@ -11,6 +11,13 @@ from shared.planning.left import pass_rate
 
 # DESIGN: a batch is about 20 calls.
 CALLS_PER_BATCH = 20
+# In bulk, where what counts is how often somebody waits for a provider. A submission holds those of one batch.
+CALLS_PER_BULK_BATCH = 500
+
+
+def calls_per_batch(*, bulk: bool) -> int:
+    """The most calls of a batch."""
+    return CALLS_PER_BULK_BATCH if bulk else CALLS_PER_BATCH
 
 
 def due_of(status: CellStatus, stage: Stage) -> int:
@@ -69,14 +76,16 @@ def stop_unfillable(status: CellStatus) -> Iterator[Action]:
 def _take_up(status: CellStatus, its: StageStatus, ahead: int, *, more_comes: bool) -> Iterator[TakeUp]:
     """Batches for what is due and in nobody's hand; part of one only when nothing more comes to fill it."""
     ready = due_of(status, its.stage) - its.in_hand
-    full = max(1, CALLS_PER_BATCH // len(its.terms.slots)) * its.terms.questions_per_call
+    most = calls_per_batch(bulk=its.terms.bulk)
+    full = max(1, most // len(its.terms.slots)) * its.terms.questions_per_call
     sizes: list[int] = []
     while ready > 0 and len(sizes) < ahead - its.open_batches and (ready >= full or not more_comes):
         sizes.append(min(full, ready))
         ready -= full
     if sizes:
         calls = tuple(its.terms.calls_for(size) for size in sizes)
-        yield TakeUp(status.cell, its.stage, its.batches + 1, tuple(sizes), its.terms.questions_per_call, calls)
+        per_call = its.terms.questions_per_call
+        yield TakeUp(status.cell, its.stage, its.batches + 1, tuple(sizes), per_call, calls, its.terms.bulk)
 
 
 def is_done(status: CellStatus) -> bool:

@@ -9,7 +9,7 @@ from shared.database.states import Stage
 from shared.errors import FieldError, UnusableModel
 from shared.jobs.estimates import StageCall, assume_call, stage_call
 from shared.jobs.experience import Spent
-from shared.jobs.spec import JobSpec
+from shared.jobs.spec import JobSpec, Mode
 from shared.llm.prices import price_of, worst_case
 from shared.llm.provider import Usage
 from shared.planning.balance import Plan
@@ -78,7 +78,8 @@ class Forecaster:
         for (stage, difficulty), call in self._calls().items():
             for model in self.spec.models[stage][difficulty]:
                 try:
-                    usd = worst_case(model, call.prompt_bytes, call.room, self.settings.prices)
+                    bulk = self._is_bulk(stage)
+                    usd = worst_case(model, call.prompt_bytes, call.room, self.settings.prices, bulk=bulk)
                 except UnusableModel as error:
                     problems.append(FieldError(f"models.{stage}.{difficulty}", error.detail))
                 else:
@@ -87,8 +88,12 @@ class Forecaster:
             raise UnusableModel(problems[0].msg, problems)
         return worst
 
-    def _price(self, stage: str, model: str, input_tokens: int, output_tokens: int) -> Decimal:  # noqa: ARG002
-        return price_of(model, Usage(input_tokens, output_tokens), self.settings.prices)
+    def _price(self, stage: str, model: str, input_tokens: int, output_tokens: int) -> Decimal:
+        bulk = self._is_bulk(Stage(stage))
+        return price_of(model, Usage(input_tokens, output_tokens), self.settings.prices, bulk=bulk)
+
+    def _is_bulk(self, stage: Stage) -> bool:
+        return self.spec.mode.get(stage) is Mode.BULK
 
     def _calls(self) -> dict[tuple[Stage, str], StageCall]:
         per_call = {

@@ -21,7 +21,7 @@ from shared.jobs.decide_later import missing_of
 from shared.jobs.evidence import EVIDENCE_BATCHES_READ, is_conclusive
 from shared.jobs.mix_spec import MixSpec
 from shared.jobs.observe_later import observe_later
-from shared.jobs.observed import Balance, CellStatus, EndedBatch, Observed, OpenBatch
+from shared.jobs.observed import Balance, BulkPlace, CellStatus, EndedBatch, Observed, OpenBatch
 from shared.jobs.spec import Novelty
 from shared.jobs.steer import Ground
 from shared.planning.mix import Cell, Means, Surplus
@@ -30,6 +30,7 @@ OF_SELECTED = ("validated", "answered", "prompt_tokens", "completion_tokens")
 # Nearly always enough to judge a cell by; where they leave a doubt, as many are read as count.
 ENDED_AT_FIRST = 6
 STATES = {str(state): state for state in BatchState}
+PLACES = {str(place): place for place in BulkPlace}
 
 BALANCE = text("""
 SELECT job.spec -> 'mix' AS mix, job.spec ->> 'surplus' AS surplus, first.plan -> 'cells' AS cells,
@@ -51,6 +52,7 @@ SELECT dataset_id, seed, spec -> 'atlas' AS atlas, spec -> 'novelty' AS novelty 
 CELLS = text("""
 SELECT job_cell.job_id, job_cell.domain, job_cell.difficulty, job_cell.target, job_cell.mean_tokens, job_cell.stopped,
     job_cell.stopped_stage, job.spec -> 'stages' ? 'generate' AS generates,
+    job.spec -> 'mode' ->> 'generate' = 'bulk' AS bulk,
     (job.spec -> 'questions_per_call' ->> job_cell.difficulty)::int AS questions_per_call,
     COALESCE(prompt_cursor.next_ordinal, 0) AS next_ordinal, COALESCE(newest.number, 0) AS batches
 FROM job JOIN job_cell ON job_cell.job_id = job.id
@@ -88,8 +90,13 @@ OPEN = text("""
 SELECT job_id, stage, domain, difficulty,
     SUM(GREATEST(0, calls - calls_parsed - calls_given_up) * questions_per_call)::bigint AS coming,
     array_agg(id) AS ids, array_agg(number) AS numbers, array_agg(state) AS states, array_agg(attempts) AS attempts,
-    array_agg(hinted_at) AS hinted_at, array_agg(COALESCE(lease_until < clock_timestamp(), false)) AS expired
-FROM batch WHERE job_id = ANY (CAST(:job_ids AS uuid[])) AND state IN ('pending', 'leased')
+    array_agg(hinted_at) AS hinted_at, array_agg(COALESCE(lease_until < clock_timestamp(), false)) AS expired,
+    array_agg(CASE WHEN submitted.is_out THEN 'out' WHEN in_bulk THEN 'waiting'
+        WHEN submitted.batch_id IS NOT NULL THEN 'back' END) AS places
+FROM batch LEFT JOIN (
+    SELECT batch_id, bool_or(state IN ('intended', 'submitted')) AS is_out FROM bulk_submission
+    WHERE job_id = ANY (CAST(:job_ids AS uuid[])) GROUP BY batch_id) AS submitted ON submitted.batch_id = batch.id
+WHERE job_id = ANY (CAST(:job_ids AS uuid[])) AND state IN ('pending', 'leased')
 GROUP BY job_id, stage, domain, difficulty
 """)
 
@@ -146,6 +153,7 @@ async def observe_all(conn: AsyncConnection, job_ids: Sequence[JobId]) -> list[O
             stopped=row.stopped,
             stopped_stage=row.stopped_stage and Stage(row.stopped_stage),
             generates=row.generates is not False,
+            bulk=row.bulk is True,
             batches=row.batches,
             next_ordinal=row.next_ordinal,
         )
@@ -221,9 +229,9 @@ async def _read_open(
         if stage is Stage.GENERATE:
             counts[row.job_id, cell] |= {"open_batches": len(row.ids), "coming": row.coming}
         found[row.job_id] += [
-            OpenBatch(batch_id, cell, stage, number, STATES[state], attempts, hinted_at, expired)
-            for batch_id, number, state, attempts, hinted_at, expired in zip(
-                row.ids, row.numbers, row.states, row.attempts, row.hinted_at, row.expired, strict=True
+            OpenBatch(batch_id, cell, stage, number, STATES[state], attempts, hinted_at, expired, PLACES.get(place))
+            for batch_id, number, state, attempts, hinted_at, expired, place in zip(
+                row.ids, row.numbers, row.states, row.attempts, row.hinted_at, row.expired, row.places, strict=True
             )
         ]
     return found

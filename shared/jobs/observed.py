@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from shared.corpus.stages import StageTerms
 from shared.database.states import BatchState, JobState, Stage
@@ -50,7 +51,8 @@ class CellStatus:
     `coming` is how many questions its open batches may still bring; `ended` are its newest ended batches, newest
     first, dropped ones left out; `batches` and `next_ordinal` say where the next batch begins. `ground` is what new
     batches are steered by; None when they are not, or when none is about to be made. `generates` says whether the job
-    does so, `later` what it does after that. `stopped` holds for the stages up to `stopped_stage`.
+    does so, and `bulk` whether in bulk submissions; `later` is what it does after that. `stopped` holds for the stages
+    up to `stopped_stage`.
     """
 
     cell: Cell
@@ -60,6 +62,7 @@ class CellStatus:
     stopped: str | None = None
     stopped_stage: Stage | None = None
     generates: bool = True
+    bulk: bool = False
     selected: int = 0
     reserve: int = 0
     generated: int = 0
@@ -87,6 +90,14 @@ class CellStatus:
         return self.stopped is not None and stage.position <= (self.stopped_stage or Stage.GENERATE).position
 
 
+class BulkPlace(StrEnum):
+    """Where a batch is whose calls go in bulk submissions."""
+
+    WAITING = "waiting"  # for the keeper, who submits what it still needs
+    OUT = "out"  # with a provider
+    BACK = "back"  # with replies that were paid for and wait to be read
+
+
 @dataclass(frozen=True, slots=True)
 class OpenBatch:
     """A pending or leased batch. `expired`: its lease is over, by the database's clock."""
@@ -99,6 +110,7 @@ class OpenBatch:
     attempts: int
     hinted_at: datetime | None = None
     expired: bool = False
+    bulk: BulkPlace | None = None
 
 
 @dataclass(frozen=True, slots=True)

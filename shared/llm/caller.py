@@ -19,7 +19,7 @@ from shared.llm.concurrency import AdaptiveConcurrency, Turnstile
 from shared.llm.ledger import NewCall, Settlement
 from shared.llm.limiter import Booking, RateLimiter
 from shared.llm.models import split_model
-from shared.llm.prices import OVERHEAD_TOKENS, price_of, worst_case
+from shared.llm.prices import OVERHEAD_TOKENS, cost_of, worst_case
 from shared.llm.provider import LLMReply, LLMRequest, Outcome, Provider
 from shared.llm.retry import GiveUp, Retry, RetryPolicy, StopJob, decide
 from shared.llm.stop import Draining, Stop
@@ -160,7 +160,7 @@ class Caller:
                 decreases = adaptive.decreases
                 reply = await self._send(provider, request)
                 await self._slow_down(model, reply, attempt, decreases)
-                cost_usd = self._cost_of(model, reply, worst_usd)
+                cost_usd = cost_of(model, reply, worst_usd, self._settings.prices)
                 await self._ledger.settle(order.hold.job_id, Settlement(request.call_id, reply, cost_usd))
             finally:
                 self._in_flight.leave()
@@ -200,17 +200,8 @@ class Caller:
         provider = self._providers.get(provider_name)
         if provider is None:
             raise UnusableModel(f"this worker has no key for {provider_name}, which {model} needs")
-        request = LLMRequest(
-            call_id=new_call_id(),
-            model=name,
-            system=prompt.system,
-            user=prompt.user,
-            schema=prompt.schema,
-            schema_name=prompt.schema_name,
-            max_output_tokens=prompt.max_output_tokens,
-            timeout_seconds=self._settings.call_timeout_seconds,
-        )
-        worst_usd = worst_case(model, _count_bytes(prompt), prompt.max_output_tokens, self._settings.prices)
+        request = make_request(prompt, name, timeout_seconds=self._settings.call_timeout_seconds)
+        worst_usd = worst_case(model, count_bytes(prompt), prompt.max_output_tokens, self._settings.prices)
         return provider, request, worst_usd
 
     async def _send(self, provider: Provider, request: LLMRequest) -> LLMReply:
@@ -243,17 +234,26 @@ class Caller:
         if reply.rate is not None or reply.outcome.usable:
             await self._limiter.learn(model, reply.rate)
 
-    def _cost_of(self, model: str, reply: LLMReply, worst_usd: Decimal) -> Decimal:
-        """By the usage; without one, what may have been paid counts as its worst case."""
-        if reply.usage is not None:
-            return price_of(model, reply.usage, self._settings.prices)
-        return worst_usd if reply.outcome.usable or reply.outcome.maybe_paid else Decimal(0)
+
+def make_request(prompt: PromptParts, name: str, *, timeout_seconds: float) -> LLMRequest:
+    """The prompt as a new call of the model that its provider calls `name`."""
+    return LLMRequest(
+        call_id=new_call_id(),
+        model=name,
+        system=prompt.system,
+        user=prompt.user,
+        schema=prompt.schema,
+        schema_name=prompt.schema_name,
+        max_output_tokens=prompt.max_output_tokens,
+        timeout_seconds=timeout_seconds,
+    )
 
 
-def _count_bytes(prompt: PromptParts) -> int:
+def count_bytes(prompt: PromptParts) -> int:
+    """All that is sent of a prompt."""
     return len(prompt.system.encode()) + len(prompt.user.encode()) + len(orjson.dumps(prompt.schema))
 
 
 def _estimate_tokens(prompt: PromptParts) -> int:
     """As providers count a request when it arrives: its input and all the output that it may produce."""
-    return _count_bytes(prompt) // BYTES_PER_TOKEN + OVERHEAD_TOKENS + prompt.max_output_tokens
+    return count_bytes(prompt) // BYTES_PER_TOKEN + OVERHEAD_TOKENS + prompt.max_output_tokens

@@ -15,7 +15,7 @@ from shared.database.parameters import json_rows
 from shared.database.states import CallState, JobState
 from shared.errors import BudgetExhausted, JobNotRunning, LeaseLapsed
 from shared.ids import BatchId, CallId, JobId
-from shared.llm.budget import read_budget
+from shared.llm.budget import Budget, read_budget
 from shared.llm.models import split_model
 from shared.llm.provider import LLMReply, Outcome
 from shared.llm.reading import read_reply
@@ -88,10 +88,12 @@ SETTLE_CALLS = text("""
 """)
 
 # A row is given up when its hold is: another fence, no lease, or a lease that ran out. Its late reply still counts.
+# What is part of a bulk submission needs no holder.
 BOOK_UNKNOWN = text("""
     WITH lost AS (
         SELECT call.id FROM call JOIN batch ON batch.id = call.batch_id
-        WHERE call.state = 'sent' AND call.sent_at < clock_timestamp() - make_interval(secs => :older_than_seconds)
+        WHERE call.state = 'sent' AND call.submission_id IS NULL
+          AND call.sent_at < clock_timestamp() - make_interval(secs => :older_than_seconds)
           AND (CAST(:batch_id AS uuid) IS NULL OR call.batch_id = :batch_id)
           AND (batch.fence <> call.fence OR batch.state <> 'leased' OR batch.lease_until < clock_timestamp())
         ORDER BY call.id FOR UPDATE OF call SKIP LOCKED
@@ -119,6 +121,16 @@ MARK_PARSED = text("""
     WHERE id = ANY(CAST(:call_ids AS uuid[])) AND parsed_at IS NULL RETURNING id
 """)
 
+# Those since the last one of their prompt that was dealt with.
+IN_VAIN = text("""
+    SELECT id, ordinal, outcome, prompt FROM call
+    WHERE batch_id = :batch_id AND state IN ('failed', 'unknown') AND attempt > (
+        SELECT COALESCE(MAX(attempt), 0) FROM call AS dealt_with
+        WHERE dealt_with.batch_id = call.batch_id AND dealt_with.ordinal = call.ordinal
+          AND dealt_with.parsed_at IS NOT NULL)
+    ORDER BY ordinal, attempt
+""")
+
 PARSED_ORDINALS = text("SELECT DISTINCT ordinal FROM call WHERE batch_id = :batch_id AND parsed_at IS NOT NULL")
 
 
@@ -133,6 +145,15 @@ class StoredReply:
     prompt: Mapping[str, object]
     text: str
     cut: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InVain:
+    """A call that brought nothing usable, and of which nobody has drawn a conclusion."""
+
+    call_id: CallId
+    prompt: Mapping[str, object]
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,11 +219,15 @@ async def open_call(conn: AsyncConnection, call: NewCall) -> int:
         raise fenced_off(hold)
     if why.has_lapsed:
         raise LeaseLapsed(f"the lease of batch {hold.batch_id} has run out and is not renewed yet")
-    budget = await read_budget(conn, hold.job_id)
-    raise BudgetExhausted(
-        f"the next call may cost ${call.worst_usd:.6f}, but of ${budget.budget_usd:.6f} ${budget.spent_usd:.6f} is "
+    raise budget_exhausted(call.worst_usd, await read_budget(conn, hold.job_id))
+
+
+def budget_exhausted(worst_usd: Decimal, budget: Budget) -> BudgetExhausted:
+    """What is said when a call that may cost so much does not fit."""
+    return BudgetExhausted(
+        f"the next call may cost ${worst_usd:.6f}, but of ${budget.budget_usd:.6f} ${budget.spent_usd:.6f} is "
         f"spent and ${budget.held_usd:.6f} held for calls under way; resume with a higher budget_usd to go on",
-        fits_later=budget.spent_usd + call.worst_usd <= budget.budget_usd,
+        fits_later=budget.spent_usd + worst_usd <= budget.budget_usd,
     )
 
 
@@ -283,3 +308,11 @@ async def mark_parsed(conn: AsyncConnection, call_ids: Sequence[CallId]) -> set[
 async def parsed_ordinals(conn: AsyncConnection, hold: Hold) -> set[int]:
     """The batch's prompts that are dealt with, by this holder or one before."""
     return set((await conn.execute(PARSED_ORDINALS, {"batch_id": hold.batch_id})).scalars())
+
+
+async def calls_in_vain(conn: AsyncConnection, hold: Hold) -> dict[int, list[InVain]]:
+    """By prompt, its attempts that failed since the last that was dealt with, in their order."""
+    found: dict[int, list[InVain]] = {}
+    for row in await conn.execute(IN_VAIN, {"batch_id": hold.batch_id}):
+        found.setdefault(row.ordinal, []).append(InVain(CallId(row.id), row.prompt, Outcome(row.outcome)))
+    return found

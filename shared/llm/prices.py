@@ -9,7 +9,7 @@ import genai_prices
 
 from shared.errors import UnusableModel
 from shared.llm.models import split_model, warn_of_retirements
-from shared.llm.provider import Usage
+from shared.llm.provider import LLMReply, Usage
 from shared.settings import Price
 
 SettingsPrices = Mapping[str, Price]
@@ -40,6 +40,13 @@ def price_of(model: str, usage: Usage, prices: SettingsPrices, *, bulk: bool = F
     else:
         usd = _listed_price(model, usage, bulk=bulk)
     return usd.quantize(USD_STEP, rounding=ROUND_UP)
+
+
+def cost_of(model: str, reply: LLMReply, worst_usd: Decimal, prices: SettingsPrices, *, bulk: bool = False) -> Decimal:
+    """What a reply cost, by its usage; without one, what may have been paid counts as the call's worst case."""
+    if reply.usage is not None:
+        return price_of(model, reply.usage, prices, bulk=bulk)
+    return worst_usd if reply.outcome.usable or reply.outcome.maybe_paid else Decimal(0)
 
 
 def worst_case(

@@ -13,9 +13,9 @@ def import_sdks(settings: Settings) -> None:
     Before the event loop turns, which that second would block.
     """
     if settings.openai_api_key is not None:
-        import_module("shared.llm.openai")
+        import_module("shared.llm.bulk_openai")
     if settings.anthropic_api_key is not None:
-        import_module("shared.llm.anthropic")
+        import_module("shared.llm.bulk_anthropic")
 
 
 def open_providers(settings: Settings) -> dict[str, Provider]:

@@ -1,5 +1,6 @@
 """The one retry policy: what follows a call that gave nothing usable. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -77,6 +78,23 @@ def decide(
     if retry_after_seconds is not None:
         wait = max(wait, retry_after_seconds)
     return Retry(wait, outcome)
+
+
+def judge_attempts(outcomes: Sequence[Outcome], policy: RetryPolicy) -> GiveUp | None:
+    """Whether a prompt is given up whose attempts ended like this, none of them usable; otherwise it goes again.
+
+    What stops the job was acted on when it was seen, and a person has resumed the job since.
+    """
+    last = outcomes[-1]
+    if last in GIVES_UP:
+        return GiveUp(GIVES_UP[last])
+    alike = sum(_kind(each) == _kind(last) for each in outcomes)
+    return GiveUp(f"{last} {alike} times") if alike >= allowed_attempts(last, policy) else None
+
+
+def _kind(outcome: Outcome) -> tuple[bool, bool]:
+    """Attempts that were throttled, or never run, are counted apart from those that failed."""
+    return outcome.throttled, outcome.never_run
 
 
 def allowed_attempts(outcome: Outcome, policy: RetryPolicy) -> int:

@@ -35,6 +35,7 @@ BROKEN = {
     "ck_batch_reason_given": "UPDATE batch SET state = 'parked', lease_until = NULL, finished_at = now()",
     "ck_batch_leased_has_fence": "UPDATE batch SET fence = 0 WHERE state = 'leased'",
     "ck_batch_not_empty": "UPDATE batch SET calls = 0",
+    "ck_batch_in_bulk_is_pending": "UPDATE batch SET in_bulk = true WHERE state = 'leased'",
     "ck_batch_ordinals_whole": "UPDATE batch SET ordinals = ARRAY[7]",
     "ck_prompt_version_stage_known": """INSERT INTO prompt_version (version, stage, files)
         VALUES ('dream-1', 'dream', '{}')""",
@@ -44,6 +45,12 @@ BROKEN = {
     "ck_call_settled_at_iff_settled": "UPDATE call SET settled_at = NULL",
     "ck_call_cost_iff_settled": "UPDATE call SET cost_usd = NULL",
     "ck_call_raw_before_parse": "UPDATE call SET raw = NULL",
+    "ck_bulk_submission_state_known": "UPDATE bulk_submission SET state = 'asleep'",
+    "ck_bulk_submission_not_empty": "UPDATE bulk_submission SET requests = 0",
+    "ck_bulk_submission_provider_id_known": "UPDATE bulk_submission SET provider_id = NULL, submitted_at = NULL",
+    "ck_bulk_submission_submitted_at_iff_known": "UPDATE bulk_submission SET submitted_at = NULL",
+    "ck_bulk_submission_ended_at_iff_over": "UPDATE bulk_submission SET ended_at = now()",
+    "ck_bulk_submission_detail_given": "UPDATE bulk_submission SET state = 'failed', ended_at = now()",
     "ck_question_state_known": "UPDATE question SET state = 'asleep'",
     "ck_question_reason_given": "UPDATE question SET state = 'rejected'",
     "ck_question_text_hash_16": r"UPDATE question SET text_hash = '\x00'",
@@ -61,10 +68,22 @@ BROKEN = {
             signature_version, prompt_tokens, tokenizer)
         SELECT dataset_id, domain, difficulty, text, text_hash, 0, 1, 1, 'o200k_base' FROM question""",
     "uq_batch_job_id_stage_domain_difficulty_number": "UPDATE batch SET number = 1",
+    "uq_bulk_submission_unfinished": """INSERT INTO bulk_submission (id, job_id, batch_id, provider, model, requests)
+        SELECT gen_random_uuid(), job_id, batch_id, provider, model, 1 FROM bulk_submission""",
+    "uq_bulk_submission_provider_id": """INSERT INTO bulk_submission (id, job_id, batch_id, provider, model, requests,
+            state, provider_id, submitted_at)
+        SELECT gen_random_uuid(), job_id, batch_id, provider, 'openai/y', 1, state, provider_id, now()
+        FROM bulk_submission""",
     "uq_call_batch_id_ordinal_attempt": """INSERT INTO call (id, job_id, batch_id, ordinal, attempt, fence, model,
             prompt, worst_usd)
         SELECT gen_random_uuid(), job_id, batch_id, ordinal, attempt, fence, model, '{}', 0 FROM call""",
 }
+
+SUBMITTED = """
+INSERT INTO bulk_submission (id, job_id, batch_id, provider, model, requests, state, provider_id, submitted_at)
+SELECT gen_random_uuid(), job_id, id, 'openai', 'openai/x', 1, 'submitted', 'batch_1', now() FROM batch
+WHERE state = 'leased'
+"""
 
 
 def test_every_check_has_its_counterexample() -> None:
@@ -83,6 +102,7 @@ async def test_a_row_that_breaks_it_is_refused(
 ) -> None:
     try:
         await add_call(engine, (await held_batch(engine, job_id)).hold)
+        await execute(engine, SUBMITTED)
         await add_questions(engine, dataset, ["What is one plus one?"])
         with pytest.raises(IntegrityError, match=re.escape(f'"{constraint}"')):
             await execute(engine, BROKEN[constraint])

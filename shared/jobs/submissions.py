@@ -1,0 +1,307 @@
+"""The rows of bulk submissions: what is intended, what the provider has, what is over. Only the keeper writes them.
+
+Each statement re-checks the state that it relies on, so that of two keepers one does it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.database.fence import lock_job
+from shared.database.parameters import json_rows
+from shared.database.states import CallState, JobState, SubmissionState
+from shared.ids import BatchId, CallId, JobId, SubmissionId
+from shared.jobs.reconcile import wake_reconciler
+from shared.llm.budget import Budget
+from shared.llm.ledger import NewCall, Settlement, budget_exhausted, settle_calls
+from shared.llm.provider import LLMReply, Outcome
+
+UNFINISHED = text("""
+SELECT bulk_submission.*, job.state AS job_state, batch.state = 'pending' AND batch.in_bulk AS is_wanted,
+    clock_timestamp() - attempted_at AS since_attempt
+FROM bulk_submission JOIN job ON job.id = bulk_submission.job_id JOIN batch ON batch.id = bulk_submission.batch_id
+WHERE bulk_submission.state IN ('intended', 'submitted') ORDER BY bulk_submission.id
+""")
+WAITING = text("""
+SELECT batch.id FROM batch JOIN job ON job.id = batch.job_id
+WHERE batch.in_bulk AND batch.state = 'pending' AND job.state = 'running' AND NOT EXISTS (
+    SELECT FROM bulk_submission WHERE batch_id = batch.id AND state IN ('intended', 'submitted'))
+ORDER BY batch.id
+""")
+JOB_OF = text("SELECT job_id FROM batch WHERE id = :batch_id")
+KNOWN = text("SELECT provider_id FROM bulk_submission WHERE provider = :provider AND provider_id IS NOT NULL")
+# Given up since nobody knew them, they may have been on their way all the same.
+ORPHANS = text("""
+SELECT id, job_id, batch_id, provider, model, state, provider_id, attempts, created_at, cancel_asked_at, detail,
+    'running' AS job_state, false AS is_wanted, clock_timestamp() - attempted_at AS since_attempt
+FROM bulk_submission
+WHERE state = 'withdrawn' AND attempted_at > clock_timestamp() - make_interval(secs => :seconds)
+  AND cancel_asked_at IS NULL
+ORDER BY id
+""")
+CALLS = text("SELECT id, model, worst_usd, state FROM call WHERE submission_id = :id ORDER BY id")
+
+LOCK_BATCH = text("SELECT 1 FROM batch WHERE id = :batch_id FOR NO KEY UPDATE")
+IS_WAITING = text("""
+SELECT state = 'pending' AND in_bulk AND fence = :fence AND NOT EXISTS (
+    SELECT FROM bulk_submission WHERE batch_id = batch.id AND state IN ('intended', 'submitted'))
+FROM batch WHERE id = :batch_id
+""")
+LOCK_BUDGET = text("""
+SELECT budget_usd, spent_usd, held_usd FROM job_budget WHERE job_id = :job_id FOR NO KEY UPDATE
+""")
+HOLD = text("UPDATE job_budget SET held_usd = held_usd + :usd WHERE job_id = :job_id")
+INTEND = text("""
+INSERT INTO bulk_submission (id, job_id, batch_id, provider, model, requests)
+VALUES (:id, :job_id, :batch_id, :provider, :model, :requests)
+""")
+OPEN_CALLS = text("""
+INSERT INTO call (id, job_id, batch_id, stage, difficulty, ordinal, attempt, fence, submission_id, model, prompt,
+    worst_usd)
+SELECT call_id, batch.job_id, batch.id, batch.stage, batch.difficulty, ordinal,
+    (SELECT COALESCE(MAX(attempt), 0) + 1 FROM call WHERE batch_id = batch.id AND call.ordinal = asked.ordinal),
+    batch.fence, submission_id, model, prompt, worst_usd
+FROM json_to_recordset(CAST(:calls AS json)) AS asked (
+    call_id uuid, submission_id uuid, ordinal bigint, model text, prompt jsonb, worst_usd numeric)
+JOIN batch ON batch.id = :batch_id
+""")
+OPENED = text("SELECT id, submission_id FROM call WHERE submission_id = ANY (CAST(:ids AS uuid[]))")
+
+ATTEMPT = text("""
+UPDATE bulk_submission SET attempts = attempts + 1, attempted_at = clock_timestamp()
+WHERE id = :id AND state = 'intended' AND attempted_at IS NULL
+  AND EXISTS (SELECT FROM job WHERE id = bulk_submission.job_id AND state = 'running')
+""")
+NOT_TAKEN = text("UPDATE bulk_submission SET attempted_at = NULL WHERE id = :id AND state = 'intended'")
+SUBMITTED = text("""
+UPDATE bulk_submission SET state = 'submitted', provider_id = :provider_id, submitted_at = clock_timestamp(),
+    detail = :detail
+WHERE id = :id AND state = 'intended'
+""")
+IS_KEPT = text("SELECT provider_id = :provider_id FROM bulk_submission WHERE id = :id")
+CANCEL_ASKED = text("""
+UPDATE bulk_submission SET cancel_asked_at = clock_timestamp() WHERE id = :id AND cancel_asked_at IS NULL
+""")
+END = text("""
+UPDATE bulk_submission SET state = :state, ended_at = clock_timestamp(), detail = :detail
+WHERE id = :id AND state IN ('intended', 'submitted')
+""")
+# To a worker, who reads the replies. Without any there is nothing to read: the keeper intends anew.
+GIVE_BACK = text("""
+UPDATE batch SET in_bulk = false, hinted_at = NULL
+WHERE id = :batch_id AND state = 'pending' AND in_bulk
+  AND NOT EXISTS (SELECT FROM bulk_submission WHERE batch_id = batch.id AND state IN ('intended', 'submitted'))
+  AND (:anyway OR EXISTS (
+      SELECT FROM call WHERE batch_id = batch.id AND call.state = 'ok' AND parsed_at IS NULL AND raw IS NOT NULL))
+""")
+# Since the last submission to the same model that was run.
+REFUSED = text("""
+SELECT model, COUNT(*) AS times, MAX(detail) AS detail FROM bulk_submission AS refused
+WHERE batch_id = :batch_id AND state = 'failed' AND NOT EXISTS (
+    SELECT FROM bulk_submission AS later WHERE later.batch_id = refused.batch_id AND later.model = refused.model
+      AND later.state = 'ended' AND later.created_at > refused.created_at)
+GROUP BY model
+""")
+PARK = text("""
+UPDATE batch SET state = 'parked', reason = :reason, in_bulk = false, finished_at = clock_timestamp()
+WHERE id = :batch_id AND state = 'pending' AND in_bulk
+  AND NOT EXISTS (SELECT FROM bulk_submission WHERE batch_id = batch.id AND state IN ('intended', 'submitted'))
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One that is not over. `is_wanted`: its batch still waits for it."""
+
+    id: SubmissionId
+    job_id: JobId
+    batch_id: BatchId
+    provider: str
+    model: str
+    state: SubmissionState
+    provider_id: str | None
+    attempts: int
+    created_at: datetime
+    since_attempt: timedelta | None
+    cancel_asked_at: datetime | None
+    detail: str | None
+    job_state: JobState
+    is_wanted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCall:
+    """A ledger row of a submission."""
+
+    call_id: CallId
+    model: str
+    worst_usd: Decimal
+    is_settled: bool
+
+
+async def read_unfinished(conn: AsyncConnection) -> list[Submission]:
+    """All submissions that are not over, in the order of their intents."""
+    return _submissions((await conn.execute(UNFINISHED)).all())
+
+
+async def read_orphans(conn: AsyncConnection, *, seconds: float) -> list[Submission]:
+    """Those withdrawn within the last `seconds` that the provider may have been given after all."""
+    return _submissions((await conn.execute(ORPHANS, {"seconds": seconds})).all())
+
+
+def _submissions(rows: Sequence[Any]) -> list[Submission]:
+    return [
+        Submission(
+            SubmissionId(row.id),
+            JobId(row.job_id),
+            BatchId(row.batch_id),
+            row.provider,
+            row.model,
+            SubmissionState(row.state),
+            row.provider_id,
+            row.attempts,
+            row.created_at,
+            row.since_attempt,
+            row.cancel_asked_at,
+            row.detail,
+            JobState(row.job_state),
+            row.is_wanted,
+        )
+        for row in rows
+    ]
+
+
+async def read_waiting_batches(conn: AsyncConnection) -> list[BatchId]:
+    """Batches of running jobs whose calls are to be submitted."""
+    return [BatchId(batch_id) for batch_id in (await conn.execute(WAITING)).scalars()]
+
+
+async def read_job_of(conn: AsyncConnection, batch_id: BatchId) -> JobId:
+    """The job of a batch that is there."""
+    return JobId((await conn.execute(JOB_OF, {"batch_id": batch_id})).scalar_one())
+
+
+async def read_known(conn: AsyncConnection, provider: str) -> set[str]:
+    """The provider's ids of all submissions of ours."""
+    return set((await conn.execute(KNOWN, {"provider": provider})).scalars())
+
+
+async def read_calls(conn: AsyncConnection, submission_id: SubmissionId) -> dict[CallId, OpenCall]:
+    """The calls of a submission."""
+    rows = await conn.execute(CALLS, {"id": submission_id})
+    return {
+        CallId(row.id): OpenCall(CallId(row.id), row.model, row.worst_usd, row.state != CallState.SENT) for row in rows
+    }
+
+
+async def read_refusals(conn: AsyncConnection, batch_id: BatchId) -> dict[str, tuple[int, str]]:
+    """By model, how often in a row submissions of the batch were refused as a whole, and what was said."""
+    return {row.model: (row.times, row.detail) for row in await conn.execute(REFUSED, {"batch_id": batch_id})}
+
+
+async def intend(
+    conn: AsyncConnection, calls: Sequence[NewCall], submission_ids: dict[str, SubmissionId]
+) -> dict[CallId, SubmissionId]:
+    """Write the intent to submit calls of one batch, by model: submissions, ledger rows and what they hold at most.
+
+    As many as fit into the budget, from the first; returns them, and none when the batch does not wait any more. A
+    repeat with the same ids has no second effect. Raises BudgetExhausted when not one fits.
+    """
+    hold = calls[0].hold
+    names = {"job_id": hold.job_id, "batch_id": hold.batch_id, "fence": hold.fence}
+    if await lock_job(conn, hold.job_id) != JobState.RUNNING:
+        return {}
+    await conn.execute(LOCK_BATCH, names)
+    before = (await conn.execute(OPENED, {"ids": list(submission_ids.values())})).all()
+    if before or not (await conn.execute(IS_WAITING, names)).scalar_one_or_none():
+        return {CallId(row.id): SubmissionId(row.submission_id) for row in before}
+    budget = Budget(*(await conn.execute(LOCK_BUDGET, names)).one())
+    room, fitting = budget.budget_usd - budget.spent_usd - budget.held_usd, list[NewCall]()
+    for call in calls:
+        if call.worst_usd > room:
+            break
+        room -= call.worst_usd
+        fitting.append(call)
+    if not fitting:
+        raise budget_exhausted(calls[0].worst_usd, budget)
+    for model, submission_id in submission_ids.items():
+        if requests := sum(call.model == model for call in fitting):
+            about = {"id": submission_id, "provider": model.partition("/")[0], "model": model, "requests": requests}
+            await conn.execute(INTEND, {**names, **about})
+    rows = [
+        {
+            "call_id": call.call_id,
+            "submission_id": submission_ids[call.model],
+            "ordinal": call.ordinal,
+            "model": call.model,
+            "prompt": call.prompt,
+            "worst_usd": str(call.worst_usd),
+        }
+        for call in fitting
+    ]
+    await conn.execute(OPEN_CALLS, {**names, "calls": json_rows(rows)})
+    await conn.execute(HOLD, {**names, "usd": sum(call.worst_usd for call in fitting)})
+    return {call.call_id: submission_ids[call.model] for call in fitting}
+
+
+async def note_attempt(conn: AsyncConnection, submission_id: SubmissionId) -> bool:
+    """Note that the provider may have it from now on. False when it is not to be submitted (any more)."""
+    return (await conn.execute(ATTEMPT, {"id": submission_id})).rowcount == 1
+
+
+async def note_not_taken(conn: AsyncConnection, submission_id: SubmissionId) -> None:
+    """Note that the provider said no, so that it surely does not have it."""
+    await conn.execute(NOT_TAKEN, {"id": submission_id})
+
+
+async def note_submitted(
+    conn: AsyncConnection, submission_id: SubmissionId, provider_id: str, detail: str | None
+) -> bool:
+    """Keep the provider's id. False when the submission is not ours to keep: it was given up or has another one."""
+    values = {"id": submission_id, "provider_id": provider_id, "detail": detail}
+    await conn.execute(SUBMITTED, values)
+    return bool((await conn.execute(IS_KEPT, values)).scalar_one_or_none())
+
+
+async def note_cancel(conn: AsyncConnection, submission_id: SubmissionId) -> None:
+    """Note that the provider was asked to run no more of it."""
+    await conn.execute(CANCEL_ASKED, {"id": submission_id})
+
+
+async def settle_rest(conn: AsyncConnection, submission_id: SubmissionId, outcome: Outcome, detail: str) -> None:
+    """Settle the calls that have no result: they were not run and cost nothing, unless they may have been paid."""
+    rest = [each for each in (await read_calls(conn, submission_id)).values() if not each.is_settled]
+    free = Decimal(0)
+    settlements = [
+        Settlement(each.call_id, LLMReply(outcome, detail=detail), each.worst_usd if outcome.maybe_paid else free)
+        for each in rest
+    ]
+    await settle_calls(conn, settlements)
+
+
+async def end_submission(
+    conn: AsyncConnection, submission: Submission, state: SubmissionState, detail: str | None
+) -> None:
+    """Be done with it; its batch goes to a worker when nothing of it is out and there is something to read."""
+    names = {"id": submission.id, "batch_id": submission.batch_id}
+    await conn.execute(LOCK_BATCH, names)
+    await conn.execute(END, {**names, "state": state, "detail": detail})
+    await conn.execute(GIVE_BACK, {**names, "anyway": state is SubmissionState.ENDED})
+    await wake_reconciler(conn)
+
+
+async def give_back(conn: AsyncConnection, batch_id: BatchId) -> None:
+    """Leave a batch of which nothing is out to a worker."""
+    await conn.execute(GIVE_BACK, {"batch_id": batch_id, "anyway": True})
+    await wake_reconciler(conn)
+
+
+async def park_in_bulk(conn: AsyncConnection, batch_id: BatchId, reason: str) -> None:
+    """Give a batch up whose submissions are refused."""
+    await conn.execute(PARK, {"batch_id": batch_id, "reason": reason})
+    await wake_reconciler(conn)

@@ -1,0 +1,332 @@
+"""The keeper of bulk submissions, one in the whole system: intends, submits, finds again, looks, settles, cancels.
+
+No connection or transaction is held while a provider is asked; only the lock's connection is idle meanwhile.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from typing import TypeVar
+
+import psycopg
+import structlog
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.database.reconnect import in_transaction, is_unreachable, until_reachable
+from shared.database.states import JobState, SubmissionState
+from shared.database.trouble import first_line
+from shared.errors import BudgetExhausted, UnusableModel
+from shared.ids import BatchId, CallId, JobId, SubmissionId, new_submission_id
+from shared.jobs.control import pause_if_running
+from shared.jobs.submissions import (
+    Submission,
+    end_submission,
+    give_back,
+    intend,
+    note_attempt,
+    note_cancel,
+    note_not_taken,
+    note_submitted,
+    park_in_bulk,
+    read_calls,
+    read_job_of,
+    read_known,
+    read_orphans,
+    read_unfinished,
+    read_waiting_batches,
+    settle_rest,
+)
+from shared.llm.bulk import BulkProblem, BulkProvider, BulkState, BulkStatus, Undecided
+from shared.llm.ledger import Settlement, settle_calls
+from shared.llm.prices import cost_of
+from shared.llm.provider import LLMRequest, Outcome
+from shared.llm.retry import GIVES_UP, STOPS_JOB
+from shared.llm.stop import Draining, Stop
+from workers.batch import Workshop
+from workers.bulk_drafts import Drafts, draft
+from workers.bulk_lock import KeeperLock, LockLost, keeper_lock
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+# Submissions that are attended to at the same time.
+AT_ONCE = 4
+SETTLED_TOGETHER = 200
+# What is withdrawn is looked for so many settling times longer.
+ORPHAN_FACTOR = 10
+NOT_FOUND = 404
+
+
+class BulkKeeper:
+    """Attends to all submissions while it has the lock. It neither owns nor closes what it is given."""
+
+    def __init__(self, shop: Workshop, providers: Mapping[str, BulkProvider]) -> None:
+        self._shop = shop
+        self._settings = shop.settings
+        self._providers = providers
+        # Of submissions that no provider has been given: whoever intended them is the only one to know their prompts.
+        self._requests: dict[SubmissionId, Sequence[LLMRequest]] = {}
+        self._looked_for_since: dict[SubmissionId, float] = {}
+        self._not_before: dict[str, float] = {}
+
+    async def run(self, stop: Stop) -> None:
+        """Keep whenever no other process does, until `stop` is set."""
+        with suppress(Draining):
+            while True:
+                try:
+                    async with keeper_lock(self._settings.database_url) as lock:
+                        while lock is not None:
+                            await self.run_once(lock)
+                            await stop.sleep(self._settings.bulk_poll_seconds)
+                except (psycopg.OperationalError, OSError, LockLost) as error:
+                    log.warning("bulk submissions not kept", error=first_line(error))
+                except Draining:
+                    raise
+                except Exception as error:
+                    if not is_unreachable(error):
+                        log.exception("bulk submissions not kept")
+                self._requests.clear()
+                await stop.sleep(self._settings.bulk_poll_seconds)
+
+    async def run_once(self, lock: KeeperLock) -> None:
+        """Attend once to every submission that is not over, and intend what waits for it."""
+        await lock.confirm()
+        async with self._shop.engine.connect() as conn:
+            unfinished = await read_unfinished(conn)
+            orphans = await read_orphans(conn, seconds=ORPHAN_FACTOR * self._settings.bulk_settle_seconds)
+        await self._each(lambda each: self._attend(lock, each), unfinished)
+        await self._each(self._cancel_orphan, orphans)
+        async with self._shop.engine.connect() as conn:
+            waiting = await read_waiting_batches(conn)
+        await self._each(lambda batch_id: self._take_up(lock, batch_id), waiting)
+
+    async def _each(self, work: Callable[[T], Awaitable[None]], items: Sequence[T]) -> None:
+        """One that goes wrong must not keep the others waiting."""
+        turns = asyncio.Semaphore(AT_ONCE)
+
+        async def one(item: T) -> None:
+            async with turns:
+                try:
+                    await work(item)
+                except BulkProblem as problem:
+                    log.warning("bulk submission: later", outcome=problem.outcome, detail=problem.detail)
+                except LockLost:
+                    raise
+                except Exception as error:
+                    if is_unreachable(error):
+                        raise
+                    log.exception("bulk submission not attended to")
+
+        for error in filter(None, await asyncio.gather(*map(one, items), return_exceptions=True)):
+            raise error
+
+    async def _attend(self, lock: KeeperLock, submission: Submission) -> None:
+        provider = self._providers.get(submission.provider)
+        if provider is None:
+            log.warning("no key for a bulk submission", provider=submission.provider, id=str(submission.id))
+        elif submission.state is SubmissionState.SUBMITTED:
+            await self._look(provider, submission)
+        elif submission.since_attempt is not None:
+            await self._find(provider, submission)
+        else:
+            requests = self._requests.get(submission.id)
+            if requests is None or not submission.is_wanted or submission.job_state is not JobState.RUNNING:
+                await self._withdraw(submission, "it was intended, and never submitted")
+            else:
+                await self._submit(lock, provider, submission, requests)
+
+    async def _submit(
+        self, lock: KeeperLock, provider: BulkProvider, submission: Submission, requests: Sequence[LLMRequest]
+    ) -> None:
+        if asyncio.get_running_loop().time() < self._not_before.get(provider.name, 0.0):
+            return
+        if not await self._transaction(lambda conn: note_attempt(conn, submission.id), what="attempt"):
+            return
+        await lock.confirm()
+        try:
+            status = await provider.submit(submission.id, requests)
+        except BulkProblem as problem:
+            log.warning("bulk submission refused", outcome=problem.outcome, detail=problem.detail)
+            if not problem.maybe_submitted:
+                await self._refused(submission, problem)
+            else:
+                self._requests.pop(submission.id, None)  # it is looked for from now on
+            return
+        self._requests.pop(submission.id, None)
+        log.info("submitted in bulk", id=str(submission.id), provider_id=status.provider_id, requests=len(requests))
+        await self._keep_id(provider, submission, status)
+
+    async def _keep_id(self, provider: BulkProvider, submission: Submission, status: BulkStatus) -> None:
+        kept = await self._transaction(
+            lambda conn: note_submitted(conn, submission.id, status.provider_id, status.detail), what="keep id"
+        )
+        self._looked_for_since.pop(submission.id, None)
+        if not kept:  # another keeper has given the intent up, or found another submission for it
+            await provider.cancel(status.provider_id)
+
+    async def _refused(self, submission: Submission, problem: BulkProblem) -> None:
+        """The provider surely does not have it."""
+        if problem.outcome in STOPS_JOB:
+            await self._withdraw(submission, problem.detail)
+            await self._pause_job(submission.job_id, STOPS_JOB[problem.outcome])
+        elif problem.outcome in GIVES_UP:
+            await self._fail(submission, problem.detail, Outcome.CANCELLED)
+        else:
+            wait = problem.retry_after_seconds or self._settings.bulk_poll_seconds
+            self._not_before[submission.provider] = asyncio.get_running_loop().time() + wait
+            await self._transaction(lambda conn: note_not_taken(conn, submission.id), what="not taken")
+
+    async def _find(self, provider: BulkProvider, submission: Submission) -> None:
+        """Adopt it if the provider has it; it is certain that it does not only after a while."""
+        now = asyncio.get_running_loop().time()
+        began = self._looked_for_since.setdefault(submission.id, now)
+        found = await self._search(provider, submission)
+        if isinstance(found, BulkStatus):
+            log.info("bulk submission found again", id=str(submission.id), provider_id=found.provider_id)
+            await self._keep_id(provider, submission, found)
+        elif found is None and now - began >= self._settings.bulk_settle_seconds:
+            await self._withdraw(submission, "its submission was cut off, and the provider does not have it")
+            self._looked_for_since.pop(submission.id, None)
+
+    async def _search(self, provider: BulkProvider, submission: Submission) -> BulkStatus | Undecided | None:
+        async with self._shop.engine.connect() as conn:
+            known = await read_known(conn, provider.name)
+            calls = await read_calls(conn, submission.id)
+        return await provider.find(submission.id, since=submission.created_at, call_ids=calls.keys(), known=known)
+
+    async def _cancel_orphan(self, submission: Submission) -> None:
+        """A submission that turned up after its intent was given up: its calls have been made anew."""
+        provider = self._providers.get(submission.provider)
+        found = None if provider is None else await self._search(provider, submission)
+        if provider is not None and isinstance(found, BulkStatus):
+            log.warning("bulk submission cancelled: it came too late", provider_id=found.provider_id)
+            await provider.cancel(found.provider_id)
+            await self._transaction(lambda conn: note_cancel(conn, submission.id), what="note cancel")
+
+    async def _look(self, provider: BulkProvider, submission: Submission) -> None:
+        provider_id = submission.provider_id or ""
+        try:
+            if not submission.is_wanted and submission.cancel_asked_at is None:
+                status = await provider.cancel(provider_id)
+                await self._transaction(lambda conn: note_cancel(conn, submission.id), what="note cancel")
+            else:
+                status = await provider.look(provider_id)
+            if status.state is BulkState.ENDED:
+                await self._settle(provider, submission, status)
+        except BulkProblem as problem:
+            if problem.http_status == NOT_FOUND:
+                # What it was paid for nobody can tell.
+                await self._fail(submission, "the provider does not know it any more", Outcome.LOST)
+                return
+            if problem.outcome in STOPS_JOB:
+                await self._pause_job(submission.job_id, STOPS_JOB[problem.outcome])
+            raise
+        if status.state is BulkState.FAILED:
+            await self._fail(submission, status.detail or "the provider does not say why", Outcome.CANCELLED)
+
+    async def _settle(self, provider: BulkProvider, submission: Submission, status: BulkStatus) -> None:
+        """Settle each call by its result, in whatever order these come; repeated whole if it breaks off."""
+        async with self._shop.engine.connect() as conn:
+            calls = await read_calls(conn, submission.id)
+        group: dict[CallId, Settlement] = {}
+        stops: set[Outcome] = set()
+        async with aclosing(provider.results(status.provider_id)) as results:
+            async for call_id, reply in results:
+                call = calls.get(call_id)
+                if call is None:
+                    log.warning("a result of no call of ours", id=str(submission.id), call=str(call_id))
+                    continue
+                if reply.outcome in STOPS_JOB:
+                    stops.add(reply.outcome)
+                if not call.is_settled:
+                    cost_usd = cost_of(call.model, reply, call.worst_usd, self._settings.prices, bulk=True)
+                    group[call_id] = Settlement(call_id, reply, cost_usd)
+                if len(group) >= SETTLED_TOGETHER:
+                    await self._settle_group(group)
+        await self._settle_group(group)
+        never = Outcome.CANCELLED if submission.cancel_asked_at else Outcome.EXPIRED
+        await self._settle_rest(submission, never, "it is not among the results of its submission")
+        for outcome in stops:
+            await self._pause_job(submission.job_id, STOPS_JOB[outcome])
+        await self._end(submission, SubmissionState.ENDED, status.detail)
+
+    async def _settle_group(self, group: dict[CallId, Settlement]) -> None:
+        settlements = list(group.values())
+        group.clear()
+        if settlements:
+            await self._transaction(lambda conn: settle_calls(conn, settlements), what="settle results")
+
+    async def _take_up(self, lock: KeeperLock, batch_id: BatchId) -> None:
+        """Intend and submit what a batch needs; or leave it to a worker, or give it up."""
+        async with self._shop.engine.connect() as conn:
+            job_id = await read_job_of(conn, batch_id)
+        try:
+            drafts = await draft(self._shop, batch_id)
+        except UnusableModel as error:
+            await self._pause_job(job_id, error.detail)
+            return
+        if drafts is None:
+            return
+        if drafts.is_read_first:
+            await self._transaction(lambda conn: give_back(conn, batch_id), what="give back")
+        elif drafts.calls:
+            await self._intend(lock, job_id, batch_id, drafts)
+        elif drafts.hopeless:
+            why = drafts.hopeless
+            await self._transaction(lambda conn: park_in_bulk(conn, batch_id, why), what="park")
+
+    async def _intend(self, lock: KeeperLock, job_id: JobId, batch_id: BatchId, drafts: Drafts) -> None:
+        models = sorted({call.model for call in drafts.calls})
+        for model in models:
+            if model.partition("/")[0] not in self._providers:
+                why = f"this worker has no key for {model.partition('/')[0]}, which {model} needs"
+                await self._pause_job(job_id, why)
+                return
+        ids = {model: new_submission_id() for model in models}
+        try:
+            opened = await self._transaction(lambda conn: intend(conn, drafts.calls, ids), what="intend")
+        except BudgetExhausted as error:
+            if not error.fits_later:
+                await self._pause_job(job_id, error.detail, by_budget=True)
+            return
+        except IntegrityError:
+            return  # another keeper was faster
+        requests = drafts.requests or {}
+        for submission_id in ids.values():
+            its = [requests[call_id] for call_id, its_id in opened.items() if its_id == submission_id]
+            if its:
+                self._requests[submission_id] = its
+        async with self._shop.engine.connect() as conn:
+            intended = [each for each in await read_unfinished(conn) if each.id in self._requests]
+        for submission in intended:
+            if submission.batch_id == batch_id:
+                await self._attend(lock, submission)
+
+    async def _withdraw(self, submission: Submission, why: str) -> None:
+        log.info("bulk submission withdrawn", id=str(submission.id), why=why)
+        self._requests.pop(submission.id, None)
+        await self._settle_rest(submission, Outcome.CANCELLED, why)
+        await self._end(submission, SubmissionState.WITHDRAWN, why)
+
+    async def _fail(self, submission: Submission, why: str, outcome: Outcome) -> None:
+        log.warning("bulk submission failed", id=str(submission.id), why=why)
+        self._requests.pop(submission.id, None)
+        await self._settle_rest(submission, outcome, why)
+        await self._end(submission, SubmissionState.FAILED, why)
+
+    async def _settle_rest(self, submission: Submission, outcome: Outcome, detail: str) -> None:
+        await self._transaction(lambda conn: settle_rest(conn, submission.id, outcome, detail), what="settle the rest")
+
+    async def _end(self, submission: Submission, state: SubmissionState, detail: str | None) -> None:
+        log.info("bulk submission over", id=str(submission.id), state=state)
+        await self._transaction(lambda conn: end_submission(conn, submission, state, detail), what="end submission")
+
+    async def _pause_job(self, job_id: JobId, reason: str, *, by_budget: bool = False) -> None:
+        async def pause() -> bool:
+            return await pause_if_running(self._shop.engine, job_id, reason, by_budget=by_budget)
+
+        await until_reachable(pause, what="pause job")
+
+    async def _transaction(self, work: Callable[[AsyncConnection], Awaitable[T]], *, what: str) -> T:
+        return await in_transaction(self._shop.engine, work, what=what)
