@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.corpus.answers import NewAnswer, complete_questions, store_answers
-from shared.corpus.at_hand import Origin, Outcome
+from shared.corpus.at_hand import Outcome
+from shared.corpus.stages import StageTerms
 from shared.ids import QuestionId
 from shared.questions.answer_checks import check_answer
 from shared.questions.answering import parse_answers, write_answering_prompt
@@ -14,6 +15,7 @@ from shared.questions.prompts import Prompt
 from shared.questions.tokens import count_tokens
 from workers.later_work import Found, LaterWork
 from workers.stage_work import Reply
+from workers.taker import ReadResults, Taker
 
 FAILED_CHECK = "answer failed its check"
 
@@ -51,10 +53,14 @@ class Answering(LaterWork[NewAnswer]):
                 taken[question_id] = NewAnswer(answer, count_tokens(answer), check)
         return Found(taken, parsed.repairs, why_not, refused)
 
-    async def keep(self, conn: AsyncConnection, origin: Origin, results: Mapping[QuestionId, NewAnswer]) -> None:
-        """Write the answers."""
-        await store_answers(conn, origin, results)
 
-    async def settle(self, conn: AsyncConnection, question_ids: list[QuestionId]) -> Outcome:
+class AnswerTaker(Taker[NewAnswer]):
+    """Takes answers in."""
+
+    async def keep(self, conn: AsyncConnection, reads: Sequence[ReadResults[NewAnswer]]) -> None:
+        """Write the answers."""
+        await store_answers(conn, [(read.origin, read.results) for read in reads])
+
+    async def settle(self, conn: AsyncConnection, question_ids: list[QuestionId], terms: StageTerms) -> Outcome:
         """Mark those that have all their answers."""
-        return await complete_questions(conn, question_ids, self._terms)
+        return await complete_questions(conn, question_ids, terms)

@@ -25,12 +25,12 @@ from shared.llm.retry import GiveUp, RetryPolicy, judge_attempts
 from shared.llm.stop import Draining, Stop
 from shared.settings import Settings
 from workers.admitter import MOST_REPLIES, Admitter
-from workers.answering import Answering
+from workers.answering import Answering, AnswerTaker
 from workers.drain import is_draining
 from workers.generation import AdmittedLately, Generation
 from workers.leases import LeaseKeeper
 from workers.stage_work import Ask, Reply, StageWork, stored
-from workers.validation import Validation
+from workers.validation import Validation, VerdictTaker
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -65,6 +65,12 @@ class Workshop:
     runs: defaultdict[JobId, set["BatchRun"]] = field(default_factory=lambda: defaultdict(set))
     pauses: dict[JobId, asyncio.Task[None]] = field(default_factory=dict)
     admitted_lately: AdmittedLately = field(default_factory=AdmittedLately)
+    verdicts: VerdictTaker = field(init=False)
+    answers: AnswerTaker = field(init=False)
+
+    def __post_init__(self) -> None:
+        """What is taken in together is so for the whole process."""
+        self.verdicts, self.answers = VerdictTaker(self.engine), AnswerTaker(self.engine)
 
 
 async def run_batch(shop: Workshop, batch_id: BatchId, stop: Stop) -> Ending:
@@ -158,11 +164,10 @@ class BatchRun:
         return self._work.ordinals()
 
     async def _judge_stored(self, unread: Sequence[StoredReply]) -> None:
-        """Admissions gain by being many at once; other judgements take turns at the batch's row."""
-        at_once = MOST_REPLIES if self._batch.stage is Stage.GENERATE else 1
-        for first in range(0, len(unread), at_once):
+        """Many at once: they are written together."""
+        for first in range(0, len(unread), MOST_REPLIES):
             self._stop.check()
-            together = [self._work.judge(stored(reply)) for reply in unread[first : first + at_once]]
+            together = [self._work.judge(stored(reply)) for reply in unread[first : first + MOST_REPLIES]]
             for error in filter(None, await asyncio.gather(*together, return_exceptions=True)):
                 raise error
 
@@ -284,7 +289,7 @@ class BatchRun:
 def work_of(shop: Workshop, batch: ClaimedBatch) -> StageWork:
     """What the batch's stage has to say."""
     if batch.stage is Stage.VALIDATE:
-        return Validation(batch, shop.engine)
+        return Validation(batch, shop.engine, shop.verdicts)
     if batch.stage is Stage.ANSWER:
-        return Answering(batch, shop.engine)
+        return Answering(batch, shop.engine, shop.answers)
     return Generation(batch, shop.admitter, shop.admitted_lately)

@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.corpus.at_hand import Origin, Outcome
+from shared.corpus.at_hand import Outcome
+from shared.corpus.stages import StageTerms
 from shared.corpus.verdicts import count_votes, store_verdicts
 from shared.ids import QuestionId
 from shared.questions.judging import Verdict, parse_verdicts, write_judging_prompt
 from shared.questions.prompts import Prompt
 from workers.later_work import Found, LaterWork
 from workers.stage_work import Reply
+from workers.taker import ReadResults, Taker
 
 
 class Validation(LaterWork[Verdict]):
@@ -30,10 +32,14 @@ class Validation(LaterWork[Verdict]):
         verdicts = {ids[number - 1]: verdict for number, verdict in parsed.verdicts.items()}
         return Found(verdicts, parsed.repairs, "the reply was cut" if reply.cut else parsed.problem or "left out")
 
-    async def keep(self, conn: AsyncConnection, origin: Origin, results: Mapping[QuestionId, Verdict]) -> None:
-        """Write the verdicts."""
-        await store_verdicts(conn, origin, results, self._terms.least)
 
-    async def settle(self, conn: AsyncConnection, question_ids: list[QuestionId]) -> Outcome:
+class VerdictTaker(Taker[Verdict]):
+    """Takes verdicts in."""
+
+    async def keep(self, conn: AsyncConnection, reads: Sequence[ReadResults[Verdict]]) -> None:
+        """Write the verdicts."""
+        await store_verdicts(conn, [(read.origin, read.results, read.terms.least) for read in reads])
+
+    async def settle(self, conn: AsyncConnection, question_ids: list[QuestionId], terms: StageTerms) -> Outcome:
         """Count the votes where all are in."""
-        return await count_votes(conn, question_ids, self._terms)
+        return await count_votes(conn, question_ids, terms)

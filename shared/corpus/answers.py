@@ -1,6 +1,6 @@
 """Take in answers: one for each question, model, prompt version and sample."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -14,9 +14,10 @@ from shared.questions.answer_checks import AnswerCheck
 
 INSERT = text("""
 INSERT INTO answer (question_id, model, prompt_version, sample, text, tokens, checked, job_id, batch_id, call_id, fence)
-SELECT told.question_id, :model, :prompt_version, :number, told.text, told.tokens, told.checked, :job_id, :batch_id,
-    :call_id, :fence
-FROM json_to_recordset(CAST(:answers AS json)) AS told (question_id bigint, text text, tokens int, checked jsonb)
+SELECT question_id, model, prompt_version, number, text, tokens, checked, job_id, batch_id, call_id, fence
+FROM json_to_recordset(CAST(:answers AS json)) AS told (
+    question_id bigint, model text, prompt_version text, number int, text text, tokens int, checked jsonb,
+    job_id uuid, batch_id uuid, call_id uuid, fence int)
 ON CONFLICT DO NOTHING
 """)
 # What a trainer sees of a question is its first answer: the first model's first sample, the newest of several.
@@ -46,18 +47,20 @@ class NewAnswer:
     check: AnswerCheck | None = None
 
 
-async def store_answers(conn: AsyncConnection, origin: Origin, answers: Mapping[QuestionId, NewAnswer]) -> None:
-    """Keep the answers of one reply; one that is there already stays."""
+async def store_answers(conn: AsyncConnection, told: Sequence[tuple[Origin, Mapping[QuestionId, NewAnswer]]]) -> None:
+    """Keep the answers of several replies; what is there already stays."""
     rows = [
         {
+            **origin.values(),
             "question_id": question_id,
             "text": answer.text,
             "tokens": answer.tokens,
             "checked": answer.check and {"name": answer.check.name, "detail": answer.check.detail},
         }
+        for origin, answers in told
         for question_id, answer in answers.items()
     ]
-    await conn.execute(INSERT, {**origin.values(), "answers": json_rows(rows)})
+    await conn.execute(INSERT, {"answers": json_rows(rows)})
 
 
 async def complete_questions(conn: AsyncConnection, question_ids: list[QuestionId], terms: StageTerms) -> Outcome:

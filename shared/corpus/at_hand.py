@@ -25,10 +25,17 @@ WAITING = {
         FROM question WHERE id = ANY (CAST(:ids AS bigint[])) AND state = 'selected' AND NOT answered
     """),
 }
-NO_USE = text("""
-UPDATE question SET tries = tries + 1 WHERE id = ANY (CAST(:ids AS bigint[])) AND state IN ('selected', 'reserve')
-RETURNING id, tries
-""")
+NO_USE = {
+    stage: text(f"""
+        UPDATE question SET tries = tries + 1
+        WHERE id = ANY (CAST(:ids AS bigint[])) AND state IN ('selected', 'reserve') AND NOT {done}
+        RETURNING id, tries
+    """)  # noqa: S608 - the two names are constants
+    for stage, done in ((Stage.VALIDATE, "validated"), (Stage.ANSWER, "answered"))
+}
+TEXTS = text("SELECT id, text FROM question WHERE id = ANY (CAST(:ids AS bigint[]))")
+# In the order of their ids, like everybody who changes several: two that lock the same rows never wait in a circle.
+LOCK = text("SELECT FROM question WHERE id = ANY (CAST(:ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE")
 REJECT = text("""
 UPDATE question SET state = 'rejected', reason = told.reason, tries = 0
 FROM json_to_recordset(CAST(:rejected AS json)) AS told (id bigint, reason text)
@@ -106,11 +113,21 @@ async def read_waiting(
     }
 
 
+async def read_texts(conn: AsyncConnection, question_ids: Collection[QuestionId]) -> dict[QuestionId, str]:
+    """What the questions say, whatever became of them."""
+    return {QuestionId(row.id): row.text for row in await conn.execute(TEXTS, {"ids": sorted(question_ids)})}
+
+
+async def lock_questions(conn: AsyncConnection, question_ids: Collection[QuestionId]) -> None:
+    """Let nobody else change these questions until the transaction ends."""
+    await conn.execute(LOCK, {"ids": sorted(question_ids)})
+
+
 async def note_no_use(
     conn: AsyncConnection, question_ids: Collection[QuestionId], terms: StageTerms, why: str
 ) -> Outcome:
     """Count a call that brought nothing for these questions; those that it was the last try of are rejected."""
-    tries = {row.id: row.tries for row in await conn.execute(NO_USE, {"ids": sorted(question_ids)})}
+    tries = {row.id: row.tries for row in await conn.execute(NO_USE[terms.stage], {"ids": sorted(question_ids)})}
     most = terms.tries * len(terms.slots)
     spent = {QuestionId(each): f"no {_RESULT[terms.stage]}" for each, count in tries.items() if count >= most}
     if spent:

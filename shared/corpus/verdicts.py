@@ -1,6 +1,6 @@
 """Take in what judges say: every verdict is kept, and a question is accepted when more than half of them accept it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,10 +14,10 @@ from shared.questions.judging import CRITERIA, Verdict, failed_criteria
 INSERT = text("""
 INSERT INTO verdict (question_id, model, prompt_version, vote, accepted, scores, reason, job_id, batch_id, call_id,
     fence)
-SELECT told.question_id, :model, :prompt_version, :number, told.accepted, told.scores, told.reason, :job_id, :batch_id,
-    :call_id, :fence
+SELECT question_id, model, prompt_version, number, accepted, scores, reason, job_id, batch_id, call_id, fence
 FROM json_to_recordset(CAST(:verdicts AS json)) AS told (
-    question_id bigint, accepted boolean, scores jsonb, reason text)
+    question_id bigint, model text, prompt_version text, number int, accepted boolean, scores jsonb, reason text,
+    job_id uuid, batch_id uuid, call_id uuid, fence int)
 ON CONFLICT DO NOTHING
 """)
 # Of each vote the newest verdict counts: prompts may have changed since.
@@ -48,19 +48,21 @@ FAILINGS = dict(
 
 
 async def store_verdicts(
-    conn: AsyncConnection, origin: Origin, verdicts: Mapping[QuestionId, Verdict], least: int
+    conn: AsyncConnection, told: Sequence[tuple[Origin, Mapping[QuestionId, Verdict], int]]
 ) -> None:
-    """Keep the verdicts of one reply; one that is there already stays."""
+    """Keep the verdicts of several replies, each with the least score that accepts; what is there already stays."""
     rows = [
         {
+            **origin.values(),
             "question_id": question_id,
             "accepted": not failed_criteria(verdict, least),
             "scores": dict(verdict.scores),
             "reason": verdict.reason,
         }
+        for origin, verdicts, least in told
         for question_id, verdict in verdicts.items()
     ]
-    await conn.execute(INSERT, {**origin.values(), "verdicts": json_rows(rows)})
+    await conn.execute(INSERT, {"verdicts": json_rows(rows)})
 
 
 async def count_votes(conn: AsyncConnection, question_ids: list[QuestionId], terms: StageTerms) -> Outcome:

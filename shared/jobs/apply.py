@@ -89,13 +89,18 @@ WITH ranked AS (
             sha256(int8send(dataset.order_seed) || question.text_hash)) <= :target AS chosen
     FROM question JOIN job ON job.dataset_id = question.dataset_id JOIN dataset ON dataset.id = job.dataset_id
     WHERE job.id = :job_id AND question.domain = :domain AND question.difficulty = :difficulty
-      AND question.state IN ('selected', 'reserve'))
-UPDATE question SET state = CASE WHEN ranked.chosen THEN 'selected' ELSE 'reserve' END
-FROM ranked
-WHERE question.id = ranked.id AND question.state IN ('selected', 'reserve')
+      AND question.state IN ('selected', 'reserve')
+), changed AS (
+    -- Locked in the order of their ids, like everybody does who changes several: nobody waits in a circle.
+    SELECT question.id, ranked.chosen FROM question JOIN ranked ON ranked.id = question.id
+    WHERE (question.state = 'selected') <> ranked.chosen ORDER BY question.id FOR NO KEY UPDATE OF question
+)
+UPDATE question SET state = CASE WHEN changed.chosen THEN 'selected' ELSE 'reserve' END
+FROM changed
+WHERE question.id = changed.id AND question.state IN ('selected', 'reserve')
   AND question.dataset_id = (SELECT dataset_id FROM job WHERE id = :job_id)
   AND question.domain = :domain AND question.difficulty = :difficulty
-  AND (question.state = 'selected') <> ranked.chosen
+  AND (question.state = 'selected') <> changed.chosen
 """)
 
 # The same order as in SELECT: what is chosen last, when there is too much, is looked at last. A question that was no

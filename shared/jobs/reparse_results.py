@@ -112,12 +112,12 @@ async def store_results(conn: AsyncConnection, results: Results, *, settle: bool
     origin = Origin(call.hold, call.id, results.slot, call.version or "")
     outcome = NOTHING
     if its.verdicts:
-        await store_verdicts(conn, origin, its.verdicts, terms.least)
+        await store_verdicts(conn, [(origin, its.verdicts, terms.least)])
         if settle:
             still_open = await conn.execute(OPEN, {"ids": list(its.verdicts)})
             outcome = await count_votes(conn, [QuestionId(each) for each in still_open.scalars()], terms)
     else:
-        await store_answers(conn, origin, its.answers)
+        await store_answers(conn, [(origin, its.answers)])
         if settle:
             outcome = await complete_questions(conn, list(its.answers), terms)
     rejected = Counter((outcome.rejected or {}).values())
