@@ -52,15 +52,15 @@ def reparse_view(told: Mapping[str, Any]) -> RenderableType:
     """What was gained, or would be."""
     would = "would be " if told["dry_run"] else ""
     pruned = f"; {told['pruned']:,} more are pruned" if told["pruned"] else ""
-    lines = [Text(f"{told['read']:,} replies read again, {told['unchanged']:,} gave nothing new{pruned}")]
+    replies = "1 reply" if told["read"] == 1 else f"{told['read']:,} replies"
+    lines = [Text(f"{replies} read again, {told['unchanged']:,} gave nothing new{pruned}")]
     gained = told["gained"]
     if gained["questions"]:
         refused = "".join(f", {count:,} refused: {reason}" for reason, count in told["refused"].items())
         admitted = f"{told['admitted']:,} {would}admitted to the reserve"
         lines.append(Text(f"{gained['questions']:,} candidates gained: {admitted}{refused}"))
-    for name in ("verdicts", "answers"):
-        if gained[name]:
-            lines.append(Text(f"{gained[name]:,} {name} {would}gained"))
+    results = ("verdicts", "answers")
+    lines += [Text(f"{gained[name]:,} {name} {would}gained") for name in results if gained[name]]
     settled = ", ".join(f"{count:,} {would}{name}" for name, count in told["settled"].items() if count)
     if settled:
         lines.append(Text(f"questions that this decides: {settled}"))

@@ -38,13 +38,13 @@ def is_archived(shell: Shell, job_id: str) -> bool:
         return client.job(job_id)["archived_at"] is not None
 
 
-def at_a_terminal(shell: Shell, reply: str, *arguments: str) -> tuple[int, str, str]:
+def at_a_terminal(shell: Shell, reply: str, *arguments: str, command: str = "prune") -> tuple[int, str, str]:
     """Exit code, stdout and stderr of a command whose stdin is a terminal at which `reply` is typed."""
     ours, theirs = pty.openpty()
     try:
         os.write(ours, f"{reply}\n".encode())
         done = subprocess.run(
-            [sys.executable, "-m", "cli", "prune", *arguments],
+            [sys.executable, "-m", "cli", command, *arguments],
             env=shell.environment, cwd=shell.folder, stdin=theirs, capture_output=True, text=True, timeout=60,
             check=False,
         )  # fmt: skip

@@ -26,11 +26,17 @@ from shared.settings import Settings
 from tests.recount import COUNTS
 from tests.service.factories import MODEL, admit_reply, lease_batch, make_batch
 from tests.service.jobs.world import MATH, batches_of, execute, fetch, held_batch, make_spec, submit
-from tests.service.workers.test_batch import reply_of
+from tests.service.workers.scripted import reply_of
 
 ICE, CANAL, BEES, RIVERS = "Why is ice slippery?", "Who dug the canal?", "What do bees eat?", "Where do rivers end?"
 STAGES = {"stages": ["generate", "validate", "answer"]}
-RECORD = {"topic": "waves", "subtopic": "height", "form": "a riddle", "version": "generate-1-x", "mean_tokens": 15}
+RECORD: dict[str, Any] = {
+    "topic": "waves",
+    "subtopic": "height",
+    "form": "a riddle",
+    "version": "generate-1-x",
+    "mean_tokens": 15,
+}
 
 
 async def stored(engine: AsyncEngine, hold: Hold, content: Any, *, model: str = MODEL, **prompt: object) -> CallId:
@@ -161,10 +167,10 @@ async def test_a_dry_run_tells_and_changes_nothing(engine: AsyncEngine, job_id: 
 
 async def test_two_at_once_gain_once(engine: AsyncEngine, job_id: JobId) -> None:
     hold = (await held_batch(engine, job_id)).hold
-    for number in range(5):
-        await stored(engine, hold, {"questions": [f"What stands at corner {'abcde'[number]} of the yard?"]}, **RECORD)
+    for asked in (ICE, CANAL, BEES, RIVERS):
+        await stored(engine, hold, {"questions": [asked]}, **RECORD)
     told = await asyncio.gather(*(reparse(engine, job_id) for _ in range(3)))
-    assert sum(each["gained"]["questions"] for each in told) == sum(each["admitted"] for each in told) == 5
+    assert sum(each["gained"]["questions"] for each in told) == sum(each["admitted"] for each in told) == 4
     await check_counts(engine, job_id)
 
 
@@ -199,7 +205,11 @@ async def test_verdicts_and_answers_are_gained_with_the_provenance_of_their_call
     job_id, *ids = staged
     first, second = ids
     hold = await later_hold(engine, job_id, Stage.VALIDATE, ids)
-    asked = {"question_ids": ids, "version": "validate-1-x", "model": await judge_of(engine, job_id, Stage.VALIDATE)}
+    asked: dict[str, Any] = {
+        "question_ids": ids,
+        "version": "validate-1-x",
+        "model": await judge_of(engine, job_id, Stage.VALIDATE),
+    }
     await stored(engine, hold, verdicts(1, 2), slot=0, **asked)
     judged = await stored(engine, hold, verdicts(2, clear=1) | {"x": 1}, slot=1, **asked)
     telling = await later_hold(engine, job_id, Stage.ANSWER, ids)
@@ -212,10 +222,8 @@ async def test_verdicts_and_answers_are_gained_with_the_provenance_of_their_call
     # Of two votes one is not more than half.
     assert told["settled"] == {"validated": 0, "answered": 0, "rejected": 1}
     assert (told["read"], told["unchanged"]) == (4, 1)
-    rows = await fetch(
-        engine, "SELECT question_id, vote, call_id, batch_id, fence, prompt_version, accepted FROM verdict WHERE vote = 1"
-        " AND job_id = :id", id=job_id,
-    )  # fmt: skip
+    columns = "question_id, vote, call_id, batch_id, fence, prompt_version, accepted"
+    rows = await fetch(engine, f"SELECT {columns} FROM verdict WHERE vote = 1 AND job_id = :id", id=job_id)
     assert rows == [(second, 1, judged, hold.batch_id, hold.fence, "validate-1-x", False)]
     rows = await fetch(
         engine, "SELECT question_id, model, sample, text, call_id FROM answer WHERE job_id = :id", id=job_id
@@ -252,7 +260,11 @@ async def test_once_the_job_has_ended_results_are_kept_and_nothing_is_decided(
 ) -> None:
     job_id, *ids = staged
     hold = await later_hold(engine, job_id, Stage.VALIDATE, ids)
-    asked = {"question_ids": ids, "version": "validate-1-x", "model": await judge_of(engine, job_id, Stage.VALIDATE)}
+    asked: dict[str, Any] = {
+        "question_ids": ids,
+        "version": "validate-1-x",
+        "model": await judge_of(engine, job_id, Stage.VALIDATE),
+    }
     for slot in range(2):
         await stored(engine, hold, verdicts(1, 2, safe=1), slot=slot, **asked)
     await cancel_job(engine, job_id)
@@ -270,7 +282,11 @@ async def test_who_overruled_the_judges_is_not_overruled_by_an_old_reply(
     await execute(engine, rejected, id=ids[0])
     await restore_question(engine, ids[0])
     hold = await later_hold(engine, job_id, Stage.VALIDATE, ids[:1])
-    asked = {"question_ids": ids[:1], "version": "v", "model": await judge_of(engine, job_id, Stage.VALIDATE)}
+    asked: dict[str, Any] = {
+        "question_ids": ids[:1],
+        "version": "v",
+        "model": await judge_of(engine, job_id, Stage.VALIDATE),
+    }
     for slot in range(2):
         await stored(engine, hold, verdicts(1, safe=1), slot=slot, **asked)
     assert (await reparse(engine, job_id))["gained"]["verdicts"] == 2
