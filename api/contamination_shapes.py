@@ -16,6 +16,7 @@ class FlaggedCellShape(Shape):
     selected: int
     reserve: int
     discarded: int
+    rejected: int
 
 
 class BenchmarkShape(Shape):

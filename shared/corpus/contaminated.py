@@ -74,7 +74,8 @@ BY_CELL = text("""
     SELECT question.domain, question.difficulty,
         count(*) FILTER (WHERE question.state = 'selected') AS selected,
         count(*) FILTER (WHERE question.state = 'reserve') AS reserve,
-        count(*) FILTER (WHERE question.state = 'discarded') AS discarded
+        count(*) FILTER (WHERE question.state = 'discarded') AS discarded,
+        count(*) FILTER (WHERE question.state = 'rejected') AS rejected
     FROM (
         SELECT DISTINCT question_id FROM contamination WHERE dataset_id = :dataset_id AND cleared_at IS NULL
     ) AS flagged

@@ -29,6 +29,7 @@ from shared.errors import BadUpload, Conflict, NotFound
 from shared.ids import DatasetId, QuestionId
 from tests.service.factories import admit_reply, make_hold
 
+CELL = {"domain": "math", "difficulty": "easy"}
 names = (f"guarded-{number}" for number in count())
 
 SUM, SHEEP, RIVER = (
@@ -95,7 +96,7 @@ async def test_what_is_like_an_item_is_flagged_and_left_out_of_exports(engine: A
     report = await load(engine, name, source="tests.jsonl")
     assert report["flagged"] == {"exact": 1, "numbers": 1, "sentence": 1}
     assert (report["items"], report["compared"], report["left_out"], report["changed"]) == (2, 5, 3, True)
-    assert report["cells"] == [{"domain": "math", "difficulty": "easy", "selected": 3, "reserve": 0, "discarded": 0}]
+    assert report["cells"] == [{**CELL, "selected": 3, "reserve": 0, "discarded": 0, "rejected": 0}]
     assert await flagged(engine, name) == {
         "Q: what is 12 + 5": [("s/1", "exact")],
         "What is 3 + 400?": [("s/1", "numbers")],
@@ -182,7 +183,7 @@ async def test_discarding_gives_the_places_to_the_reserve(engine: AsyncEngine) -
         await conn.execute(update(question).where(question.c.text == "Who reads this?").values(state="reserve"))
     report = await load(engine, name, discard=True)
     assert (report["discarded"], report["left_out"]) == (2, 0)
-    assert report["cells"] == [{"domain": "math", "difficulty": "easy", "selected": 0, "reserve": 0, "discarded": 2}]
+    assert report["cells"] == [{**CELL, "selected": 0, "reserve": 0, "discarded": 2, "rejected": 0}]
     assert await questions(engine, name) == {RIVER, "Who reads this?"}
 
 
