@@ -102,7 +102,9 @@ def format_seconds(seconds: float) -> str:
 def format_usd(amount: object) -> str:
     """Dollars with cents; small amounts with as many digits as they need to be seen."""
     value = Decimal(str(amount))
-    return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.4f}"
+    if value >= 1 or value == 0:
+        return f"${value:,.2f}"
+    return f"${value:.{max(4, 1 - value.adjusted())}f}"
 
 
 def _cell_table(cells: Sequence[Mapping[str, Any]]) -> Table:

@@ -25,7 +25,7 @@ from shared.questions.judging import CRITERIA
 from shared.settings import Settings
 from tests.recount import COUNTS
 from tests.service.factories import MODEL, admit_reply, lease_batch, make_batch
-from tests.service.jobs.world import MATH, batches_of, execute, fetch, held_batch, make_spec, submit
+from tests.service.jobs.world import MATH, Broker, batches_of, execute, fetch, held_batch, make_spec, submit, tick
 from tests.service.workers.scripted import reply_of
 
 ICE, CANAL, BEES, RIVERS = "Why is ice slippery?", "Who dug the canal?", "What do bees eat?", "Where do rivers end?"
@@ -144,13 +144,17 @@ async def test_questions_that_an_older_parser_missed_come_into_the_reserve(engin
     await check_counts(engine, job_id)
 
 
-async def test_what_is_gained_of_a_running_job_waits_in_the_reserve_too(engine: AsyncEngine, job_id: JobId) -> None:
+async def test_what_is_gained_of_a_running_job_is_selected_by_its_reconciler(
+    engine: AsyncEngine, job_id: JobId, broker: Broker
+) -> None:
     hold = (await held_batch(engine, job_id)).hold
     await stored(engine, hold, {"questions": [RIVERS]}, **RECORD)
     assert (await reparse(engine, job_id))["admitted"] == 1
     assert [row[:2] for row in await questions(engine, job_id)] == [(RIVERS, "reserve")]
     async with engine.begin() as conn:
         await confirm_hold(conn, hold)  # the worker still has its batch
+    await tick(engine, job_id, broker)
+    assert [row[:2] for row in await questions(engine, job_id)] == [(RIVERS, "selected")]
 
 
 async def test_a_dry_run_tells_and_changes_nothing(engine: AsyncEngine, job_id: JobId) -> None:

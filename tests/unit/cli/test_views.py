@@ -94,6 +94,15 @@ def test_durations_read_well(seconds: float, text: str) -> None:
     assert format_seconds(seconds) == text
 
 
-@pytest.mark.parametrize(("amount", "text"), [("0", "$0.00"), (0.0123, "$0.0123"), ("1234.5", "$1,234.50")])
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        ("0", "$0.00"),
+        (0.0123, "$0.0123"),
+        ("1234.5", "$1,234.50"),
+        ("0.0000234", "$0.000023"),
+        ("0.00004", "$0.000040"),
+    ],
+)
 def test_amounts_keep_the_digits_that_matter(amount: object, text: str) -> None:
     assert format_usd(amount) == text
