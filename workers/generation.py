@@ -11,12 +11,9 @@ from shared.database.reconnect import in_transaction
 from shared.ids import CallId, DatasetId
 from shared.jobs.claim import ClaimedBatch, Judged, record_judged
 from shared.llm.ledger import mark_parsed
-from shared.questions.gates.parsed_question import ParsedQuestion
+from shared.questions.candidates import read_candidates
 from shared.questions.gates.table import gates_on
-from shared.questions.parsing import parse_questions
 from shared.questions.prompts import PromptTuple, draw_tuple, write_prompt
-from shared.questions.quality import find_flaw
-from shared.questions.tokens import count_tokens
 from workers.admitter import Admitter, ReadReply
 from workers.stage_work import Ask, Reply
 
@@ -82,17 +79,16 @@ class Generation:
 
     async def judge(self, reply: Reply) -> None:
         """Parse a stored reply and admit what is new."""
-        parsed = parse_questions(reply.text, cut=reply.cut)
+        candidates, parsed = read_candidates(
+            reply.text,
+            cut=reply.cut,
+            domain=self._batch.cell.domain,
+            mean_tokens=self._batch.mean_tokens,
+            gates=self._gates,
+        )
         drawn = self._tuple(reply.ordinal)
-        usable: list[tuple[str, int]] = []
-        flawed: list[tuple[str, str]] = []
-        for question in parsed.questions:
-            tokens = count_tokens(question)
-            described = ParsedQuestion(question, self._batch.cell.domain, tokens, self._batch.mean_tokens)
-            if flaw := find_flaw(described, self._gates):
-                flawed.append((flaw, question))
-            else:
-                usable.append((question, tokens))
+        usable = [(each.text, each.tokens) for each in candidates if each.flaw is None]
+        flawed = [(each.flaw, each.text) for each in candidates if each.flaw is not None]
         repairs = Counter(map(str, parsed.repairs))
         if parsed.problem is not None:
             repairs["unreadable"] += 1
