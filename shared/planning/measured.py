@@ -13,10 +13,13 @@ PRIOR_QUESTIONS = 20
 # change of plan costs some; in the end 0.03, less than a third of the 0.1 that is promised.
 TOLERANCE_UNDER_WAY = Decimal("0.002")
 TOLERANCE_IN_THE_END = Decimal("0.0003")
-# But whole questions cannot bring it nearer than half of what one of them moves; it may be a little more.
+# But whole questions cannot bring it nearer than half of what one of them moves; it may be a little more. Which ones
+# are selected is not free, so that the same two plans may take turns: after so many it may be twice as much.
 TOLERANCE_IN_QUESTIONS = Decimal("0.6")
-# A split that will not settle is not planned for again and again.
+PLANS_FOR_TWICE = 20
 MOST_PLANS = 200
+# A plan is made for means that all domains share; so often its means are corrected by what is known of each cell.
+CORRECTIONS = 3
 MEAN_STEP = Decimal("0.0001")
 
 
@@ -56,29 +59,44 @@ def replan(
     if plans >= MOST_PLANS:
         return None
     means = measured_means(mix, measured, prior=0 if is_full else PRIOR_QUESTIONS)
+    of_cells = _means_of_cells(mix, measured, means)
     targets = {cell: each.target for cell, each in measured.items()}
-    before = expected_tokens(mix, measured, targets, means)
+    before = expected_tokens(mix, measured, targets, of_cells)
     off = _deviation(mix, before)
     tolerance = TOLERANCE_IN_THE_END if is_full else TOLERANCE_UNDER_WAY
-    if off <= max(tolerance, TOLERANCE_IN_QUESTIONS * _moved_by_one(means, before)):
+    patience = 1 + (Decimal(plans) / PLANS_FOR_TWICE) ** 2
+    if off <= max(tolerance, TOLERANCE_IN_QUESTIONS * patience * _moved_by_one(means, before)):
         return None
+    nearest: Replanned | None = None
+    for _ in range(CORRECTIONS):
+        plan = _plan_with(mix, means, have, surplus)
+        planned = {each.cell: each.target for each in plan.cells}
+        after = expected_tokens(mix, measured, planned, of_cells)
+        if planned != targets and _deviation(mix, after) < off:
+            nearest, off = Replanned(plan, _shares(after), _shares(before)), _deviation(mix, after)
+        assumed = expected_tokens(mix, dict.fromkeys(measured, Measured(0)), planned, means)
+        means = {
+            cell: _bounded(mean * after[cell.difficulty] / assumed[cell.difficulty])
+            if assumed[cell.difficulty] and after[cell.difficulty]
+            else mean
+            for cell, mean in means.items()
+        }
+    return nearest
+
+
+def _plan_with(mix: Mix, means: Mapping[Cell, Decimal], have: Mapping[Cell, int], surplus: Surplus) -> Plan:
     own: dict[str, dict[str, Decimal]] = {}
     for cell, mean in means.items():
         own.setdefault(cell.domain, {})[cell.difficulty] = mean
-    plan = make_plan(replace(mix, mean_tokens=own), have, surplus)
-    planned = {each.cell: each.target for each in plan.cells}
-    after = expected_tokens(mix, measured, planned, means)
-    if planned == targets or _deviation(mix, after) >= off:
-        return None
-    return Replanned(plan, _shares(after), _shares(before))
+    return make_plan(replace(mix, mean_tokens=own), have, surplus)
 
 
 def measured_means(mix: Mix, measured: Mapping[Cell, Measured], *, prior: int = PRIOR_QUESTIONS) -> dict[Cell, Decimal]:
     """Tokens of one question of each cell, as `mix.measure` counts them: what is assumed, times what was found.
 
     All domains share what was found of a difficulty, so that chance in one of them does not move its targets; where
-    each domain keeps its own shares (`scope: domain`), each has its own. Few rows are pulled towards what is assumed:
-    `prior` rows count as found to be so.
+    each domain keeps its own shares (`scope: domain`), each has its own. Few rows are pulled towards what is assumed,
+    as if `prior` rows had been found to be so.
     """
     means: dict[Cell, Decimal] = {}
     for cell in mix.cells():
@@ -89,8 +107,23 @@ def measured_means(mix: Mix, measured: Mapping[Cell, Measured], *, prior: int = 
             if mix.scope is Scope.DOMAIN:
                 factor = _factor(mix, measured, [cell], part, prior=prior, guess=factor)
             total += _assumed(mix, cell, part) * factor
-        means[cell] = max(MEAN_STEP, total.quantize(MEAN_STEP))
+        means[cell] = _bounded(total)
     return means
+
+
+def _means_of_cells(mix: Mix, measured: Mapping[Cell, Measured], means: Mapping[Cell, Decimal]) -> dict[Cell, Decimal]:
+    """What the next questions of each cell are likely to have: what its own had, pulled towards the given means."""
+    likely: dict[Cell, Decimal] = {}
+    for cell, mean in means.items():
+        counted = [_tokens(measured[cell], part) for part in _parts(mix.measure)]
+        rows = min(rows for _, rows in counted)
+        here = sum((Decimal(part) * rows / of for part, of in counted if of), Decimal(0)) if rows else Decimal(0)
+        likely[cell] = (here + PRIOR_QUESTIONS * mean) / (rows + PRIOR_QUESTIONS)
+    return likely
+
+
+def _bounded(mean: Decimal) -> Decimal:
+    return max(MEAN_STEP, mean.quantize(MEAN_STEP))
 
 
 def expected_tokens(

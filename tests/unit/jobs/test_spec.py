@@ -71,7 +71,7 @@ def test_gates_are_named_as_they_are_counted_in_any_case() -> None:
 
 def test_shares_written_with_six_decimals_are_a_whole() -> None:
     thirds = {name: {"token_share": 0.333333, "mean_tokens": 15} for name in ("easy", "fair", "hard")}
-    mix = parse_spec({"dataset": "a", "mix": {"domains": {"math": 10}, "difficulties": thirds}}).mix.to_mix()
+    mix = parse_spec({"dataset": "a", "mix": {"domains": {"math": 10}, "difficulties": thirds}}).settled_mix.to_mix()
     assert sum(each.token_share for each in mix.difficulties.values()) == pytest.approx(
         Decimal(1), abs=Decimal("1e-20")
     )
@@ -158,6 +158,8 @@ def test_shares_written_with_six_decimals_are_a_whole() -> None:
         ("budget_usd", True, "budget_usd", "not true or false"),
         ("seed", -1, "seed", "greater than or equal to 0"),
         ("seed", 2**63, "seed", "less than"),
+        ("mix.difficulties.easy.answer_tokens", 0, "mix.difficulties.easy.answer_tokens", "greater than or equal to 1"),
+        ("mix.existing", "yes", "mix.existing", "valid boolean"),
         ("gates", {"langauge": False}, "gates", "no gate is called 'langauge'; there are too short, too long, refusal"),
         ("gates", {"too short": False, "Too_Short": True}, "gates", "both fold to 'too short'"),
         ("gates", {"language": "off"}, "gates.language", "valid boolean"),
@@ -170,6 +172,77 @@ def test_bad_input_is_refused_with_the_name_of_its_field(path: str, value: objec
     assert [(each.loc, message in each.msg) for each in refused.value.errors] == [(loc, True)], refused.value.detail
     assert message in refused.value.detail
     assert len(refused.value.detail) < 1000
+
+
+MEASURED = {**GOOD["mix"], "means": "measured"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "loc", "message"),
+    [
+        ({"mix": None}, "mix", "required, unless the stages are only validate and answer"),
+        ({"mix": None, "stages": ["generate", "answer"]}, "mix", "required, unless"),
+        (
+            {"mix": None, "stages": ["answer"], "atlas": {"math": {"topics": {"a": ["b"]}}}},
+            "atlas",
+            "generates nothing",
+        ),
+        ({"mix": MEASURED | {"measure": "completion"}}, "mix.measure", '"completion" is measured on answers'),
+        (
+            {"mix": MEASURED | {"measure": "total"}, "stages": ["generate", "validate"]},
+            "mix.measure",
+            "add the stage answer",
+        ),
+        ({"mix": MEASURED, "stages": ["validate", "answer"]}, "mix.means", "needs the stage generate"),
+    ],
+)
+def test_fields_that_do_not_go_together_are_refused(changes: dict[str, Any], loc: str, message: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parse_spec({**GOOD, **changes})
+    assert [(each.loc, message in each.msg) for each in refused.value.errors] == [(loc, True)], refused.value.detail
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mix": MEASURED},
+        {"mix": MEASURED | {"measure": "completion"}, "stages": ["generate", "answer"]},
+        {"mix": MEASURED | {"measure": "total"}, "stages": ["generate", "validate", "answer"]},
+        {"mix": GOOD["mix"] | {"measure": "completion"}},
+        {"mix": GOOD["mix"], "stages": ["validate"]},
+    ],
+)
+def test_fields_that_go_together_are_taken(changes: dict[str, Any]) -> None:
+    spec = parse_spec({**GOOD, **changes})
+    assert JobSpec.model_validate(spec.model_dump(mode="json")) == spec
+
+
+def test_a_job_that_generates_nothing_needs_no_mix_and_its_difficulties_are_checked_when_they_are_known() -> None:
+    spec = parse_spec(
+        {"dataset": "a", "stages": ["validate", "answer"], "answering": {"questions_per_call": {"odd": 3}}}
+    )
+    assert spec.mix is None
+    with pytest.raises(ValueError, match="no mix yet"):
+        _ = spec.settled_mix
+    assert JobSpec.model_validate(spec.model_dump(mode="json")) == spec
+    with pytest.raises(InvalidInput, match="'odd' is not a difficulty"):
+        parse_spec({**spec.model_dump(mode="json"), "mix": {**GOOD["mix"], "existing": True}})
+
+
+def test_answers_are_taken_to_be_half_as_long_again_as_their_questions_and_a_paragraph_at_least() -> None:
+    mix = parse_spec(GOOD).settled_mix
+    assert [each.tokens_of_answer for each in mix.difficulties.values()] == [100, 1125]
+    told = parse_spec(change("mix.difficulties.easy.answer_tokens", 40)).settled_mix
+    assert told.difficulties["easy"].tokens_of_answer == 40
+
+
+@pytest.mark.parametrize(
+    ("measure", "easy", "hard_math"), [("prompt", 15, 500), ("completion", 100, 1125), ("total", 115, 1625)]
+)
+def test_a_mix_balances_the_tokens_that_it_measures(measure: str, easy: int, hard_math: int) -> None:
+    mix = parse_spec(change("mix.measure", measure)).settled_mix.to_mix()
+    assert [mix.mean_of(cell) for cell in mix.cells()[:2]] == [easy, hard_math]
+    assert mix.answer_tokens == {"easy": 100, "hard": 1125}
 
 
 def test_every_wrong_field_is_named_at_once() -> None:
