@@ -2,19 +2,21 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.ids import JobId
 from shared.jobs.progress import read_job
-from shared.llm.bulk import BulkProvider
+from shared.llm.bulk import BulkProblem, BulkProvider, BulkStatus
 from shared.llm.bulk_anthropic import AnthropicBulkProvider
 from shared.llm.bulk_openai import OpenAIBulkProvider
 from shared.llm.caller import Caller
+from shared.llm.provider import LLMRequest
 from shared.llm.stop import Stop
 from shared.settings import Settings
 from tests.service.jobs.world import Broker, fetch, make_spec, submit, tick
@@ -44,6 +46,53 @@ class AlwaysHeld:
 LOCK = cast("KeeperLock", AlwaysHeld())
 
 
+class Crash(BaseException):
+    """The keeper's process is gone."""
+
+
+class Meddling:
+    """A provider with something in its way; `submit` is what tests replace."""
+
+    def __init__(self, real: BulkProvider) -> None:
+        self._real = real
+        self.name = real.name
+        self.submit = real.submit
+        self.look = real.look
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def crash_after_submit(self) -> None:
+        """Once, right between the provider's yes and our knowing it."""
+
+        async def submit(submission_id: UUID, requests: Sequence[LLMRequest]) -> BulkStatus:
+            self.submit = self._real.submit
+            await self._real.submit(submission_id, requests)
+            raise Crash
+
+        self.submit = submit
+
+    def crash_before_submit(self) -> None:
+        """Once, when the provider may already have it for all that the rows say."""
+
+        async def submit(_: UUID, __: Sequence[LLMRequest]) -> BulkStatus:
+            self.submit = self._real.submit
+            raise Crash
+
+        self.submit = submit
+
+    def refuse(self, *problems: BulkProblem) -> None:
+        """Say no so many times."""
+        left = list(problems)
+
+        async def submit(submission_id: UUID, requests: Sequence[LLMRequest]) -> BulkStatus:
+            if left:
+                raise left.pop(0)
+            return await self._real.submit(submission_id, requests)
+
+        self.submit = submit
+
+
 @dataclass
 class BulkWorld:
     """One database, one rehearsal server, one keeper."""
@@ -58,6 +107,12 @@ class BulkWorld:
     def __post_init__(self) -> None:
         self.keeper = self.new_keeper()
 
+    def meddle(self, name: str) -> Meddling:
+        """Put something in the way of a provider."""
+        meddling = Meddling(self.providers[name])
+        self.providers[name] = cast("BulkProvider", meddling)
+        return meddling
+
     def new_keeper(self) -> BulkKeeper:
         """As in a process that has just started: it remembers nothing."""
         return BulkKeeper(self.shop, self.providers)
@@ -65,7 +120,11 @@ class BulkWorld:
     async def submit(self, dataset: str, **changes: Any) -> JobId:
         """A job of two cells on both providers."""
         mix = {"domains": {"math": 60}, "difficulties": BOTH} | changes.pop("mix", {})
-        spec = make_spec(dataset, **{"mix": mix, "mode": "bulk", "models": MODELS, "stages": ALL} | changes)
+        models = {
+            stage: {name: model for name, model in named.items() if name in mix["difficulties"]}
+            for stage, named in MODELS.items()
+        }
+        spec = make_spec(dataset, **{"mix": mix, "mode": "bulk", "models": models, "stages": ALL} | changes)
         return await submit(self.engine, self.settings, spec)
 
     async def keep(self) -> None:
