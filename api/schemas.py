@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.database.states import BatchState, CallState, JobState, QuestionState, Stage
+from shared.database.states import BatchState, CallState, JobState, QuestionState, Stage, SubmissionState
 from shared.settings import MOST_DAYS
 
 Number = float | Decimal
@@ -148,6 +148,17 @@ class CallShape(Shape):
     state: CallState
 
 
+class SubmissionShape(Shape):
+    """Calls of a batch to one model that are handed in together."""
+
+    id: UUID
+    batch_id: UUID
+    model: str
+    state: SubmissionState
+    requests: int
+    provider_id: str | None = Field(description="the provider's own id, as soon as it is known")
+
+
 class _Page(Shape):
     next_cursor: str | None = Field(description="the `cursor` of the next page; null on the last")
 
@@ -168,6 +179,12 @@ class CallPage(_Page):
     """A page of calls."""
 
     items: list[CallShape]
+
+
+class SubmissionPage(_Page):
+    """A page of bulk submissions."""
+
+    items: list[SubmissionShape]
 
 
 class LineProblemShape(Shape):

@@ -25,7 +25,7 @@ from cli.reparsing import reparse
 from cli.resolve import BadArgument, find_job, read_cell
 from cli.sampling import sample
 from cli.spec_file import STDIN, BadSpecFile, read_spec
-from cli.tables import import_view, jobs_view, plan_view
+from cli.tables import import_view, jobs_view, plan_view, submissions_view
 from cli.terminal import open_client, print_answer
 from cli.watching import watch
 from shared.errors import InvalidInput
@@ -92,6 +92,14 @@ def jobs(as_json: AsJson = False) -> None:
     with open_client() as client:
         listed = list(client.jobs())
     print_answer(listed, jobs_view(listed), as_json=as_json)
+
+
+@app.command()
+def submissions(job: Job, as_json: AsJson = False) -> None:
+    """List a job's bulk submissions, oldest first."""
+    with open_client() as client:
+        listed = list(client.submissions(find_job(client, job)))
+    print_answer(listed, submissions_view(listed), as_json=as_json)
 
 
 @app.command()

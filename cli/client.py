@@ -86,6 +86,10 @@ class Client:
         """All calls of a job, oldest first."""
         return self._pages(f"/v1/jobs/{job_id}/calls")
 
+    def submissions(self, job_id: str) -> Iterator[Json]:
+        """All bulk submissions of a job, oldest first."""
+        return self._pages(f"/v1/jobs/{job_id}/submissions")
+
     def novelty(self, job_id: str) -> Json:
         """How a job still finds new questions, cell by cell."""
         return self._json("GET", f"/v1/jobs/{job_id}/novelty")

@@ -37,6 +37,22 @@ def jobs_view(jobs: Sequence[Mapping[str, Any]]) -> RenderableType:
     return table
 
 
+def submissions_view(submissions: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Bulk submissions: whom they went to, how many calls they hold, how far they are."""
+    if not submissions:
+        return Text("No bulk submissions: this job's calls go one by one (mode: bulk hands them in together)")
+    table = Table(box=None, pad_edge=False)
+    for heading in ("provider's id", "model", "calls", "state", "submitted", "ended", "detail"):
+        table.add_column(heading, overflow="fold", justify="right" if heading == "calls" else "left")
+    for each in submissions:
+        state = each["state"] + (", cancel asked" if each["cancel_asked_at"] else "")
+        times = [str(each[name] or "")[:19].replace("T", " ") for name in ("submitted_at", "ended_at")]
+        table.add_row(
+            each["provider_id"] or "", each["model"], f"{each['requests']:,}", state, *times, each["detail"] or ""
+        )
+    return table
+
+
 def import_view(report: Mapping[str, Any]) -> RenderableType:
     """What became of a baseline."""
     counts = ", ".join(

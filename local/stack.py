@@ -26,6 +26,8 @@ ROOT = Path(__file__).parents[1]
 # The arguments' text names the batch: "phase1 math/hard #0005, 40 questions".
 FLOWER_COLUMNS = "args,state,received,runtime,worker,name,uuid"
 SECRET_VARIABLES = frozenset({"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"})
+# Bulk submissions of the rehearsal server take a second, not a day.
+QUICK_BULK = {"QUESTMILL_BULK_POLL_SECONDS": "1", "QUESTMILL_BULK_SETTLE_SECONDS": "5"}
 REHEARSAL_LATENCY_SECONDS = "0.05"
 
 
@@ -206,6 +208,7 @@ def rehearsal_environment(port: int) -> dict[str, str]:
     """What sends a worker's calls to the rehearsal server on this machine instead of to a provider."""
     return {
         "QUESTMILL_REHEARSAL": "1",
+        **{name: os.environ.get(name, value) for name, value in QUICK_BULK.items()},
         "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1",
         "OPENAI_API_KEY": "rehearsal",
         "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{port}",

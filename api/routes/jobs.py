@@ -16,14 +16,14 @@ from api.openapi import model_body, spec_body
 from api.pages import PageQuery
 from api.problems import declared_problems
 from api.progress_stream import has_seen_end
-from api.schemas import BatchPage, CallPage, JobPage, JobShape, ResumeBody
+from api.schemas import BatchPage, CallPage, JobPage, JobShape, ResumeBody, SubmissionPage
 from api.services import Wired, WiredForBulk
-from shared.database.states import BatchState, CallState
+from shared.database.states import BatchState, CallState, SubmissionState
 from shared.ids import JobId
 from shared.jobs.agreement import read_agreement
 from shared.jobs.control import cancel_job, pause_job, resume_job
 from shared.jobs.novelty import read_novelty, read_topics
-from shared.jobs.progress import list_batches, list_calls, list_jobs, read_job
+from shared.jobs.progress import list_batches, list_calls, list_jobs, list_submissions, read_job
 from shared.jobs.spec import parse_spec
 from shared.jobs.submit import submit_job
 
@@ -51,6 +51,12 @@ class VerdictsQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     by: Literal["job", "cell"] = Field(default="job", description="cell: also for each cell")
+
+
+class SubmissionQuery(PageQuery):
+    """A page of bulk submissions, of one state if given."""
+
+    state: SubmissionState | None = None
 
 
 class TopicQuery(BaseModel):
@@ -107,6 +113,17 @@ async def browse_batches(wired: Wired, job_id: PathJobId, query: Annotated[Batch
 async def browse_calls(wired: Wired, job_id: PathJobId, query: Annotated[CallQuery, Query()]) -> Response:
     """A job's calls, as the ledger has them."""
     rows = await list_calls(
+        wired.engine, job_id, state=query.state, after=query.after_uuid(), limit=query.limit_and_one
+    )
+    return answer(query.page(rows))
+
+
+@router.get(
+    "/{job_id}/submissions", responses={200: {"model": SubmissionPage}, **declared_problems(403, 404, 422, 503)}
+)
+async def browse_submissions(wired: Wired, job_id: PathJobId, query: Annotated[SubmissionQuery, Query()]) -> Response:
+    """A job's bulk submissions."""
+    rows = await list_submissions(
         wired.engine, job_id, state=query.state, after=query.after_uuid(), limit=query.limit_and_one
     )
     return answer(query.page(rows))

@@ -10,7 +10,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.corpus.stages import stages_of
-from shared.database.states import BatchState, CallState, Stage
+from shared.database.states import BatchState, CallState, Stage, SubmissionState
 from shared.errors import NotFound
 from shared.ids import JobId
 from shared.jobs.incidents import count_incidents
@@ -82,6 +82,10 @@ CALL_COLUMNS = """
     input_tokens, cached_tokens, output_tokens, reasoning_tokens, worst_usd, cost_usd, prompt, generated, admitted,
     sent_at, settled_at, parsed_at
 """
+SUBMISSION_COLUMNS = """
+    id, batch_id, provider, model, state, requests, provider_id, attempts, created_at, attempted_at, submitted_at,
+    ended_at, cancel_asked_at, detail
+"""
 
 
 def _page_of(table: str, columns: str, state: str | None) -> TextClause:
@@ -96,6 +100,7 @@ def _page_of(table: str, columns: str, state: str | None) -> TextClause:
 
 LIST_BATCHES = {state: _page_of("batch", BATCH_COLUMNS, state) for state in (None, *BatchState)}
 LIST_CALLS = {state: _page_of("call", CALL_COLUMNS, state) for state in (None, *CallState)}
+LIST_SUBMISSIONS = {state: _page_of("bulk_submission", SUBMISSION_COLUMNS, state) for state in (None, *SubmissionState)}
 IS_ARCHIVED = text("""
 SELECT job_archive.job_id IS NOT NULL FROM job LEFT JOIN job_archive ON job_archive.job_id = job.id
 WHERE job.id = :job_id
@@ -164,6 +169,13 @@ async def list_calls(
     Raises NotFound.
     """
     return await _list(engine, LIST_CALLS[state and CallState(state)], job_id, after=after, limit=limit)
+
+
+async def list_submissions(
+    engine: AsyncEngine, job_id: JobId, *, state: str | None, after: UUID | None, limit: int
+) -> list[dict[str, Any]]:
+    """A job's bulk submissions in the order of their intents; none of an archived job. Raises NotFound."""
+    return await _list(engine, LIST_SUBMISSIONS[state and SubmissionState(state)], job_id, after=after, limit=limit)
 
 
 async def _list(

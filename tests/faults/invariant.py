@@ -146,8 +146,8 @@ def _check_counts(conn: Connection, job_id: str) -> None:
                     WHERE call.batch_id = batch.id) AS refused
                FROM call WHERE call.batch_id = batch.id) AS rows
            WHERE batch.job_id = %s AND NOT (
-               generated = of_calls AND admitted = admitted_of_calls AND admitted = written
-               AND generated = written + refused AND calls_parsed + calls_given_up = parsed)""",
+               generated = of_calls AND admitted = admitted_of_calls AND calls_parsed + calls_given_up = parsed
+               AND (stage <> 'generate' OR admitted = written AND generated = written + refused))""",
         [job_id],
     ).fetchall()
     assert wrong == []
@@ -175,7 +175,7 @@ def _check_calls(conn: Connection, record: Path, job_id: str, in_flight: int) ->
     unserved = [row for row in ledger.values() if row.state == "ok" and str(row.id) not in served]
     assert unserved == [], "the ledger holds replies that nobody gave"
     wasted = lost = 0
-    readable: Counter[tuple[Any, int]] = Counter()
+    readable: Counter[tuple[object, ...]] = Counter()
     for entry in served.values():
         row = ledger[entry["id"]]
         # A row that is not settled, or booked without an answer, was cut off with its worker.
@@ -184,7 +184,7 @@ def _check_calls(conn: Connection, record: Path, job_id: str, in_flight: int) ->
         lost += was_lost
         if entry["billed"]:
             wasted += row.parsed_at is None and entry["outcome"] in READABLE
-            readable[row.batch_id, row.ordinal] += entry["outcome"] in READABLE
+            readable[prompt_of(row)] += entry["outcome"] in READABLE
             if not was_lost and row.state == "ok":
                 assert (row.input_tokens, row.output_tokens) == (entry["input_tokens"], entry["output_tokens"])
     paid_twice = sum(count - 1 for count in readable.values() if count > 1)
@@ -193,6 +193,11 @@ def _check_calls(conn: Connection, record: Path, job_id: str, in_flight: int) ->
     assert paid_twice <= in_flight, f"{paid_twice} prompts paid twice, {in_flight} calls were in flight"
     _check_waits(served, ledger)
     return Findings(sum(entry["billed"] for entry in served.values()), wasted, paid_twice)
+
+
+def prompt_of(call: Any) -> tuple[object, ...]:
+    """Which prompt a ledger row is about. Questions that a call was no use to are asked about again: another prompt."""
+    return call.batch_id, call.ordinal, str(call.prompt.get("question_ids")), call.prompt.get("tries")
 
 
 def _check_waits(served: dict[str, dict[str, Any]], ledger: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.novelty_shapes import NoveltyShape, TopicsShape
-from api.schemas import BatchPage, CallPage, JobPage, JobShape, PlannedShape
+from api.schemas import BatchPage, CallPage, JobPage, JobShape, PlannedShape, SubmissionPage
 
 Spec = dict[str, Any]
 
@@ -210,7 +210,15 @@ def test_a_resume_may_carry_a_budget(http: httpx2.Client, spec: Spec) -> None:
 @pytest.mark.parametrize("job_id", ["01a20549-ae09-7642-8d1f-07f809ee5e50", "nonsense"])
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", ""), ("GET", "/events"), ("GET", "/batches"), ("GET", "/calls"), ("POST", "/pause"), ("POST", "/cancel")],
+    [
+        ("GET", ""),
+        ("GET", "/events"),
+        ("GET", "/batches"),
+        ("GET", "/calls"),
+        ("GET", "/submissions"),
+        ("POST", "/pause"),
+        ("POST", "/cancel"),
+    ],
 )
 def test_an_unknown_job_is_not_found(http: httpx2.Client, job_id: str, method: str, path: str) -> None:
     answer = http.request(method, f"/v1/jobs/{job_id}{path}")
@@ -242,6 +250,8 @@ def test_batches_and_calls_are_pages_by_state(http: httpx2.Client, spec: Spec) -
     assert batches.items
     assert BatchPage.model_validate(http.get(f"{url}/batches", params={"state": "done"}).json()).items == []
     assert CallPage.model_validate(http.get(f"{url}/calls").json()).items == []
+    assert SubmissionPage.model_validate(http.get(f"{url}/submissions").json()).items == []
+    assert http.get(f"{url}/submissions", params={"state": "intended"}).json()["items"] == []
 
 
 @pytest.mark.parametrize(

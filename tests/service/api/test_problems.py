@@ -87,7 +87,7 @@ def test_the_document_describes_what_is_served(http: httpx2.Client) -> None:
         ("POST", "/v1/plans"),
         ("POST", "/v1/jobs"),
         ("GET", "/v1/jobs"),
-        *(("GET", f"/v1/jobs/{{job_id}}{rest}") for rest in ("", "/events", "/batches", "/calls")),
+        *(("GET", f"/v1/jobs/{{job_id}}{rest}") for rest in ("", "/events", "/batches", "/calls", "/submissions")),
         *(("POST", f"/v1/jobs/{{job_id}}/{verb}") for verb in ("pause", "resume", "cancel")),
         ("POST", "/v1/prune"),
         ("GET", "/v1/datasets"),

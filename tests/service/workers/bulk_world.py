@@ -75,7 +75,7 @@ class Meddling:
     def crash_before_submit(self) -> None:
         """Once, when the provider may already have it for all that the rows say."""
 
-        async def submit(_: UUID, __: Sequence[LLMRequest]) -> BulkStatus:
+        async def submit(submission_id: UUID, requests: Sequence[LLMRequest]) -> BulkStatus:
             self.submit = self._real.submit
             raise Crash
 

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from cli.client import Event
-from cli.tables import format_seconds, format_usd, import_view, jobs_view, plan_view
+from cli.tables import format_seconds, format_usd, import_view, jobs_view, plan_view, submissions_view
 from cli.watching import exit_code, progress_line, progress_view
 
 CELLS = [
