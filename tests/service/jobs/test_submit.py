@@ -156,6 +156,20 @@ async def test_an_omitted_budget_is_half_as_much_again_as_the_forecast_or_the_la
     assert budget >= half_more
 
 
+async def test_the_forecast_of_a_stage_in_bulk_mode_is_half_of_what_it_costs_live(
+    engine: AsyncEngine, settings: Settings, dataset: str
+) -> None:
+    stages = ["generate", "validate"]
+    live, bulk, mixed = [
+        (await plan_job(engine, settings, make_spec(dataset, stages=stages, mode=mode))).forecast
+        for mode in ("live", "bulk", {"validate": "bulk"})
+    ]
+    assert bulk.cost_usd * 2 == pytest.approx(live.cost_usd)
+    costs = [{each.stage: each.cost_usd for each in forecast.stages} for forecast in (live, mixed)]
+    assert costs[1]["generate"] == costs[0]["generate"]
+    assert costs[1]["validate"] * 2 == pytest.approx(costs[0]["validate"])
+
+
 async def test_the_same_spec_seed_and_baseline_lead_to_the_same_work(
     engine: AsyncEngine, settings: Settings, dataset: str
 ) -> None:

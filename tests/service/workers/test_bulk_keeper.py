@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.ids import BatchId
 from shared.jobs.control import cancel_job, pause_job, resume_job
-from shared.jobs.progress import read_job
+from shared.jobs.progress import list_submissions, read_job
 from shared.llm.bulk import BulkProblem, BulkStatus
+from shared.llm.ledger import book_unknown
 from shared.llm.prices import price_of
 from shared.llm.provider import LLMRequest, Outcome, Usage
 from shared.llm.stop import Stop
@@ -361,6 +362,18 @@ async def test_a_batch_in_bulk_is_neither_claimed_nor_hinted(world: BulkWorld, d
     assert {(row.state, row.in_bulk, row.hinted_at) for row in rows} == {("pending", True, None)}
     assert world.broker.take() == []
     assert await claim_as(world.engine, BatchId(rows[0].id)) is None
+
+
+async def test_calls_that_are_with_a_provider_need_no_holder(world: BulkWorld, dataset: str) -> None:
+    await world.server.post("/rehearsal/bulk", {"hold": True})
+    job_id = await world.submit(dataset)
+    await world.work(job_id)
+    await world.keep()
+    async with world.engine.begin() as conn:
+        await book_unknown(conn)
+    assert {call["state"] for call in await world.calls(job_id)} == {"sent"}
+    assert (await read_job(world.engine, job_id))["progress"]["calls"]["in_flight"] == len(await world.calls(job_id))
+    assert len(await list_submissions(world.engine, job_id, state="submitted", after=None, limit=10)) == 2
 
 
 async def test_only_one_process_has_the_lock_and_who_has_lost_it_starts_nothing(world: BulkWorld, dataset: str) -> None:

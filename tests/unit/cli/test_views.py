@@ -106,3 +106,15 @@ def test_durations_read_well(seconds: float, text: str) -> None:
 )
 def test_amounts_keep_the_digits_that_matter(amount: object, text: str) -> None:
     assert format_usd(amount) == text
+
+
+def test_submissions_say_how_far_they_are_and_whether_they_are_being_cancelled() -> None:
+    assert "mode: bulk" in shown(submissions_view([]))
+    row = {
+        "provider_id": "batch_12", "model": "openai/gpt-6-luna", "requests": 1500, "state": "submitted",
+        "submitted_at": "2026-11-26T10:00:00.1Z", "ended_at": None, "cancel_asked_at": None, "detail": "validating",
+    }  # fmt: skip
+    text = shown(submissions_view([row]))
+    for part in ("batch_12", "openai/gpt-6-luna", "1,500", "submitted", "2026-11-26 10:00:00", "validating"):
+        assert part in text
+    assert "submitted, cancel asked" in shown(submissions_view([{**row, "cancel_asked_at": "2026-11-26T10:00:00Z"}]))

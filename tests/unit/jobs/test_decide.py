@@ -12,7 +12,7 @@ from shared.database.states import BatchState, JobState, Stage
 from shared.ids import JobId, new_batch_id, new_job_id
 from shared.jobs.actions import Action, CreateBatch, DropFree, Fail, Hint, Park, Select, StopCell, Succeed
 from shared.jobs.decide import Limits, decide
-from shared.jobs.observed import CellStatus, EndedBatch, Observed, OpenBatch
+from shared.jobs.observed import BulkPlace, CellStatus, EndedBatch, Observed, OpenBatch
 from shared.planning.mix import Cell
 
 EASY = Cell("math", "easy")
@@ -254,3 +254,34 @@ def test_a_dry_model_does_not_burn_money_for_ever(seed: int, target: int) -> Non
     assert isinstance(ending, Fail)
     # The evidence, and the windows that were already at work when it came in.
     assert world.cells[Cell("d", "0")].generated <= 400 * (3 + 2 * LIMITS.window_batches)
+
+
+def test_in_bulk_a_batch_has_up_to_500_calls_and_a_small_shortfall_waits_for_all_of_them() -> None:
+    actions = created(decide(observed(status(target=20_000, bulk=True)), LIMITS))
+    assert [(len(each.ordinals), each.bulk) for each in actions] == [(500, True), (500, True)]
+    short = status(target=400, coming=200, open_batches=1, bulk=True)
+    assert created(decide(observed(short, batches=(open_batch(bulk=BulkPlace.OUT),)), LIMITS)) == []
+    assert created(decide(observed(replace(short, bulk=False), batches=(open_batch(),)), LIMITS))
+
+
+def test_what_is_with_a_provider_or_on_its_way_is_neither_hinted_nor_parked_nor_taken_for_nothing() -> None:
+    for place in (BulkPlace.WAITING, BulkPlace.OUT):
+        batch = open_batch(bulk=place, attempts=3)
+        cell = status(target=400, coming=400, open_batches=1, bulk=True)
+        assert decide(observed(cell, batches=(batch,)), LIMITS) == []
+
+
+def test_of_a_full_cell_what_waits_is_dropped_what_is_out_stays_and_what_is_back_is_read() -> None:
+    full = status(target=400, selected=400, open_batches=1, bulk=True)
+    waiting, out, back = (open_batch(bulk=place) for place in BulkPlace)
+    assert [type(each) for each in decide(observed(full, batches=(waiting,)), LIMITS)] == [DropFree]
+    assert decide(observed(full, batches=(out,)), LIMITS) == []
+    assert decide(observed(full, batches=(back,)), LIMITS) == [Hint(back)]
+    stopped = replace(full, selected=0, stopped="dry", stopped_stage=Stage.GENERATE)
+    assert decide(observed(stopped, batches=(back,)), LIMITS) == [Hint(back)]
+
+
+def test_a_batch_that_came_back_and_kills_its_workers_is_parked() -> None:
+    batch = open_batch(bulk=BulkPlace.BACK, attempts=3)
+    cell = status(target=400, coming=400, open_batches=1, bulk=True)
+    assert [type(each) for each in decide(observed(cell, batches=(batch,)), LIMITS)] == [Park]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.llm.provider import Outcome
-from shared.llm.retry import GiveUp, Retry, RetryPolicy, StopJob, Verdict, allowed_attempts, decide
+from shared.llm.retry import GiveUp, Retry, RetryPolicy, StopJob, Verdict, allowed_attempts, decide, judge_attempts
 
 POLICY = RetryPolicy(attempts=6)
 PASSING = [
@@ -73,3 +73,19 @@ def test_waits_are_spread() -> None:
         verdict.after_seconds for seed in range(20) if isinstance(verdict := decided(Outcome.TIMEOUT, seed=seed), Retry)
     }
     assert len(waits) == 20
+
+
+def test_attempts_that_came_back_one_by_one_are_judged_as_those_of_one_sitting() -> None:
+    def judged(*outcomes: Outcome) -> GiveUp | None:
+        return judge_attempts(outcomes, POLICY)
+
+    assert judged(Outcome.REFUSED) is not None
+    assert judged(Outcome.SERVER_ERROR, Outcome.BAD_REQUEST) is not None
+    assert judged(*[Outcome.SERVER_ERROR] * 5) is None
+    assert judged(*[Outcome.SERVER_ERROR] * 3, *[Outcome.TIMEOUT] * 3) == GiveUp("timeout 6 times")
+    # What was never run, or throttled, is counted apart.
+    assert judged(*[Outcome.EXPIRED] * 29, *[Outcome.SERVER_ERROR] * 5) is None
+    assert judged(*[Outcome.SERVER_ERROR] * 5, *[Outcome.EXPIRED] * 15, *[Outcome.CANCELLED] * 15) is not None
+    assert judged(Outcome.EMPTY, Outcome.EMPTY) is not None
+    # A person has resumed the job since.
+    assert judged(*[Outcome.QUOTA] * 3) is None
