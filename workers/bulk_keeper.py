@@ -39,6 +39,7 @@ from shared.jobs.submissions import (
 )
 from shared.llm.bulk import BulkProblem, BulkProvider, BulkState, BulkStatus, Undecided
 from shared.llm.ledger import Settlement, settle_calls
+from shared.llm.models import split_model
 from shared.llm.prices import cost_of
 from shared.llm.provider import LLMRequest, Outcome
 from shared.llm.retry import GIVES_UP, STOPS_JOB
@@ -46,6 +47,7 @@ from shared.llm.stop import Draining, Stop
 from workers.batch import Workshop
 from workers.bulk_drafts import Drafts, draft
 from workers.bulk_lock import KeeperLock, LockLost, keeper_lock
+from workers.bulk_patience import Patience
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -68,7 +70,7 @@ class BulkKeeper:
         # Of submissions that no provider has been given: whoever intended them is the only one to know their prompts.
         self._requests: dict[SubmissionId, Sequence[LLMRequest]] = {}
         self._looked_for_since: dict[SubmissionId, float] = {}
-        self._not_before: dict[str, float] = {}
+        self._patience = Patience(shop.settings.bulk_poll_seconds)
 
     async def run(self, stop: Stop) -> None:
         """Keep whenever no other process does, until `stop` is set."""
@@ -84,7 +86,9 @@ class BulkKeeper:
                 except Draining:
                     raise
                 except Exception as error:
-                    if not is_unreachable(error):
+                    if is_unreachable(error):
+                        log.warning("bulk submissions not kept", error=first_line(error))
+                    else:
                         log.exception("bulk submissions not kept")
                 self._requests.clear()
                 await stop.sleep(self._settings.bulk_poll_seconds)
@@ -139,7 +143,7 @@ class BulkKeeper:
     async def _submit(
         self, lock: KeeperLock, provider: BulkProvider, submission: Submission, requests: Sequence[LLMRequest]
     ) -> None:
-        if asyncio.get_running_loop().time() < self._not_before.get(provider.name, 0.0):
+        if self._patience.is_waiting(provider.name):
             return
         if not await self._transaction(lambda conn: note_attempt(conn, submission.id), what="attempt"):
             return
@@ -148,11 +152,13 @@ class BulkKeeper:
             status = await provider.submit(submission.id, requests)
         except BulkProblem as problem:
             log.warning("bulk submission refused", outcome=problem.outcome, detail=problem.detail)
-            if not problem.maybe_submitted:
-                await self._refused(submission, problem)
-            else:
+            self._patience.note(provider.name, problem)
+            if problem.maybe_submitted:
                 self._requests.pop(submission.id, None)  # it is looked for from now on
+            else:
+                await self._refused(submission, problem)
             return
+        self._patience.reset(provider.name)
         self._requests.pop(submission.id, None)
         log.info("submitted in bulk", id=str(submission.id), provider_id=status.provider_id, requests=len(requests))
         await self._keep_id(provider, submission, status)
@@ -167,15 +173,12 @@ class BulkKeeper:
 
     async def _refused(self, submission: Submission, problem: BulkProblem) -> None:
         """The provider surely does not have it."""
+        await self._transaction(lambda conn: note_not_taken(conn, submission.id), what="not taken")
         if problem.outcome in STOPS_JOB:
             await self._withdraw(submission, problem.detail)
             await self._pause_job(submission.job_id, STOPS_JOB[problem.outcome])
         elif problem.outcome in GIVES_UP:
             await self._fail(submission, problem.detail, Outcome.CANCELLED)
-        else:
-            wait = problem.retry_after_seconds or self._settings.bulk_poll_seconds
-            self._not_before[submission.provider] = asyncio.get_running_loop().time() + wait
-            await self._transaction(lambda conn: note_not_taken(conn, submission.id), what="not taken")
 
     async def _find(self, provider: BulkProvider, submission: Submission) -> None:
         """Adopt it if the provider has it; it is certain that it does not only after a while."""
@@ -279,9 +282,11 @@ class BulkKeeper:
     async def _intend(self, lock: KeeperLock, job_id: JobId, batch_id: BatchId, drafts: Drafts) -> None:
         models = sorted({call.model for call in drafts.calls})
         for model in models:
-            if model.partition("/")[0] not in self._providers:
-                why = f"this worker has no key for {model.partition('/')[0]}, which {model} needs"
-                await self._pause_job(job_id, why)
+            name, _ = split_model(model)
+            if name not in self._providers:
+                await self._pause_job(job_id, f"this worker has no key for {name}, which {model} needs")
+                return
+            if self._patience.is_waiting(name):
                 return
         ids = {model: new_submission_id() for model in models}
         try:

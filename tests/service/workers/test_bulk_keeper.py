@@ -35,7 +35,7 @@ async def shared_server() -> AsyncIterator[Served]:
 
 @pytest.fixture
 async def world(engine: AsyncEngine, settings: Settings, shared_server: Served) -> AsyncIterator[BulkWorld]:
-    quick = settings.model_copy(update={"bulk_settle_seconds": 0.0})
+    quick = settings.model_copy(update={"bulk_settle_seconds": 0.0, "bulk_poll_seconds": 0.02})
     async with opened(engine, quick, await shared_server.reset()) as found:
         yield found
 
