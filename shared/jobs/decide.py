@@ -58,7 +58,9 @@ def decide(observed: Observed, limits: Limits) -> list[Action]:
             actions += work_on_later(status, its, ahead, has_free=(status.cell, its.stage) in free)
         if not status.generates and not observed.follows:
             actions += stop_unfillable(status)
-    actions += _hint(observed, limits)
+    # What is stopped only now is not hinted any more either: a worker would pay for it.
+    stopping = [action for action in actions if isinstance(action, StopCell)]
+    actions += _hint(observed, limits, stopping)
     return actions or _end(observed)
 
 
@@ -157,12 +159,13 @@ def _may_be_dropped(batch: OpenBatch) -> bool:
     return batch.bulk is BulkPlace.WAITING or (batch.bulk is None and _free(batch))
 
 
-def _hint(observed: Observed, limits: Limits) -> Iterator[Action]:
+def _hint(observed: Observed, limits: Limits, stopping: Sequence[StopCell]) -> Iterator[Action]:
     """Hints for free batches, a window of them, in the order of their numbers so that all cells move together."""
     wanted = {(status.cell, its.stage) for status in observed.cells for its in status.later} | {
         (status.cell, Stage.GENERATE) for status in observed.cells if missing_of(status) > 0
     }
     wanted -= {(status.cell, stage) for status in observed.cells for stage in Stage if status.is_stopped(stage)}
+    wanted -= {(stop.cell, stage) for stop in stopping for stage in Stage if stage.position <= stop.stage.position}
     # What is nearer to its end comes first, so that questions do not pile up between the stages.
     in_order = sorted(observed.open_batches, key=lambda batch: (-batch.stage.position, batch.number, batch.cell))
     held = sum(not _free(batch) and batch.state is BatchState.LEASED for batch in in_order)

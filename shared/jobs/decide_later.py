@@ -21,10 +21,11 @@ def calls_per_batch(*, bulk: bool) -> int:
 
 
 def due_of(status: CellStatus, stage: Stage) -> int:
-    """How many selected questions the stage is not done with and the stage before is."""
+    """How many selected questions the stage is not done with and the stage before is; surplus is not waited for."""
+    selected = min(status.selected, status.target)
     if stage is Stage.VALIDATE:
-        return max(0, status.selected - status.validated)
-    fit = status.selected if status.of_stage(Stage.VALIDATE) is None else status.validated
+        return max(0, selected - status.validated)
+    fit = selected if status.of_stage(Stage.VALIDATE) is None else min(selected, status.validated)
     return max(0, fit - status.answered)
 
 

@@ -103,7 +103,7 @@ ModelName = Annotated[str, AfterValidator(_check_model_name)]
 ModelNames = Annotated[
     tuple[ModelName, ...],
     Field(min_length=1, max_length=MAX_MODELS),
-    BeforeValidator(lambda named: (named,) if isinstance(named, str) else named),
+    BeforeValidator(lambda named: (_check_model_name(named),) if isinstance(named, str) else named),
     PlainSerializer(lambda named: named[0] if len(named) == 1 else list(named), when_used="json"),
 ]
 PerCall = Annotated[dict[str, Annotated[Count, Field(ge=1, le=MAX_QUESTIONS_PER_CALL)]], FoldedKeys]

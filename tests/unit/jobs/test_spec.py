@@ -140,7 +140,7 @@ def test_shares_written_with_six_decimals_are_a_whole() -> None:
         ("stages", ["answer", "generate"], "stages", "in this order: generate, validate, answer"),
         ("stages", ["generate", "generate"], "stages", "once"),
         ("stages", [], "stages", "at least 1"),
-        ("mode", "slow", "mode.generate", "'live' or 'bulk'"),
+        ("mode", {"generate": "slow"}, "mode.generate", "'live' or 'bulk'"),
         ("judging", {"votes": 0}, "judging.votes", "greater than or equal to 1"),
         ("judging", {"least": 6}, "judging.least", "less than or equal to 5"),
         ("judging", {"criteria": ["fun"]}, "judging.criteria", "unknown key"),
