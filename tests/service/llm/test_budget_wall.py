@@ -1,4 +1,4 @@
-"""Promise 5 as a property: of many jobs, workers and calls in flight, no look ever sees more spent and held than may be.
+"""Promise 5 as a property: with many jobs, workers and calls in flight, no look sees more spent and held than may be.
 
 Each seed is 10 jobs with random budgets; a seed that fails is in the message.
 """
@@ -132,7 +132,7 @@ async def spend_up(engine: AsyncEngine, writers: Sequence[LedgerWriter], jobs: S
         )
         async with engine.begin() as conn:
             await book_unknown(conn, batch_id=job.hold.batch_id)
-        assert await budget_of(engine, job.hold) == (spent + held, 0), told
+        assert await budget_of(engine, job.hold) == (spent + held, Decimal(0)), told
 
 
 async def call_until_refused(writer: LedgerWriter, job: Job, rng: Random) -> None:
