@@ -19,6 +19,7 @@ MEASURES = (
     "dirty_provider",
     "seed_speed",
     "novelty",
+    "closed_loop",
     "worker_footprint",
     "admission",
     "import_rows",
