@@ -19,7 +19,8 @@ from shared.jobs.control import pause_if_running
 from shared.jobs.incidents import note_fenced_off
 from shared.jobs.reconcile import wake_reconciler
 from shared.llm.caller import Caller, FinishedCall
-from shared.llm.ledger import StoredReply, book_unknown, calls_in_vain, parsed_ordinals, unparsed_replies
+from shared.llm.in_vain import calls_in_vain
+from shared.llm.ledger import StoredReply, book_unknown, parsed_ordinals, unparsed_replies
 from shared.llm.provider import Outcome
 from shared.llm.retry import GiveUp, RetryPolicy, judge_attempts
 from shared.llm.stop import Draining, Stop

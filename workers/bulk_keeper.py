@@ -5,7 +5,7 @@ No connection or transaction is held while a provider is asked; only the lock's 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from typing import TypeVar
 
 import psycopg
@@ -13,17 +13,15 @@ import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database.reconnect import in_transaction, is_unreachable, until_reachable
+from shared.database.reconnect import in_transaction, is_unreachable
 from shared.database.states import JobState, SubmissionState
 from shared.database.trouble import first_line
 from shared.errors import BudgetExhausted, UnusableModel
-from shared.ids import BatchId, CallId, JobId, SubmissionId, new_submission_id
-from shared.jobs.control import pause_if_running
+from shared.ids import BatchId, JobId, SubmissionId, new_submission_id
+from shared.jobs.intents import intend
 from shared.jobs.submissions import (
     Submission,
-    end_submission,
     give_back,
-    intend,
     note_attempt,
     note_cancel,
     note_not_taken,
@@ -35,17 +33,15 @@ from shared.jobs.submissions import (
     read_orphans,
     read_unfinished,
     read_waiting_batches,
-    settle_rest,
 )
 from shared.llm.bulk import BulkProblem, BulkProvider, BulkState, BulkStatus, Undecided
-from shared.llm.ledger import Settlement, settle_calls
 from shared.llm.models import split_model
-from shared.llm.prices import cost_of
 from shared.llm.provider import LLMRequest, Outcome
 from shared.llm.retry import GIVES_UP, STOPS_JOB
 from shared.llm.stop import Draining, Stop
 from workers.batch import Workshop
 from workers.bulk_drafts import Drafts, draft
+from workers.bulk_endings import Endings
 from workers.bulk_lock import KeeperLock, LockLost, keeper_lock
 from workers.bulk_patience import Patience
 
@@ -54,7 +50,6 @@ T = TypeVar("T")
 
 # Submissions that are attended to at the same time.
 AT_ONCE = 4
-SETTLED_TOGETHER = 200
 # What is withdrawn is looked for so many settling times longer.
 ORPHAN_FACTOR = 10
 NOT_FOUND = 404
@@ -67,6 +62,7 @@ class BulkKeeper:
         self._shop = shop
         self._settings = shop.settings
         self._providers = providers
+        self._endings = Endings(shop)
         # Of submissions that no provider has been given: whoever intended them is the only one to know their prompts.
         self._requests: dict[SubmissionId, Sequence[LLMRequest]] = {}
         self._looked_for_since: dict[SubmissionId, float] = {}
@@ -99,6 +95,8 @@ class BulkKeeper:
         async with self._shop.engine.connect() as conn:
             unfinished = await read_unfinished(conn)
             orphans = await read_orphans(conn, seconds=ORPHAN_FACTOR * self._settings.bulk_settle_seconds)
+        ids = {each.id for each in unfinished}
+        self._requests = {each: requests for each, requests in self._requests.items() if each in ids}
         await self._each(lambda each: self._attend(lock, each), unfinished)
         await self._each(self._cancel_orphan, orphans)
         async with self._shop.engine.connect() as conn:
@@ -136,7 +134,7 @@ class BulkKeeper:
         else:
             requests = self._requests.get(submission.id)
             if requests is None or not submission.is_wanted or submission.job_state is not JobState.RUNNING:
-                await self._withdraw(submission, "it was intended, and never submitted")
+                await self._endings.withdraw(submission, "it was intended, and never submitted")
             else:
                 await self._submit(lock, provider, submission, requests)
 
@@ -175,10 +173,10 @@ class BulkKeeper:
         """The provider surely does not have it."""
         await self._transaction(lambda conn: note_not_taken(conn, submission.id), what="not taken")
         if problem.outcome in STOPS_JOB:
-            await self._withdraw(submission, problem.detail)
-            await self._pause_job(submission.job_id, STOPS_JOB[problem.outcome])
+            await self._endings.withdraw(submission, problem.detail)
+            await self._endings.pause_job(submission.job_id, STOPS_JOB[problem.outcome])
         elif problem.outcome in GIVES_UP:
-            await self._fail(submission, problem.detail, Outcome.CANCELLED)
+            await self._endings.fail(submission, problem.detail, Outcome.CANCELLED)
 
     async def _find(self, provider: BulkProvider, submission: Submission) -> None:
         """Adopt it if the provider has it; it is certain that it does not only after a while."""
@@ -189,7 +187,7 @@ class BulkKeeper:
             log.info("bulk submission found again", id=str(submission.id), provider_id=found.provider_id)
             await self._keep_id(provider, submission, found)
         elif found is None and now - began >= self._settings.bulk_settle_seconds:
-            await self._withdraw(submission, "its submission was cut off, and the provider does not have it")
+            await self._endings.withdraw(submission, "its submission was cut off, and the provider does not have it")
             self._looked_for_since.pop(submission.id, None)
 
     async def _search(self, provider: BulkProvider, submission: Submission) -> BulkStatus | Undecided | None:
@@ -216,49 +214,17 @@ class BulkKeeper:
             else:
                 status = await provider.look(provider_id)
             if status.state is BulkState.ENDED:
-                await self._settle(provider, submission, status)
+                await self._endings.settle(provider, submission, status)
         except BulkProblem as problem:
             if problem.http_status == NOT_FOUND:
                 # What it was paid for nobody can tell.
-                await self._fail(submission, "the provider does not know it any more", Outcome.LOST)
+                await self._endings.fail(submission, "the provider does not know it any more", Outcome.LOST)
                 return
             if problem.outcome in STOPS_JOB:
-                await self._pause_job(submission.job_id, STOPS_JOB[problem.outcome])
+                await self._endings.pause_job(submission.job_id, STOPS_JOB[problem.outcome])
             raise
         if status.state is BulkState.FAILED:
-            await self._fail(submission, status.detail or "the provider does not say why", Outcome.CANCELLED)
-
-    async def _settle(self, provider: BulkProvider, submission: Submission, status: BulkStatus) -> None:
-        """Settle each call by its result, in whatever order these come; repeated whole if it breaks off."""
-        async with self._shop.engine.connect() as conn:
-            calls = await read_calls(conn, submission.id)
-        group: dict[CallId, Settlement] = {}
-        stops: set[Outcome] = set()
-        async with aclosing(provider.results(status.provider_id)) as results:
-            async for call_id, reply in results:
-                call = calls.get(call_id)
-                if call is None:
-                    log.warning("a result of no call of ours", id=str(submission.id), call=str(call_id))
-                    continue
-                if reply.outcome in STOPS_JOB:
-                    stops.add(reply.outcome)
-                if not call.is_settled:
-                    cost_usd = cost_of(call.model, reply, call.worst_usd, self._settings.prices, bulk=True)
-                    group[call_id] = Settlement(call_id, reply, cost_usd)
-                if len(group) >= SETTLED_TOGETHER:
-                    await self._settle_group(group)
-        await self._settle_group(group)
-        never = Outcome.CANCELLED if submission.cancel_asked_at else Outcome.EXPIRED
-        await self._settle_rest(submission, never, "it is not among the results of its submission")
-        for outcome in stops:
-            await self._pause_job(submission.job_id, STOPS_JOB[outcome])
-        await self._end(submission, SubmissionState.ENDED, status.detail)
-
-    async def _settle_group(self, group: dict[CallId, Settlement]) -> None:
-        settlements = list(group.values())
-        group.clear()
-        if settlements:
-            await self._transaction(lambda conn: settle_calls(conn, settlements), what="settle results")
+            await self._endings.fail(submission, status.detail or "the provider does not say why", Outcome.CANCELLED)
 
     async def _take_up(self, lock: KeeperLock, batch_id: BatchId) -> None:
         """Intend and submit what a batch needs; or leave it to a worker, or give it up."""
@@ -267,7 +233,7 @@ class BulkKeeper:
         try:
             drafts = await draft(self._shop, batch_id)
         except UnusableModel as error:
-            await self._pause_job(job_id, error.detail)
+            await self._endings.pause_job(job_id, error.detail)
             return
         if drafts is None:
             return
@@ -284,7 +250,7 @@ class BulkKeeper:
         for model in models:
             name, _ = split_model(model)
             if name not in self._providers:
-                await self._pause_job(job_id, f"this worker has no key for {name}, which {model} needs")
+                await self._endings.pause_job(job_id, f"this worker has no key for {name}, which {model} needs")
                 return
             if self._patience.is_waiting(name):
                 return
@@ -293,7 +259,7 @@ class BulkKeeper:
             opened = await self._transaction(lambda conn: intend(conn, drafts.calls, ids), what="intend")
         except BudgetExhausted as error:
             if not error.fits_later:
-                await self._pause_job(job_id, error.detail, by_budget=True)
+                await self._endings.pause_job(job_id, error.detail, by_budget=True)
             return
         except IntegrityError:
             return  # another keeper was faster
@@ -307,31 +273,6 @@ class BulkKeeper:
         for submission in intended:
             if submission.batch_id == batch_id:
                 await self._attend(lock, submission)
-
-    async def _withdraw(self, submission: Submission, why: str) -> None:
-        log.info("bulk submission withdrawn", id=str(submission.id), why=why)
-        self._requests.pop(submission.id, None)
-        await self._settle_rest(submission, Outcome.CANCELLED, why)
-        await self._end(submission, SubmissionState.WITHDRAWN, why)
-
-    async def _fail(self, submission: Submission, why: str, outcome: Outcome) -> None:
-        log.warning("bulk submission failed", id=str(submission.id), why=why)
-        self._requests.pop(submission.id, None)
-        await self._settle_rest(submission, outcome, why)
-        await self._end(submission, SubmissionState.FAILED, why)
-
-    async def _settle_rest(self, submission: Submission, outcome: Outcome, detail: str) -> None:
-        await self._transaction(lambda conn: settle_rest(conn, submission.id, outcome, detail), what="settle the rest")
-
-    async def _end(self, submission: Submission, state: SubmissionState, detail: str | None) -> None:
-        log.info("bulk submission over", id=str(submission.id), state=state)
-        await self._transaction(lambda conn: end_submission(conn, submission, state, detail), what="end submission")
-
-    async def _pause_job(self, job_id: JobId, reason: str, *, by_budget: bool = False) -> None:
-        async def pause() -> bool:
-            return await pause_if_running(self._shop.engine, job_id, reason, by_budget=by_budget)
-
-        await until_reachable(pause, what="pause job")
 
     async def _transaction(self, work: Callable[[AsyncConnection], Awaitable[T]], *, what: str) -> T:
         return await in_transaction(self._shop.engine, work, what=what)

@@ -121,16 +121,6 @@ MARK_PARSED = text("""
     WHERE id = ANY(CAST(:call_ids AS uuid[])) AND parsed_at IS NULL RETURNING id
 """)
 
-# Those since the last one of their prompt that was dealt with.
-IN_VAIN = text("""
-    SELECT id, ordinal, outcome, prompt FROM call
-    WHERE batch_id = :batch_id AND state IN ('failed', 'unknown') AND attempt > (
-        SELECT COALESCE(MAX(attempt), 0) FROM call AS dealt_with
-        WHERE dealt_with.batch_id = call.batch_id AND dealt_with.ordinal = call.ordinal
-          AND dealt_with.parsed_at IS NOT NULL)
-    ORDER BY ordinal, attempt
-""")
-
 PARSED_ORDINALS = text("SELECT DISTINCT ordinal FROM call WHERE batch_id = :batch_id AND parsed_at IS NOT NULL")
 
 
@@ -145,15 +135,6 @@ class StoredReply:
     prompt: Mapping[str, object]
     text: str
     cut: bool
-
-
-@dataclass(frozen=True, slots=True)
-class InVain:
-    """A call that brought nothing usable, and of which nobody has drawn a conclusion."""
-
-    call_id: CallId
-    prompt: Mapping[str, object]
-    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,11 +289,3 @@ async def mark_parsed(conn: AsyncConnection, call_ids: Sequence[CallId]) -> set[
 async def parsed_ordinals(conn: AsyncConnection, hold: Hold) -> set[int]:
     """The batch's prompts that are dealt with, by this holder or one before."""
     return set((await conn.execute(PARSED_ORDINALS, {"batch_id": hold.batch_id})).scalars())
-
-
-async def calls_in_vain(conn: AsyncConnection, hold: Hold) -> dict[int, list[InVain]]:
-    """By prompt, its attempts that failed since the last that was dealt with, in their order."""
-    found: dict[int, list[InVain]] = {}
-    for row in await conn.execute(IN_VAIN, {"batch_id": hold.batch_id}):
-        found.setdefault(row.ordinal, []).append(InVain(CallId(row.id), row.prompt, Outcome(row.outcome)))
-    return found

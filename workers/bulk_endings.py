@@ -1,0 +1,94 @@
+"""How bulk submissions end: results settled, intents withdrawn, refusals noted, jobs paused."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from typing import TypeVar
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.database.reconnect import in_transaction, until_reachable
+from shared.database.states import SubmissionState
+from shared.ids import CallId, JobId
+from shared.jobs.control import pause_if_running
+from shared.jobs.submissions import Submission, end_submission, read_calls, settle_rest
+from shared.llm.bulk import BulkProvider, BulkStatus
+from shared.llm.ledger import Settlement, settle_calls
+from shared.llm.prices import cost_of
+from shared.llm.provider import Outcome
+from shared.llm.retry import STOPS_JOB
+from workers.batch import Workshop
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+SETTLED_TOGETHER = 200
+
+
+class Endings:
+    """Writes what became of submissions, through a database that may be away for a while."""
+
+    def __init__(self, shop: Workshop) -> None:
+        self._shop = shop
+
+    async def settle(self, provider: BulkProvider, submission: Submission, status: BulkStatus) -> None:
+        """Settle each call by its result, in whatever order these come; repeated whole if it breaks off."""
+        async with self._shop.engine.connect() as conn:
+            calls = await read_calls(conn, submission.id)
+        group: dict[CallId, Settlement] = {}
+        stops: set[Outcome] = set()
+        async with aclosing(provider.results(status.provider_id)) as results:
+            async for call_id, reply in results:
+                call = calls.get(call_id)
+                if call is None:
+                    log.warning("a result of no call of ours", id=str(submission.id), call=str(call_id))
+                    continue
+                if reply.outcome in STOPS_JOB:
+                    stops.add(reply.outcome)
+                if not call.is_settled:
+                    cost_usd = cost_of(call.model, reply, call.worst_usd, self._shop.settings.prices, bulk=True)
+                    group[call_id] = Settlement(call_id, reply, cost_usd)
+                if len(group) >= SETTLED_TOGETHER:
+                    await self._settle_group(group)
+        await self._settle_group(group)
+        never = Outcome.CANCELLED if submission.cancel_asked_at else Outcome.EXPIRED
+        await self._settle_rest(submission, never, "it is not among the results of its submission")
+        for outcome in stops:
+            await self.pause_job(submission.job_id, STOPS_JOB[outcome])
+        await self._end(submission, SubmissionState.ENDED, status.detail)
+
+    async def _settle_group(self, group: dict[CallId, Settlement]) -> None:
+        settlements = list(group.values())
+        group.clear()
+        if settlements:
+            await self._transaction(lambda conn: settle_calls(conn, settlements), what="settle results")
+
+    async def withdraw(self, submission: Submission, why: str) -> None:
+        """The provider does not have it: its calls cost nothing, and its batch intends anew."""
+        log.info("bulk submission withdrawn", id=str(submission.id), why=why)
+        await self._settle_rest(submission, Outcome.CANCELLED, why)
+        await self._end(submission, SubmissionState.WITHDRAWN, why)
+
+    async def fail(self, submission: Submission, why: str, outcome: Outcome) -> None:
+        """It is refused as a whole, or gone; its calls end with `outcome`."""
+        log.warning("bulk submission failed", id=str(submission.id), why=why)
+        await self._settle_rest(submission, outcome, why)
+        await self._end(submission, SubmissionState.FAILED, why)
+
+    async def _settle_rest(self, submission: Submission, outcome: Outcome, detail: str) -> None:
+        await self._transaction(lambda conn: settle_rest(conn, submission.id, outcome, detail), what="settle the rest")
+
+    async def _end(self, submission: Submission, state: SubmissionState, detail: str | None) -> None:
+        log.info("bulk submission over", id=str(submission.id), state=state)
+        await self._transaction(lambda conn: end_submission(conn, submission, state, detail), what="end submission")
+
+    async def pause_job(self, job_id: JobId, reason: str, *, by_budget: bool = False) -> None:
+        """What a person must act on before anything more is submitted."""
+
+        async def pause() -> bool:
+            return await pause_if_running(self._shop.engine, job_id, reason, by_budget=by_budget)
+
+        await until_reachable(pause, what="pause job")
+
+    async def _transaction(self, work: Callable[[AsyncConnection], Awaitable[T]], *, what: str) -> T:
+        return await in_transaction(self._shop.engine, work, what=what)
