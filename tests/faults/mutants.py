@@ -132,3 +132,15 @@ NO_MEMORY_OF_COMMITS = Mutant(
     ),
     "generated",
 )
+NOT_LOOKED_FOR = Mutant(
+    "a bulk submission whose id is not known is made again",
+    1,
+    (
+        Edit(
+            "workers/bulk_keeper.py",
+            "        found = await self._search(provider, submission)\n        if isinstance(found, BulkStatus):\n",
+            "        found: BulkStatus | Undecided | None = None\n        if isinstance(found, BulkStatus):\n",
+        ),
+    ),
+    "not all were found again",
+)

@@ -14,6 +14,7 @@ from tests.faults.mutants import (
     NO_HOLD,
     NO_MEMORY_OF_COMMITS,
     NO_REPEATED_HINTS,
+    NOT_LOOKED_FOR,
     Mutant,
     plant,
 )
@@ -21,6 +22,7 @@ from tests.faults.strikes import Strikes
 from tests.faults.system import running_system
 from tests.faults.tally import Tally
 from tests.faults.test_api_killed import kill_api_after_commit
+from tests.faults.test_bulk_killed import kill_between_submission_and_id
 from tests.faults.test_commit_unknown import cut_commits
 from tests.faults.test_message_repeated import repeat_messages
 from tests.faults.test_redis_killed import kill_and_flush_redis
@@ -45,6 +47,7 @@ class Trial:
 
 TRIALS = [
     Trial(NO_EXPIRY, lambda strikes: kill_workers(strikes, kills=1), {}),
+    Trial(NOT_LOOKED_FOR, lambda strikes: kill_between_submission_and_id(strikes, "openai"), {}),
     Trial(NO_REPEATED_HINTS, kill_and_flush_redis, QUEUED),
     Trial(NO_FENCE, stall_workers, {}),
     Trial(NO_HOLD, repeat_messages, {}),

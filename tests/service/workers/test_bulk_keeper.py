@@ -78,6 +78,22 @@ async def test_what_failed_or_expired_is_submitted_again_and_every_ordinal_answe
     assert [call for call in calls if call["outcome"] == "ok" and not call["parsed_at"]] == []
 
 
+async def test_what_the_model_refuses_is_given_up_and_replaced_not_asked_again(world: BulkWorld, dataset: str) -> None:
+    await world.server.script("refusal", "500")
+    job_id = await world.submit(dataset, stages=["generate"], mix={"difficulties": EASY})
+    job = await world.run_to_end(job_id)
+    assert job["state"] == "succeeded", job["reason"]
+    calls = await world.calls(job_id)
+    [refused] = [call for call in calls if call["outcome"] == "refused"]
+    [failed] = [call for call in calls if call["outcome"] == "server_error"]
+    again = Counter((call["batch_id"], call["ordinal"]) for call in calls)
+    assert again[refused["batch_id"], refused["ordinal"]] == 1
+    assert again[failed["batch_id"], failed["ordinal"]] == 2
+    assert sum(row.calls_given_up for row in await batches_of(world.engine, job_id)) == 1
+    assert {row.state for row in await batches_of(world.engine, job_id)} == {"done"}
+    await world.check(job_id)
+
+
 async def test_a_submission_that_fails_as_a_whole_is_tried_again(world: BulkWorld, dataset: str) -> None:
     await world.server.post("/rehearsal/bulk", {"fail_next": 1})
     job_id = await world.submit(dataset)
