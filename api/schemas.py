@@ -89,12 +89,43 @@ class TokenSharesShape(Shape):
     measured: dict[str, Number]
 
 
+class StageMoneyShape(Shape):
+    """Results, calls and tokens of a stage, and US dollars."""
+
+    questions: int
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: Number | str
+
+
+class StageLeftShape(Shape):
+    """What a stage has still to do, and what that is expected to cost."""
+
+    questions: int
+    cost_usd: Number
+
+
+class StageProgressShape(Shape):
+    """One stage of a job: what it dealt with, and its money beside what was forecast."""
+
+    stage: Stage
+    judged: int
+    passed: int
+    forecast: StageMoneyShape | None
+    actual: StageMoneyShape
+    left: StageLeftShape
+
+
 class ProgressShape(Shape):
     """How far a job is, counted from rows."""
 
     target: int
     admitted: int
     selected: int
+    validated: int = 0
+    answered: int = 0
+    stages: list[StageProgressShape] = Field(default_factory=list, description="in their order")
     rejected: dict[str, int]
     cells: list[dict[str, object]]
     calls: CallCountsShape

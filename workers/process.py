@@ -13,8 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.database.engine import STALLED_SECONDS, open_engine
 from shared.database.reconnect import until_reachable
+from shared.database.states import Stage
 from shared.ids import BatchId
 from shared.jobs.models import publish_providers
+from shared.jobs.prompt_versions import store_versions
 from shared.llm.bulk import BulkProvider
 from shared.llm.caller import Caller
 from shared.llm.limiter import open_limiter_redis
@@ -141,6 +143,8 @@ class WorkerProcess:
         async def publish() -> None:
             async with self._engine.begin() as conn:
                 await publish_providers(conn, list(self._providers), rehearsal=self._settings.rehearsal)
+                # A worker of a newer release may join in the middle of a job: its rows name its own wording.
+                await store_versions(conn, list(Stage))
 
         while True:
             try:
