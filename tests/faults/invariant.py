@@ -55,6 +55,7 @@ def check_invariant(
         _check_money(conn, job_id)
         _check_holds(conn, job_id)
         _check_counts(conn, job_id)
+        _check_stages(conn, job_id, state)
         _check_sums(conn)
         findings = _check_calls(conn, record, job_id, in_flight)
     with psycopg.Connection[Any].connect(database_url) as conn:
@@ -151,6 +152,32 @@ def _check_counts(conn: Connection, job_id: str) -> None:
         [job_id],
     ).fetchall()
     assert wrong == []
+
+
+def _check_stages(conn: Connection, job_id: str, state: str) -> None:
+    """What is selected at the end has passed every stage of the job, and only holders of their batches said so."""
+    [job] = conn.execute("SELECT dataset_id, spec -> 'stages' AS stages FROM job WHERE id = %s", [job_id]).fetchall()
+    if state == "succeeded":
+        for stage, column in (("validate", "validated"), ("answer", "answered")):
+            undone = conn.execute(
+                f"SELECT id FROM question WHERE dataset_id = %s AND state = 'selected' AND NOT {column}".encode(),
+                [job.dataset_id],
+            ).fetchall()
+            assert stage not in job.stages or undone == []
+    for table in ("verdict", "answer"):
+        illegal = conn.execute(
+            f"""SELECT question_id FROM {table} AS told WHERE job_id = %s AND NOT EXISTS (
+                    SELECT FROM witness.claim
+                    WHERE claim.batch_id = told.batch_id AND claim.fence = told.fence)""".encode(),
+            [job_id],
+        ).fetchall()
+        assert illegal == []
+    unanswered = conn.execute(
+        """SELECT question.id FROM question WHERE dataset_id = %s AND answered AND NOT EXISTS (
+               SELECT FROM answer WHERE question_id = question.id AND tokens = completion_tokens)""",
+        [job.dataset_id],
+    ).fetchall()
+    assert unanswered == []
 
 
 def _check_sums(conn: Connection) -> None:
