@@ -48,5 +48,5 @@ def test_workers_are_killed_while_they_judge_and_answer(strikes: Strikes) -> Non
     strikes.tally.effects["paid calls"] += findings.paid
     strikes.tally.effects["wasted calls"] += findings.wasted
     strikes.tally.notes.append(
-        f"three stages, 3 kills: {findings.wasted} of {findings.paid} paid calls wasted, {findings.paid_twice} paid twice"
+        f"three stages: {findings.wasted} of {findings.paid} paid calls wasted, {findings.paid_twice} paid twice"
     )
