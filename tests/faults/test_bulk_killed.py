@@ -85,9 +85,14 @@ def kill_at_random(strikes: Strikes, job_id: str, kills: int) -> int:
         time.sleep(strikes.random.uniform(0, APART_SECONDS))
         if progress_of(system, job_id).state != "running":
             return number
-        os.kill(strikes.random.choice(workers), signal.SIGKILL)
+        _kill(system, strikes.random.choice(workers))
         strikes.count(1, "workers killed in bulk mode")
     return kills
+
+
+def _kill(system: RunningSystem, worker: int) -> None:
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: worker not in system.processes(Role.WORKER), "a killed worker's end")
 
 
 def _ready_workers(system: RunningSystem, count: int) -> list[int] | None:
