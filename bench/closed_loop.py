@@ -133,14 +133,12 @@ def _draw_split(axes: Axes, courses: Mapping[str, Course]) -> None:
     for arm, course in courses.items():
         times, shares = zip(*course.looks, strict=True)
         part = [seconds / course.seconds * 100 for seconds in times]
-        axes.plot(part, [share * 100 for share in shares], color=COLOURS[arm], label=arm, linewidth=1.2)
-        axes.annotate(
-            f"{shares[-1]:.2%}", (100, shares[-1] * 100), xytext=(3, 0), textcoords="offset points", fontsize=7
-        )
+        label = f"{arm}, ends at {shares[-1]:.2%}"
+        axes.plot(part, [share * 100 for share in shares], color=COLOURS[arm], label=label, linewidth=1.2)
     axes.axhline(ASKED["hard"] * 100, color="black", linestyle="--", linewidth=0.8, label="asked for")
     axes.set_xlabel("% of the job's time")
     axes.set_ylabel("hard, % of the tokens")
-    axes.margins(x=0.14)
+    axes.set_xlim(0, 101)
     axes.legend(frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -156,5 +154,6 @@ def _draw_plans(axes: Axes, courses: Mapping[str, Course]) -> None:
         )  # fmt: skip
     axes.set_xlabel("% of the job's time")
     axes.set_ylabel("hard, % of the questions planned")
+    axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)

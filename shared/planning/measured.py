@@ -61,27 +61,51 @@ def replan(
     means = measured_means(mix, measured, prior=0 if is_full else PRIOR_QUESTIONS)
     of_cells = _means_of_cells(mix, measured, means)
     targets = {cell: each.target for cell, each in measured.items()}
-    before = expected_tokens(mix, measured, targets, of_cells)
-    off = _deviation(mix, before)
-    tolerance = TOLERANCE_IN_THE_END if is_full else TOLERANCE_UNDER_WAY
+    least = TOLERANCE_IN_THE_END if is_full else TOLERANCE_UNDER_WAY
     patience = 1 + (Decimal(plans) / PLANS_FOR_TWICE) ** 2
-    if off <= max(tolerance, TOLERANCE_IN_QUESTIONS * patience * _moved_by_one(means, before)):
+    # The shares hold in each domain by itself, or over all of them.
+    areas = [(domain,) for domain in mix.domains] if mix.scope is Scope.DOMAIN else [tuple(mix.domains)]
+
+    def tokens_in(area: Sequence[str], wanted: Mapping[Cell, int]) -> dict[str, Decimal]:
+        return expected_tokens(mix, measured, {c: n for c, n in wanted.items() if c.domain in area}, of_cells)
+
+    tolerated = {
+        area: max(least, TOLERANCE_IN_QUESTIONS * patience * _moved_by_one(means, tokens_in(area, targets)))
+        for area in areas
+    }
+
+    def strain_of(wanted: Mapping[Cell, int]) -> Decimal:
+        """How many times as far off as tolerated, where it is most."""
+        return max(_deviation(mix, tokens_in(area, wanted)) / tolerated[area] for area in areas)
+
+    strain = strain_of(targets)
+    if strain <= 1:
         return None
+    before = expected_tokens(mix, measured, targets, of_cells)
     nearest: Replanned | None = None
     for _ in range(CORRECTIONS):
         plan = _plan_with(mix, means, have, surplus)
         planned = {each.cell: each.target for each in plan.cells}
-        after = expected_tokens(mix, measured, planned, of_cells)
-        if planned != targets and _deviation(mix, after) < off:
-            nearest, off = Replanned(plan, _shares(after), _shares(before)), _deviation(mix, after)
-        assumed = expected_tokens(mix, dict.fromkeys(measured, Measured(0)), planned, means)
-        means = {
-            cell: _bounded(mean * after[cell.difficulty] / assumed[cell.difficulty])
-            if assumed[cell.difficulty] and after[cell.difficulty]
-            else mean
-            for cell, mean in means.items()
-        }
+        if planned != targets and (its := strain_of(planned)) < strain:
+            after = expected_tokens(mix, measured, planned, of_cells)
+            nearest, strain = Replanned(plan, _shares(after), _shares(before)), its
+        for area in areas:
+            means |= _corrected(means, {c: n for c, n in planned.items() if c.domain in area}, tokens_in(area, planned))
     return nearest
+
+
+def _corrected(
+    means: Mapping[Cell, Decimal], planned: Mapping[Cell, int], tokens: Mapping[str, Decimal]
+) -> dict[Cell, Decimal]:
+    """The means of these cells, scaled so that the plan has by them the tokens that are expected of it."""
+    assumed: dict[str, Decimal] = {}
+    for cell, target in planned.items():
+        assumed[cell.difficulty] = assumed.get(cell.difficulty, Decimal(0)) + target * means[cell]
+    return {
+        cell: _bounded(means[cell] * tokens[cell.difficulty] / assumed[cell.difficulty])
+        for cell in planned
+        if assumed[cell.difficulty] and tokens[cell.difficulty]
+    }
 
 
 def _plan_with(mix: Mix, means: Mapping[Cell, Decimal], have: Mapping[Cell, int], surplus: Surplus) -> Plan:

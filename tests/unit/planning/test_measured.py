@@ -187,7 +187,8 @@ def test_scope_domain_balances_each_domain_by_its_own_means() -> None:
     loop.run()
     assert loop.is_exact()
     for domain in loop.mix.domains:
-        assert loop.off(domain) <= 2 * max(PROMISED, loop.one_question(domain))
+        assert loop.off(domain) <= max(PROMISED, 1.1 * loop.one_question(domain))
+    assert loop.plans < MOST_PLANS // 5
 
 
 # A job that does not settle takes long, and the one that Hypothesis would shrink it to tells no more.
@@ -329,5 +330,6 @@ def test_whatever_was_measured_a_plan_comes_nearer_or_there_is_none(
         max(abs(shares[name] - share) for name, share in asked.items())
         for shares in (better.shares, better.shares_before)
     )
-    assert off < off_before
+    # With shares in each domain by itself, the one that is furthest off counts.
+    assert off < off_before or scope is Scope.DOMAIN
     assert min(each.mean_tokens for each in better.plan.cells) > 0
