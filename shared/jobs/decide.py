@@ -15,6 +15,7 @@ from shared.jobs.actions import Action, CreateBatch, DropFree, Fail, Hint, Park,
 from shared.jobs.decide_later import calls_per_batch, is_done, missing_of, stop_unfillable, work_on_later
 from shared.jobs.evidence import LEAST_YIELD, smoothed_yield, why_dry
 from shared.jobs.observed import BulkPlace, CellStatus, Observed, OpenBatch
+from shared.jobs.pilot import hold_back
 from shared.jobs.retarget import find_retarget
 from shared.jobs.steer import TopicState, expected_yield, next_ordinals, topic_states
 
@@ -51,7 +52,7 @@ def decide(observed: Observed, limits: Limits) -> list[Action]:
         return [*actions, retarget]
     free = {(batch.cell, batch.stage) for batch in observed.open_batches if _may_be_dropped(batch)}
     ahead = _batches_ahead(observed, limits)
-    for status in observed.cells:
+    for status in hold_back(observed):
         if status.generates:
             actions += _work_on(status, ahead, has_free=(status.cell, Stage.GENERATE) in free)
         for its in status.later:
