@@ -33,6 +33,7 @@ def wait_for_stage(system: RunningSystem, job_id: str, stage: str, count: int) -
 
 
 @pytest.mark.fault(1)
+@pytest.mark.long
 def test_workers_are_killed_while_they_judge_and_answer(strikes: Strikes) -> None:
     system = strikes.system
     system.rehearse("latency", seconds=0.4)
