@@ -172,6 +172,7 @@ def check_bulk(system: RunningSystem, job_id: str, found: Found) -> None:
 
 
 @pytest.mark.fault(1)
+@pytest.mark.long
 def test_bulk_jobs_survive_kills_at_random_moments_and_between_submission_and_id(tmp_path: Path, tally: Tally) -> None:
     with running_system(tmp_path / "home", settings={}) as system:
         strikes, found = Strikes(system, Random(f"{tally.seed}/bulk"), tally), Found()
