@@ -92,6 +92,8 @@ def prepare_database(url: str) -> None:
     config.set_main_option("database_url", url.replace("%", "%%"))
     command.upgrade(config, "head")
     with psycopg.connect(url) as conn:
+        # Written before the first test strikes: this server forgets what it committed a moment ago.
+        conn.execute("SET synchronous_commit = on")
         conn.execute("INSERT INTO provider (name, rehearsal, seen_at) VALUES ('openai', true, now())")
 
 

@@ -59,7 +59,11 @@ async def test_what_is_shown_is_what_the_rows_say(engine: AsyncEngine, job_id: J
             "stopped": None,
             "selected": 36,
             "reserve": 0,
+            "validated": 0,
+            "answered": 0,
+            "reserve_validated": 0,
             "tokens": 36 * 15,
+            "completion_tokens": 0,
             "generated": 40,
             "admitted": 36,
         }
