@@ -72,7 +72,8 @@ async def test_what_is_shown_is_what_the_rows_say(engine: AsyncEngine, job_id: J
     assert (progress["rejected"], progress["repaired"]) == ({"exact": 2, "near": 2}, {"code fence": 1})
     assert (progress["cost_usd"], progress["held_usd"], progress["yield"]) == (0.004, 0.001, 0.9)
     assert progress["tokens"] == {"prompt": 36 * 15, "completion": 0}
-    assert progress["token_shares"] == {"planned": {"easy": 1.0}, "measured": {"easy": 1.0}}
+    shares = {"planned": {"easy": 1.0}, "measured": {"easy": 1.0}, "prompt": {"easy": 1.0}, "completion": {"easy": 0.0}}
+    assert progress["token_shares"] == shares
     assert progress["batches"] == {"leased": 1, "pending": 1}
 
 
