@@ -51,7 +51,10 @@ def _follow(observed: Observed) -> Retarget | None:
     """A job on what is there, with no mix of its own, asks for as many as have passed."""
     targets = {status.cell: status.selected + status.reserve for status in observed.cells}
     lost = sum(max(0, status.target - targets[status.cell]) for status in observed.cells)
-    busy = observed.open_batches or any(due_of(each, its.stage) for each in observed.cells for its in each.later)
+    # What a stopped stage is not done with stays so.
+    busy = observed.open_batches or any(
+        due_of(each, its.stage) and not each.is_stopped(its.stage) for each in observed.cells for its in each.later
+    )
     if not lost or busy:
         return None
     lower = {status.cell: min(status.target, targets[status.cell]) for status in observed.cells}

@@ -6,7 +6,7 @@ import pytest
 from shared.corpus.stages import Slot, StageTerms
 from shared.database.states import BatchState, JobState, Stage
 from shared.ids import new_batch_id
-from shared.jobs.actions import Retarget, StopCell, Succeed
+from shared.jobs.actions import Fail, Retarget, StopCell, Succeed
 from shared.jobs.decide import decide
 from shared.jobs.observed import Balance, CellStatus, Observed, OpenBatch, StageStatus
 from shared.jobs.retarget import find_retarget
@@ -104,6 +104,16 @@ def test_it_waits_until_all_are_judged_and_nobody_works() -> None:
     assert find_retarget(following(judged(100, selected=93, validated=92))) is None
     batch = OpenBatch(new_batch_id(), EASY, Stage.VALIDATE, 1, BatchState.LEASED, attempts=1)
     assert find_retarget(following(judged(100, selected=93, validated=93), batches=(batch,))) is None
+
+
+def test_a_cell_that_was_stopped_keeps_no_other_from_its_end() -> None:
+    stopped = replace(judged(400, selected=390, validated=2), stopped="validate: 0 passed", stopped_stage=Stage.VALIDATE)
+    lost = replace(judged(100, selected=93, validated=93), cell=HARD)
+    retarget = find_retarget(following(stopped, lost))
+    assert retarget is not None
+    [fail] = decide(following(replace(stopped, target=390), replace(lost, target=93)), LIMITS)
+    assert isinstance(fail, Fail)
+    assert "validate: 0 passed" in fail.reason
 
 
 def test_what_the_reserve_makes_up_for_is_not_lost() -> None:
