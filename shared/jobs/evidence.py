@@ -81,7 +81,7 @@ def why_stuck(its: StageStatus) -> str | None:
         if len(its.ended) < LATER_BATCHES_READ:
             return None
     if judged == 0:
-        return f"{its.stage}: the last {calls} calls brought no usable reply"
+        return f"{its.stage}: the last {calls} calls brought no usable reply" if calls else None
     if passed < LEAST_YIELD * judged:
         return f"{its.stage}: {passed} of the last {judged} questions passed"
     return None

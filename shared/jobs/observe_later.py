@@ -24,19 +24,25 @@ SELECT job_id, stage, domain, difficulty, what, n FROM batch_count
 WHERE job_id = ANY (CAST(:job_ids AS uuid[])) AND stage <> 'generate' AND what IN ('generated', 'admitted')
 """)
 
+# The calls that were dealt with, not those that were planned: for questions that have left their batch, or have their
+# results from a job before, none was made, which is no evidence against the stage.
 NEWEST = text("""
-SELECT job_id, stage, domain, difficulty, newest.* FROM job_cell
+SELECT job_id, stage, domain, difficulty, newest.number, ended.* FROM job_cell
 CROSS JOIN unnest(CAST(:stages AS text[])) AS wanted (stage)
 CROSS JOIN LATERAL (
-    SELECT MAX(number) AS number, array_agg(state ORDER BY number DESC) AS states,
-        array_agg(calls ORDER BY number DESC) AS calls, array_agg(generated ORDER BY number DESC) AS generated,
-        array_agg(admitted ORDER BY number DESC) AS admitted
+    SELECT number FROM batch
+    WHERE batch.job_id = job_cell.job_id AND batch.stage = wanted.stage AND batch.domain = job_cell.domain
+      AND batch.difficulty = job_cell.difficulty
+    ORDER BY number DESC LIMIT 1) AS newest
+CROSS JOIN LATERAL (
+    SELECT array_agg(state ORDER BY number DESC) AS states, array_agg(calls ORDER BY number DESC) AS calls,
+        array_agg(generated ORDER BY number DESC) AS generated, array_agg(admitted ORDER BY number DESC) AS admitted
     FROM (
-        SELECT number, state, calls, generated, admitted FROM batch
+        SELECT number, state, calls_parsed + calls_given_up AS calls, generated, admitted FROM batch
         WHERE batch.job_id = job_cell.job_id AND batch.stage = wanted.stage AND batch.domain = job_cell.domain
-          AND batch.difficulty = job_cell.difficulty
-        ORDER BY number DESC LIMIT :evidence) AS latest) AS newest
-WHERE job_id = ANY (CAST(:job_ids AS uuid[])) AND newest.number IS NOT NULL
+          AND batch.difficulty = job_cell.difficulty AND state IN ('done', 'parked')
+        ORDER BY number DESC LIMIT :evidence) AS latest) AS ended
+WHERE job_id = ANY (CAST(:job_ids AS uuid[]))
 """)
 
 OPEN = text("""
@@ -70,8 +76,9 @@ async def observe_later(
     for row in await conn.execute(NEWEST, wanted):
         ended = [
             EndedBatch(STATES[state], *counts)
-            for state, *counts in zip(row.states, row.calls, row.generated, row.admitted, strict=True)
-            if state in {BatchState.DONE, BatchState.PARKED}
+            for state, *counts in zip(
+                *(each or () for each in (row.states, row.calls, row.generated, row.admitted)), strict=True
+            )
         ]
         key = (row.job_id, Stage(row.stage), Cell(row.domain, row.difficulty))
         found[key] |= {"batches": row.number, "ended": tuple(ended)}

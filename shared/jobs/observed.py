@@ -14,7 +14,10 @@ from shared.planning.mix import Cell, Mix, Surplus
 
 @dataclass(frozen=True, slots=True)
 class EndedBatch:
-    """How one batch of a cell ended: its calls, the candidates judged and admitted."""
+    """How one batch of a cell ended: its calls, the candidates judged and admitted.
+
+    Of a later stage the calls are those that were made, the candidates its questions.
+    """
 
     state: BatchState
     calls: int

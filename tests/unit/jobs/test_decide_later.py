@@ -146,6 +146,11 @@ def test_a_stage_that_lets_nothing_pass_is_stopped_with_its_reason(ended: EndedB
     assert taken_up(decide(observed(stuck), LIMITS)) == []
 
 
+def test_batches_that_had_nothing_left_to_ask_say_nothing_against_their_stage() -> None:
+    idle = EndedBatch(BatchState.DONE, 0, 0, 0)
+    assert taken_up(decide(observed(validating(1000, selected=1000, its_ended=(idle,) * 12)), LIMITS)) != []
+
+
 def test_of_a_stopped_stage_no_batch_is_made_or_hinted_and_the_free_are_dropped() -> None:
     stopped = validating(1000, selected=1000, stopped="stuck", stopped_stage=Stage.VALIDATE, its_open_batches=1)
     free = open_batch(stage=Stage.VALIDATE)

@@ -107,7 +107,8 @@ def test_it_waits_until_all_are_judged_and_nobody_works() -> None:
 
 
 def test_a_cell_that_was_stopped_keeps_no_other_from_its_end() -> None:
-    stopped = replace(judged(400, selected=390, validated=2), stopped="validate: 0 passed", stopped_stage=Stage.VALIDATE)
+    stuck = judged(400, selected=390, validated=2)
+    stopped = replace(stuck, stopped="validate: 0 passed", stopped_stage=Stage.VALIDATE)
     lost = replace(judged(100, selected=93, validated=93), cell=HARD)
     retarget = find_retarget(following(stopped, lost))
     assert retarget is not None
