@@ -13,7 +13,7 @@ from shared.corpus.stages import StageTerms
 from shared.database.fence import confirm_hold
 from shared.database.reconnect import in_transaction
 from shared.ids import CallId, QuestionId
-from shared.jobs.claim import ClaimedBatch
+from shared.jobs.claim import ClaimedBatch, record_settled
 from shared.questions.prompts import Prompt
 from workers.stage_work import Ask, Reply
 from workers.taker import ReadResults, Taker
@@ -65,7 +65,9 @@ class LaterWork(ABC, Generic[Result]):
         await confirm_hold(conn, self._hold)
         await self.look(conn, parsed)
         if whole := [each.id for each in self._waiting.values() if not each.slots]:
-            await self._taker.settle(conn, whole, self._terms)
+            outcome = await self._taker.settle(conn, whole, self._terms)
+            rejected = Counter((outcome.rejected or {}).values())
+            await record_settled(conn, self._hold, passed=len(outcome.passed), rejected=rejected)
             for question_id in whole:
                 del self._waiting[question_id]
 

@@ -253,6 +253,14 @@ class Judged:
     repaired: Mapping[str, int] = field(default_factory=dict)
 
 
+async def record_settled(conn: AsyncConnection, hold: Hold, *, passed: int, rejected: Mapping[str, int]) -> None:
+    """Add questions to the counts of a batch that needed no call of it: their results were there."""
+    counts = {"generated": passed + sum(rejected.values()), "admitted": passed, "parsed": 0, "given_up": 0}
+    names = {"batch_id": hold.batch_id, "fence": hold.fence}
+    judged = [{**names, **counts, "rejected": rejected, "repaired": {}}]
+    await conn.execute(RECORD_BATCHES, {"judged": json_rows(judged)})
+
+
 async def record_judged(conn: AsyncConnection, judged: Sequence[Judged]) -> None:
     """Add calls' counts to their rows and their batches, inside the fenced transaction that admits their questions."""
     calls = [{"call_id": each.call_id, "generated": each.generated, "admitted": each.admitted} for each in judged]

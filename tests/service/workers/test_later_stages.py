@@ -264,7 +264,7 @@ async def test_a_stage_that_lets_nothing_pass_stops_its_cells_and_says_so(
     assert len(models.asked["questions"]) <= 60
 
 
-async def test_answers_that_are_there_already_are_no_evidence_against_the_stage(
+async def test_answers_that_are_there_already_are_counted_and_cost_nothing(
     engine: AsyncEngine, settings: Settings, shop: Workshop, models: Models, broker: Broker, dataset: str
 ) -> None:
     await add_questions(engine, dataset, [f"Why are {n} plums {m}?" for n in NAMES for m in ("red", "blue", "dry")])
@@ -277,6 +277,27 @@ async def test_answers_that_are_there_already_are_no_evidence_against_the_stage(
     job = await run_to_end(engine, shop, await submit(engine, settings, judged), broker)
     assert (job["state"], job["progress"]["answered"]) == ("succeeded", 78)
     assert len(models.asked["answers"]) == paid == 78
+    assert {each["stage"]: each["passed"] for each in job["progress"]["stages"]} == {"validate": 78, "answer": 78}
+
+
+async def test_rejections_by_verdicts_that_were_there_already_are_counted_by_reason(
+    engine: AsyncEngine, settings: Settings, shop: Workshop, models: Models, broker: Broker, dataset: str
+) -> None:
+    await add_questions(engine, dataset, ["Why are plums blue?", "Why is the sky so?"])
+    models.is_bad = lambda text, _: "plums" in text
+    spec = make_spec(dataset, stages=["validate"]).model_copy(update={"mix": None})
+    first = await submit(engine, settings, spec)
+    assert (await run_to_end(engine, shop, first, broker))["progress"]["rejected"] == {"not answerable": 1}
+    # As a verdict does that was read of a stored reply after its job had ended.
+    await execute(
+        engine,
+        """UPDATE question SET state = 'selected', validated = false, reason = NULL
+           WHERE dataset_id = (SELECT dataset_id FROM job WHERE id = :id)""",
+        id=first,
+    )
+    job = await run_to_end(engine, shop, await submit(engine, settings, spec), broker)
+    assert (job["state"], job["progress"]["rejected"]) == ("succeeded", {"not answerable": 1})
+    assert len(models.asked["verdicts"]) == 1
 
 
 async def test_questions_that_left_their_batches_are_no_evidence_against_the_stage(
