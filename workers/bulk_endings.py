@@ -11,7 +11,7 @@ from shared.database.reconnect import in_transaction, until_reachable
 from shared.database.states import SubmissionState
 from shared.ids import CallId, JobId
 from shared.jobs.control import pause_if_running
-from shared.jobs.submissions import Submission, end_submission, read_calls, settle_rest
+from shared.jobs.submissions import Submission, end_submission, read_calls
 from shared.llm.bulk import BulkProvider, BulkStatus
 from shared.llm.ledger import Settlement, settle_calls
 from shared.llm.prices import cost_of
@@ -52,10 +52,10 @@ class Endings:
                     await self._settle_group(group)
         await self._settle_group(group)
         never = Outcome.CANCELLED if submission.cancel_asked_at else Outcome.EXPIRED
-        await self._settle_rest(submission, never, "it is not among the results of its submission")
         for outcome in stops:
             await self.pause_job(submission.job_id, STOPS_JOB[outcome])
-        await self._end(submission, SubmissionState.ENDED, status.detail)
+        why = "it is not among the results of its submission"
+        await self._end(submission, SubmissionState.ENDED, status.detail, rest=never, why=why)
 
     async def _settle_group(self, group: dict[CallId, Settlement]) -> None:
         settlements = list(group.values())
@@ -66,21 +66,21 @@ class Endings:
     async def withdraw(self, submission: Submission, why: str) -> None:
         """The provider does not have it: its calls cost nothing, and its batch intends anew."""
         log.info("bulk submission withdrawn", id=str(submission.id), why=why)
-        await self._settle_rest(submission, Outcome.CANCELLED, why)
-        await self._end(submission, SubmissionState.WITHDRAWN, why)
+        await self._end(submission, SubmissionState.WITHDRAWN, why, rest=Outcome.CANCELLED, why=why)
 
     async def fail(self, submission: Submission, why: str, outcome: Outcome) -> None:
         """It is refused as a whole, or gone; its calls end with `outcome`."""
         log.warning("bulk submission failed", id=str(submission.id), why=why)
-        await self._settle_rest(submission, outcome, why)
-        await self._end(submission, SubmissionState.FAILED, why)
+        await self._end(submission, SubmissionState.FAILED, why, rest=outcome, why=why)
 
-    async def _settle_rest(self, submission: Submission, outcome: Outcome, detail: str) -> None:
-        await self._transaction(lambda conn: settle_rest(conn, submission.id, outcome, detail), what="settle the rest")
+    async def _end(
+        self, submission: Submission, state: SubmissionState, detail: str | None, *, rest: Outcome, why: str
+    ) -> None:
+        async def end(conn: AsyncConnection) -> bool:
+            return await end_submission(conn, submission, state, detail, rest=rest, why=why)
 
-    async def _end(self, submission: Submission, state: SubmissionState, detail: str | None) -> None:
-        log.info("bulk submission over", id=str(submission.id), state=state)
-        await self._transaction(lambda conn: end_submission(conn, submission, state, detail), what="end submission")
+        is_over = await self._transaction(end, what="end submission")
+        log.info("bulk submission over", id=str(submission.id), state=state, by_another_keeper=not is_over)
 
     async def pause_job(self, job_id: JobId, reason: str, *, by_budget: bool = False) -> None:
         """What a person must act on before anything more is submitted."""

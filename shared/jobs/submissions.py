@@ -59,9 +59,14 @@ IS_KEPT = text("SELECT provider_id = :provider_id FROM bulk_submission WHERE id 
 CANCEL_ASKED = text("""
 UPDATE bulk_submission SET cancel_asked_at = clock_timestamp() WHERE id = :id AND cancel_asked_at IS NULL
 """)
+# As whoever ends it has seen it. Another keeper may have submitted or found it meanwhile: then its calls are with the
+# provider, and hold their money until there are results.
+LOCK_AS_SEEN = text("""
+SELECT 1 FROM bulk_submission WHERE id = :id AND state = :was AND (attempted_at IS NULL) = :unattempted
+FOR NO KEY UPDATE
+""")
 END = text("""
-UPDATE bulk_submission SET state = :state, ended_at = clock_timestamp(), detail = :detail
-WHERE id = :id AND state IN ('intended', 'submitted')
+UPDATE bulk_submission SET state = :state, ended_at = clock_timestamp(), detail = :detail WHERE id = :id
 """)
 # To a worker, who reads the replies. Without any there is nothing to read: the keeper intends anew.
 GIVE_BACK = text("""
@@ -200,8 +205,7 @@ async def note_cancel(conn: AsyncConnection, submission_id: SubmissionId) -> Non
     await conn.execute(CANCEL_ASKED, {"id": submission_id})
 
 
-async def settle_rest(conn: AsyncConnection, submission_id: SubmissionId, outcome: Outcome, detail: str) -> None:
-    """Settle the calls that have no result: they were not run and cost nothing, unless they may have been paid."""
+async def _settle_rest(conn: AsyncConnection, submission_id: SubmissionId, outcome: Outcome, detail: str) -> None:
     rest = [each for each in (await read_calls(conn, submission_id)).values() if not each.is_settled]
     free = Decimal(0)
     settlements = [
@@ -212,14 +216,29 @@ async def settle_rest(conn: AsyncConnection, submission_id: SubmissionId, outcom
 
 
 async def end_submission(
-    conn: AsyncConnection, submission: Submission, state: SubmissionState, detail: str | None
-) -> None:
-    """Be done with it; its batch goes to a worker when nothing of it is out and there is something to read."""
+    conn: AsyncConnection,
+    submission: Submission,
+    state: SubmissionState,
+    detail: str | None,
+    *,
+    rest: Outcome,
+    why: str,
+) -> bool:
+    """Be done with it; its batch goes to a worker when nothing of it is out and there is something to read.
+
+    Calls without a result end with `rest` and `why`: they cost nothing, unless that may have been paid. False, and
+    nothing is written, when the submission is not what it was when it was read.
+    """
     names = {"id": submission.id, "batch_id": submission.batch_id}
     await conn.execute(LOCK_BATCH, names)
+    seen = {"was": submission.state, "unattempted": submission.since_attempt is None}
+    if (await conn.execute(LOCK_AS_SEEN, {**names, **seen})).one_or_none() is None:
+        return False
+    await _settle_rest(conn, submission.id, rest, why)
     await conn.execute(END, {**names, "state": state, "detail": detail})
     await conn.execute(GIVE_BACK, {**names, "anyway": state is SubmissionState.ENDED})
     await wake_reconciler(conn)
+    return True
 
 
 async def give_back(conn: AsyncConnection, batch_id: BatchId) -> None:

@@ -51,13 +51,14 @@ class Crash(BaseException):
 
 
 class Meddling:
-    """A provider with something in its way; `submit` is what tests replace."""
+    """A provider with something in its way; `submit` and `find` are what tests replace."""
 
     def __init__(self, real: BulkProvider) -> None:
         self._real = real
         self.name = real.name
         self.submit = real.submit
         self.look = real.look
+        self.find = real.find
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)

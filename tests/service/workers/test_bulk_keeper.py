@@ -297,6 +297,29 @@ async def test_a_submission_that_turns_up_after_it_was_given_up_is_cancelled(wor
     await world.check(job_id)
 
 
+async def test_what_another_keeper_has_found_meanwhile_is_not_given_up(world: BulkWorld, dataset: str) -> None:
+    stalled = world.new_keeper()
+    meddling = world.meddle("openai")
+    meddling.crash_after_submit()
+    job_id = await world.submit(dataset, stages=["generate"], mix={"difficulties": EASY})
+    await world.work(job_id)
+    with pytest.raises(Crash):
+        await world.keep()
+    held = await world.money(job_id)
+
+    async def find_nothing_and_stall(*_: object, **__: object) -> None:
+        """The provider's list is behind; by the time that this keeper goes on, another one has seen more of it."""
+        meddling.find = real
+        await world.new_keeper().run_once(LOCK)
+
+    meddling.find, real = find_nothing_and_stall, meddling.find
+    await stalled.run_once(LOCK)
+    assert [each["state"] for each in await world.submissions(job_id)] == ["submitted"]
+    assert await world.money(job_id) == held
+    assert (await world.run_to_end(job_id))["state"] == "succeeded"
+    await world.check(job_id)
+
+
 async def test_two_keepers_at_once_submit_nothing_twice(world: BulkWorld, dataset: str) -> None:
     other = world.new_keeper()
     job_id = await world.submit(dataset)
