@@ -43,6 +43,11 @@ CELLS = text("""
 JOBS = text("SELECT id, state, created_at FROM job WHERE dataset_id = :dataset_id ORDER BY id DESC")
 LOCK_FOR_DELETE = text("SELECT id FROM dataset WHERE name = :name FOR UPDATE")
 UNFINISHED = text("SELECT id, state FROM job WHERE dataset_id = :dataset_id AND state IN ('running', 'paused')")
+# They would run on at the provider, paid for, with nobody left who knows of them.
+OUT_IN_BULK = text("""
+    SELECT COUNT(*) FROM bulk_submission JOIN job ON job.id = bulk_submission.job_id
+    WHERE job.dataset_id = :dataset_id AND bulk_submission.state IN ('intended', 'submitted')
+""")
 DELETE = (
     text("DELETE FROM question_band WHERE dataset_id = :dataset_id"),
     text("DELETE FROM benchmark_key WHERE dataset_id = :dataset_id"),
@@ -79,7 +84,10 @@ async def describe_dataset(engine: AsyncEngine, name: str) -> dict[str, Any]:
 
 
 async def delete_dataset(engine: AsyncEngine, name: str) -> None:
-    """Delete a dataset with its questions, jobs and ledger. Raises NotFound, or Conflict while a job is unfinished."""
+    """Delete a dataset with its questions, jobs and ledger.
+
+    Raises NotFound, or Conflict while a job is unfinished or a provider has a bulk submission of one.
+    """
     async with engine.begin() as conn:
         dataset_id = (await conn.execute(LOCK_FOR_DELETE, {"name": name})).scalar_one_or_none()
         if dataset_id is None:
@@ -87,6 +95,11 @@ async def delete_dataset(engine: AsyncEngine, name: str) -> None:
         job = (await conn.execute(UNFINISHED, {"dataset_id": dataset_id})).one_or_none()
         if job is not None:
             raise Conflict(f"dataset {name} has an unfinished job, {job.id} ({job.state}); cancel it first")
+        if out := (await conn.execute(OUT_IN_BULK, {"dataset_id": dataset_id})).scalar_one():
+            raise Conflict(
+                f"dataset {name} has {out} bulk submissions that a provider is still being asked to cancel; "
+                "try again when they are over"
+            )
         for statement in DELETE:
             await conn.execute(statement, {"dataset_id": dataset_id})
 

@@ -11,6 +11,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shared.corpus.datasets import delete_dataset
+from shared.errors import Conflict
 from shared.ids import BatchId
 from shared.jobs.control import cancel_job, pause_job, resume_job
 from shared.jobs.progress import list_submissions, read_job
@@ -147,6 +149,19 @@ async def test_a_cancelled_job_is_cancelled_at_the_provider_and_what_was_run_is_
     assert outcomes["ok"] > 0
     assert 0 < Decimal((await world.money(job_id))["spent_usd"]) < held
     assert await fetch(world.engine, "SELECT FROM question WHERE job_id = :id", id=job_id) == []
+
+
+async def test_a_dataset_is_not_deleted_while_a_provider_has_calls_of_it(world: BulkWorld, dataset: str) -> None:
+    await world.server.post("/rehearsal/bulk", {"hold": True})
+    job_id = await world.submit(dataset, stages=["generate"])
+    await world.work(job_id)
+    await world.keep()
+    await cancel_job(world.engine, job_id)
+    with pytest.raises(Conflict, match="2 bulk submissions"):
+        await delete_dataset(world.engine, dataset)
+    await world.run_until_over(job_id)
+    assert {each["cancel_asked"] for each in await world.at_provider(job_id)} == {True}
+    await delete_dataset(world.engine, dataset)
 
 
 async def test_a_paused_job_intends_nothing_and_what_is_out_is_settled(world: BulkWorld, dataset: str) -> None:
