@@ -20,7 +20,8 @@ FROM json_to_recordset(CAST(:verdicts AS json)) AS told (
     job_id uuid, batch_id uuid, call_id uuid, fence int)
 ON CONFLICT DO NOTHING
 """)
-# Of each vote the newest verdict counts: prompts may have changed since.
+# Of each vote the newest verdict counts: prompts may have changed since. Once a question is accepted, perhaps by a
+# person who overruled its judges, nothing that comes late is counted.
 VOTES = text("""
 SELECT question_id, COUNT(*) AS votes, COUNT(*) FILTER (WHERE accepted) AS accepting,
     (array_agg(scores) FILTER (WHERE NOT accepted)) [1] AS scores,
@@ -29,7 +30,8 @@ FROM (
     SELECT DISTINCT ON (question_id, verdict.vote) question_id, accepted, scores, reason FROM verdict
     JOIN unnest(CAST(:models AS text[]), CAST(:numbers AS int[])) AS wanted (model, vote)
         ON verdict.model = wanted.model AND verdict.vote = wanted.vote
-    WHERE question_id = ANY (CAST(:ids AS bigint[])) ORDER BY question_id, verdict.vote, created_at DESC) AS newest
+    WHERE question_id IN (SELECT id FROM question WHERE id = ANY (CAST(:ids AS bigint[])) AND NOT validated)
+    ORDER BY question_id, verdict.vote, created_at DESC) AS newest
 GROUP BY question_id HAVING COUNT(*) = cardinality(CAST(:numbers AS int[]))
 """)
 ACCEPT = text("""

@@ -32,7 +32,6 @@ from workers.batch import Ending, Workshop, run_batch
 QUESTION = re.compile(r'<question number="(\d+)">\n(.*?)\n</question>', re.DOTALL)
 ALL = ["generate", "validate", "answer"]
 SMALL = {"domains": {"math": 60}}
-NAMES = "abcdefghijklmnopqrstuvwxyz"
 
 
 class Models:
@@ -262,79 +261,6 @@ async def test_a_stage_that_lets_nothing_pass_stops_its_cells_and_says_so(
     assert job["state"] == "failed"
     assert re.search(r"validate: 0 of the last \d+ questions passed", job["reason"])
     assert len(models.asked["questions"]) <= 60
-
-
-async def test_answers_that_are_there_already_are_counted_and_cost_nothing(
-    engine: AsyncEngine, settings: Settings, shop: Workshop, models: Models, broker: Broker, dataset: str
-) -> None:
-    await add_questions(engine, dataset, [f"Why are {n} plums {m}?" for n in NAMES for m in ("red", "blue", "dry")])
-    asked_alone = {"answering": {"questions_per_call": {"easy": 1}}}
-    answered = make_spec(dataset, stages=["answer"], **asked_alone).model_copy(update={"mix": None})
-    assert (await run_to_end(engine, shop, await submit(engine, settings, answered), broker))["state"] == "succeeded"
-    paid = len(models.asked["answers"])
-    # Judged only now: of each batch of the stage answer there is nothing left to ask.
-    judged = make_spec(dataset, stages=["validate", "answer"], **asked_alone).model_copy(update={"mix": None})
-    job = await run_to_end(engine, shop, await submit(engine, settings, judged), broker)
-    assert (job["state"], job["progress"]["answered"]) == ("succeeded", 78)
-    assert len(models.asked["answers"]) == paid == 78
-    assert {each["stage"]: each["passed"] for each in job["progress"]["stages"]} == {"validate": 78, "answer": 78}
-
-
-async def test_rejections_by_verdicts_that_were_there_already_are_counted_by_reason(
-    engine: AsyncEngine, settings: Settings, shop: Workshop, models: Models, broker: Broker, dataset: str
-) -> None:
-    await add_questions(engine, dataset, ["Why are plums blue?", "Why is the sky so?"])
-    models.is_bad = lambda text, _: "plums" in text
-    spec = make_spec(dataset, stages=["validate"]).model_copy(update={"mix": None})
-    first = await submit(engine, settings, spec)
-    assert (await run_to_end(engine, shop, first, broker))["progress"]["rejected"] == {"not answerable": 1}
-    # As a verdict does that was read of a stored reply after its job had ended.
-    await execute(
-        engine,
-        """UPDATE question SET state = 'selected', validated = false, reason = NULL
-           WHERE dataset_id = (SELECT dataset_id FROM job WHERE id = :id)""",
-        id=first,
-    )
-    job = await run_to_end(engine, shop, await submit(engine, settings, spec), broker)
-    assert (job["state"], job["progress"]["rejected"]) == ("succeeded", {"not answerable": 1})
-    assert len(models.asked["verdicts"]) == 1
-
-
-async def test_questions_that_left_their_batches_are_no_evidence_against_the_stage(
-    engine: AsyncEngine, settings: Settings, shop: Workshop, models: Models, broker: Broker, dataset: str
-) -> None:
-    await add_questions(engine, dataset, [f"Why are {n} plums {m}?" for n in NAMES for m in ("red", "blue", "dry")])
-    spec = make_spec(dataset, stages=["validate"], judging={"questions_per_call": {"easy": 1}})
-    job_id = await submit(engine, settings, spec.model_copy(update={"mix": None}))
-    await tick(engine, job_id, broker)
-    [first, second, *_] = await batches_of(engine, job_id)
-    left = "UPDATE question SET state = 'discarded' WHERE id = ANY (CAST(:ids AS bigint[]))"
-    await execute(engine, left, ids=[*first.question_ids, *second.question_ids])
-    hinted = broker.take()
-    for batch_id in hinted[:2]:
-        await run_batch(shop, batch_id, Stop())
-    await tick(engine, job_id, broker)
-    for batch_id in hinted[2:]:
-        await run_batch(shop, batch_id, Stop())
-    job = await run_to_end(engine, shop, job_id, broker)
-    assert (job["state"], job["progress"]["target"]) == ("succeeded", 38)
-
-
-async def test_a_stage_is_judged_by_what_it_has_done_however_many_batches_wait(
-    engine: AsyncEngine, settings: Settings, shop: Workshop, models: Models, broker: Broker, dataset: str
-) -> None:
-    models.is_bad = lambda _, __: True
-    await add_questions(engine, dataset, [f"Why are {n} {n}{m} plums?" for n in NAMES for m in NAMES[:20]])
-    spec = make_spec(dataset, stages=["validate"], judging={"questions_per_call": {"easy": 1}})
-    job_id = await submit(engine, settings, spec.model_copy(update={"mix": None}))
-    await tick(engine, job_id, broker)
-    for batch_id in broker.take()[:10]:
-        await run_batch(shop, batch_id, Stop())
-    # Of 26 batches 10 have judged 200 questions and let none pass.
-    job = await run_to_end(engine, shop, job_id, broker)
-    assert job["state"] == "failed"
-    assert "validate: 0 of the last 200 questions passed" in job["reason"]
-    assert len(models.asked["verdicts"]) == 200
 
 
 async def test_what_a_lost_holder_was_paid_for_is_taken_in_by_the_next_one(
