@@ -32,7 +32,7 @@ _BEFORE = """
     CAST(question.metadata AS text) AS metadata
 """
 _BEHIND = """
-    question.completion_tokens, CASE WHEN question.validated THEN 'accepted' END AS verdict
+    CASE WHEN question.validated THEN 'accepted' END AS verdict
 """
 _CLEAN = """
     AND question.id NOT IN (
@@ -60,12 +60,19 @@ def _statement(extent: Extent, *, has_results: bool) -> TextClause:
 
     The questions are put in their order before their answers are looked up, so that no sort carries those.
     """
-    results = {"answer": "NULL", "answer_model": "NULL", "scores": "NULL", "answers": "CAST('[]' AS json)"}
+    results = {
+        "answer": "NULL",
+        "answer_model": "NULL",
+        "completion_tokens": "question.completion_tokens",
+        "scores": "NULL",
+        "answers": "CAST('[]' AS json)",
+    }
     named = joins = ""
     if has_results:
         results = {
             "answer": "first.text",
             "answer_model": "first.model",
+            "completion_tokens": "first.tokens",
             "scores": "judged.scores",
             "answers": "COALESCE(every.answers, '[]')",
         }
@@ -74,7 +81,8 @@ def _statement(extent: Extent, *, has_results: bool) -> TextClause:
     more = f", {results['answers']} AS answers" if extent.all_answers else ""
     return text(f"""
         {named}
-        SELECT {_BEFORE}, {results["answer"]} AS answer, {results["answer_model"]} AS answer_model, {_BEHIND},
+        SELECT {_BEFORE}, {results["answer"]} AS answer, {results["answer_model"]} AS answer_model,
+            {results["completion_tokens"]} AS completion_tokens, {_BEHIND},
             {results["scores"]} AS scores, question.prompt_version {more}
             {", question.contaminated" if extent.contaminated else ""}
         FROM (

@@ -55,9 +55,10 @@ WHERE question.dataset_id = :dataset_id AND question.domain = outside.domain
 """)
 
 
-# What an earlier job answered with other models, less often, or before any judge saw it, is not done for this one.
+# What an earlier job answered with other models, less often, or before any judge saw it, is not done for this one. Nor
+# are its tokens measured: they would be counted on more rows than are answered.
 ASK_AGAIN = text("""
-UPDATE question SET answered = false
+UPDATE question SET answered = false, completion_tokens = NULL
 WHERE dataset_id = :dataset_id AND answered AND (
     (:validates AND NOT validated)
     OR (SELECT COUNT(*) FROM unnest(CAST(:difficulties AS text[]), CAST(:models AS text[]), CAST(:samples AS int[]))
