@@ -16,8 +16,9 @@ from shared.planning.forecast import CallEstimate
 
 # With fewer calls than this chance would speak.
 LEAST_CALLS = 10
-# So many jobs back.
+# So many jobs that are alike, of so many looked at: each look reads a whole spec, 25 us.
 MOST_JOBS = 20
+NEWEST_JOBS = 1_000
 
 # Jobs are alike in a stage and difficulty when the same models are asked the same number of questions of the same
 # length at once. What `results` counts: questions admitted, judged or answered.
@@ -34,8 +35,9 @@ GROUP BY 1, 2
 """)
 ALIKE = text("""
 SELECT array_agg(id) FROM (
-    SELECT id FROM job
-    WHERE rehearsal = :rehearsal AND spec -> 'models' -> CAST(:stage AS text) -> CAST(:difficulty AS text)
+    SELECT id FROM (
+        SELECT id, spec FROM job WHERE rehearsal = :rehearsal ORDER BY id DESC LIMIT :newest) AS job
+    WHERE spec -> 'models' -> CAST(:stage AS text) -> CAST(:difficulty AS text)
             = CAST(:models AS jsonb)
       AND spec -> 'mix' -> 'difficulties' -> CAST(:difficulty AS text) = CAST(:described AS jsonb)
       AND CASE CAST(:stage AS text) WHEN 'generate' THEN spec -> 'questions_per_call'
@@ -111,6 +113,7 @@ async def experience_of(
                 "described": orjson.dumps(described).decode(),
                 "per_call": orjson.dumps(per_call[stage][difficulty]).decode(),
                 "most": MOST_JOBS,
+                "newest": NEWEST_JOBS,
             }
             if job_ids := (await conn.execute(ALIKE, values)).scalar_one():
                 spent = await spent_by_stage(conn, [JobId(each) for each in job_ids])

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.ids import JobId, new_batch_id
+from shared.jobs import experience
 from shared.jobs.control import cancel_job, pause_if_running
 from shared.jobs.experience import LEAST_CALLS
 from shared.jobs.models import publish_providers
@@ -105,6 +106,18 @@ async def test_calls_of_another_kind_teach_nothing(
     assert per_call(same.stages[0]) == (INPUT, OUTPUT)
     other = await forecast_of(engine, settings, a_spec(f"{dataset}-other", **{**own, **changes}))
     assert per_call(other.stages[0])[0] != INPUT
+
+
+async def test_only_the_newest_jobs_are_looked_at(
+    engine: AsyncEngine, settings: Settings, dataset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = {"questions_per_call": {"easy": 7}}
+    await finished(engine, settings, a_spec(dataset, **own))
+    await submit(engine, settings, a_spec(f"{dataset}-another"))
+    monkeypatch.setattr(experience, "NEWEST_JOBS", 2)
+    assert per_call((await forecast_of(engine, settings, a_spec(f"{dataset}-next", **own))).stages[0])[0] == INPUT
+    monkeypatch.setattr(experience, "NEWEST_JOBS", 1)
+    assert per_call((await forecast_of(engine, settings, a_spec(f"{dataset}-next", **own))).stages[0])[0] != INPUT
 
 
 async def test_a_few_calls_and_calls_without_result_teach_nothing(
