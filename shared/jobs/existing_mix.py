@@ -6,7 +6,7 @@ from typing import Protocol
 
 from shared.errors import FieldError, InvalidInput
 from shared.jobs.mix_spec import MixSpec
-from shared.jobs.spec_fields import MAX_MEAN_TOKENS
+from shared.jobs.spec_fields import MAX_DIFFICULTIES, MAX_DOMAINS, MAX_MEAN_TOKENS
 from shared.planning.mix import Cell
 
 
@@ -20,10 +20,16 @@ class Counted(Protocol):
 
 
 def mix_of_dataset(dataset: str, known: Mapping[Cell, Counted]) -> MixSpec:
-    """A mix whose every cell asks for what is there. Raises InvalidInput for an empty dataset."""
+    """A mix whose every cell asks for what is there. Raises InvalidInput for a dataset with nothing or too much."""
     if not known:
-        why = f"dataset {dataset} holds no questions yet: give a mix to generate some, or import them first"
-        raise InvalidInput(f"mix: {why}", [FieldError("mix", why)])
+        raise _refusal(f"dataset {dataset} holds no questions yet: give a mix to generate some, or import them first")
+    for kind, names, most in (
+        ("domains", {cell.domain for cell in known}, MAX_DOMAINS),
+        ("difficulties", {cell.difficulty for cell in known}, MAX_DIFFICULTIES),
+    ):
+        if len(names) > most:
+            counted = f"dataset {dataset} has {len(names):,} {kind}, a job at most {most}"
+            raise _refusal(f"{counted}: name some of them in a mix")
     domains: dict[str, int] = {}
     tokens: dict[str, int] = {}
     counts: dict[str, int] = {}
@@ -48,6 +54,10 @@ def mix_of_dataset(dataset: str, known: Mapping[Cell, Counted]) -> MixSpec:
             "existing": True,
         }
     )
+
+
+def _refusal(why: str) -> InvalidInput:
+    return InvalidInput(f"mix: {why}", [FieldError("mix", why)])
 
 
 def _bounded_mean(tokens: int, questions: int) -> Decimal:

@@ -38,7 +38,8 @@ class DifficultySpec(Strict):
 class MixSpec(Strict):
     """What the data set is to be made of.
 
-    `existing`: it was read off a dataset, for a job that generates nothing; the targets then follow what passes.
+    `existing`: it was read off a dataset, for a job that generates nothing; the targets then follow what passes. A new
+    job of such a mix reads it off again.
     """
 
     domains: Annotated[dict[str, Annotated[Count, Field(ge=1, le=MAX_QUESTIONS)]], FoldedKeys] = Field(

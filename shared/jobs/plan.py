@@ -115,7 +115,7 @@ async def make_planned_job(
     rows = (await conn.execute(CELLS, {"dataset_id": dataset_id})).all()
     known = {Cell(row.domain, row.difficulty): row for row in rows}
     have = {cell: int(row.have) for cell, row in known.items()}
-    mix_spec = spec.mix or mix_of_dataset(spec.dataset, known)
+    mix_spec = mix_of_dataset(spec.dataset, known) if spec.mix is None or spec.mix.existing else spec.mix
     spec = parse_spec({**spec.model_dump(mode="json"), "mix": mix_spec.model_dump(mode="json")})
     providers = await configured_providers(conn)
     values = {"dataset_id": dataset_id, "rehearsal": providers.rehearsal}

@@ -1,5 +1,6 @@
 """The job spec: what a user may ask for, checked field by field before anything is written."""
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Self
@@ -144,6 +145,8 @@ class JobSpec(Strict):
                 raise ValueError("mix: required, unless the stages are only validate and answer")
             if self.atlas:
                 raise ValueError("atlas: this job generates nothing")
+        elif self.mix.existing and Stage.GENERATE in self.stages:
+            raise ValueError("mix.existing: only for jobs that generate nothing")
         elif self.mix.measure is not Measure.PROMPT and self.mix.means is Means.MEASURED:
             if Stage.ANSWER not in self.stages:
                 raise ValueError(f'mix.measure: "{self.mix.measure}" is measured on answers; add the stage answer')
@@ -184,10 +187,10 @@ def _problem(item: Any) -> FieldError:
     loc, message = _dotted(item["loc"]), _message(item)
     named, _, rest = message.partition(": ")
     # What concerns several fields at once is found when all are read; its message begins with the field to change.
-    return FieldError(named, rest) if not loc and named in _CHECKED_TOGETHER else FieldError(loc, message)
+    return FieldError(named, rest) if not loc and _FIELD.fullmatch(named) else FieldError(loc, message)
 
 
-_CHECKED_TOGETHER = ("mix", "mix.means", "mix.measure", "atlas")
+_FIELD = re.compile(r"[a-z_]+(\.[a-z_]+)*")
 
 
 def _dotted(loc: tuple[int | str, ...]) -> str:
@@ -195,8 +198,19 @@ def _dotted(loc: tuple[int | str, ...]) -> str:
 
 
 def _message(item: Any) -> str:
-    if item["type"] == "extra_forbidden":
-        return "unknown key"
-    if item["type"] == "missing":
-        return "required"
+    plain = _PLAIN.get(item["type"])
+    if plain is not None:
+        return plain.format(**item.get("ctx", {}))
     return str(item["msg"]).removeprefix("Value error, ")
+
+
+# What pydantic says of Python's types, for a person who wrote YAML.
+_PLAIN = {
+    "extra_forbidden": "unknown key",
+    "missing": "required",
+    "tuple_type": "a list is needed: [a, b]",
+    "dict_type": "a mapping is needed: {{name: value}}",
+    "model_type": "a mapping is needed: {{name: value}}",
+    "too_short": "give at least {min_length}",
+    "too_long": "give at most {max_length}",
+}

@@ -93,6 +93,15 @@ async def test_questions_outside_the_mix_are_kept_but_not_selected(
     assert await counts_of(engine, dataset) == {("physics", "reserve"): 1}
 
 
+async def test_a_mix_that_was_read_off_a_dataset_is_read_off_it_again(
+    engine: AsyncEngine, settings: Settings, dataset: str
+) -> None:
+    await add_questions(engine, dataset, numbered(7))
+    planned = await plan_job(engine, settings, make_spec(dataset, mix={"existing": True}, stages=["validate"]))
+    assert planned.spec.settled_mix.domains == {"math": 7}
+    assert planned.plan.generate == 0
+
+
 async def test_a_second_unfinished_job_is_a_conflict(engine: AsyncEngine, settings: Settings, dataset: str) -> None:
     first = await submit(engine, settings, make_spec(dataset))
     with pytest.raises(Conflict, match=str(first)):

@@ -40,6 +40,18 @@ def test_a_dataset_without_questions_has_no_mix() -> None:
     assert [each.loc for each in refused.value.errors] == ["mix"]
 
 
+@pytest.mark.parametrize(
+    ("cells", "why"),
+    [
+        ([Cell("math", f"level {n}") for n in range(13)], "13 difficulties, a job at most 12"),
+        ([Cell(f"domain {n}", "easy") for n in range(201)], "201 domains, a job at most 200"),
+    ],
+)
+def test_a_dataset_of_more_cells_than_a_job_may_have_asks_for_a_mix(cells: list[Cell], why: str) -> None:
+    with pytest.raises(InvalidInput, match=why):
+        mix_of_dataset("wide", {cell: Rows(1, 10) for cell in cells})
+
+
 def test_means_stay_within_what_a_mix_may_say() -> None:
     mix = mix_of_dataset("odd", {Cell("a", "easy"): Rows(10, 1), Cell("a", "hard"): Rows(1, 10**9)})
     assert mix.mean_tokens["a"] == {"easy": 1, "hard": MAX_MEAN_TOKENS}
