@@ -11,9 +11,10 @@ from rich.text import Text
 
 from cli.arguments import AsJson, Dataset
 from cli.resolve import read_cell
-from cli.tables import REHEARSAL, format_usd
+from cli.tables import REHEARSAL
 from cli.terminal import open_client, print_answer
 from shared.database.states import QuestionState
+from shared.money import format_usd
 
 STATE_STYLE = {"selected": "green", "reserve": "yellow", "discarded": "red", "rejected": "red"}
 INDENT = (0, 0, 0, 2)

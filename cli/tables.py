@@ -1,12 +1,13 @@
 """What the client prints: plans, jobs, imports."""
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from shared.money import format_usd
 
 REHEARSAL = "rehearsal: the models are simulated, nothing is paid"
 
@@ -16,11 +17,20 @@ def plan_view(planned: Mapping[str, Any]) -> RenderableType:
     parts: list[RenderableType] = []
     if planned.get("rehearsal"):
         parts.append(Text(REHEARSAL, style="yellow"))
-    parts += [_cell_table(planned["cells"]), _shares_line(planned), _forecast_lines(planned["forecast"])]
-    for stage, models in planned.get("spec", {}).get("models", {}).items():
-        parts.append(Text(f"{stage}: " + ", ".join(f"{name} by {model}" for name, model in models.items())))
+    parts += [_cell_table(planned["cells"]), _shares_line(planned), _forecast_lines(planned)]
+    spec = planned.get("spec", {})
+    if spec.get("budget_usd") is not None:
+        parts.append(Text(f"budget: {format_usd(spec['budget_usd'])}"))
+    for stage, models in spec.get("models", {}).items():
+        named = ", ".join(f"{name} by {_named(model)}" for name, model in models.items())
+        bulk = "; in bulk, at half price and within a day" if spec.get("mode", {}).get(stage) == "bulk" else ""
+        parts.append(Text(f"{stage}: {named}{bulk}"))
     parts += [Text(f"warning: {warning}", style="yellow") for warning in planned["warnings"]]
     return Group(*parts)
+
+
+def _named(models: str | Sequence[str]) -> str:
+    return models if isinstance(models, str) else " and ".join(models)
 
 
 def jobs_view(jobs: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -115,14 +125,6 @@ def format_seconds(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def format_usd(amount: object) -> str:
-    """Dollars with cents; small amounts with as many digits as they need to be seen."""
-    value = Decimal(str(amount))
-    if value >= 1 or value == 0:
-        return f"${value:,.2f}"
-    return f"${value:.{max(4, 1 - value.adjusted())}f}"
-
-
 def _cell_table(cells: Sequence[Mapping[str, Any]]) -> Table:
     difficulties = list(dict.fromkeys(cell["difficulty"] for cell in cells))
     domains = list(dict.fromkeys(cell["domain"] for cell in cells))
@@ -156,11 +158,14 @@ def _shares_line(planned: Mapping[str, Any]) -> Text:
     )
 
 
-def _forecast_lines(forecast: Mapping[str, Any]) -> RenderableType:
+def _forecast_lines(planned: Mapping[str, Any]) -> RenderableType:
+    forecast = planned["forecast"]
+    is_bulk = "bulk" in planned.get("spec", {}).get("mode", {}).values()
+    seconds = float(forecast["seconds"])
+    duration = "hours or days, for it goes in bulk" if is_bulk else f"about {format_seconds(seconds)}"
     line = Text(
         f"forecast: {forecast['calls']:,} calls, {forecast['input_tokens']:,} input and "
-        f"{forecast['output_tokens']:,} output tokens, {format_usd(forecast['cost_usd'])}, "
-        f"about {format_seconds(float(forecast['seconds']))}"
+        f"{forecast['output_tokens']:,} output tokens, {format_usd(forecast['cost_usd'])}, {duration}"
     )
     stages = forecast.get("stages", [])
     if len(stages) < 2:

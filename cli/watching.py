@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.client import ApiProblem, Client, Event
-from cli.tables import format_seconds, format_usd
+from cli.tables import format_seconds, stages_table
+from shared.money import format_usd
 
 EXIT_CODES = {"succeeded": 0, "failed": 1, "cancelled": 1, "paused": 3}
 # More cells than a screen has lines are shown as one bar per domain.

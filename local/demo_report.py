@@ -14,8 +14,9 @@ import pyarrow.parquet
 from rich.console import Console
 from rich.table import Table
 
-from cli.tables import format_seconds, format_usd, stages_table
+from cli.tables import format_seconds, stages_table
 from local.usage import Usage
+from shared.money import format_usd
 
 QUOTES = str.maketrans(dict.fromkeys("\u201c\u201d\u201e", '"') | dict.fromkeys("\u2018\u2019", "'"))
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.database.states import Stage
 from shared.ids import JobId
 from shared.jobs.experience import Spent, spent_by_stage
+from shared.money import format_usd
 from shared.planning.left import Spending, Stand, cost_of, left_of, pass_rate
 
 # What a person calls the results of a stage.
@@ -57,14 +58,14 @@ def tell_what_is_left(progress: Mapping[str, Any], spent_usd: Decimal) -> str:
     counts = {"generate": progress["selected"], "validate": progress["validated"], "answer": progress["answered"]}
     done = ", ".join(f"{counts[each['stage']]:,} {RESULTS[Stage(each['stage'])]}" for each in stages)
     missing = ", ".join(
-        f"{each['left']['questions']:,} to {each['stage']} (about ${each['left']['cost_usd']:.2f})"
+        f"{each['left']['questions']:,} to {each['stage']} (about {format_usd(each['left']['cost_usd'])})"
         for each in stages
         if each["left"]["questions"]
     )
     cost = sum(Decimal(str(each["left"]["cost_usd"])) for each in stages)
     return (
         f"Done: {done}, of {progress['target']:,} questions. Missing: {missing or 'nothing'}; "
-        f"with that the job would cost about ${spent_usd + cost:.2f}"
+        f"with that the job would cost about {format_usd(round(spent_usd + cost, 4))}"
     )
 
 

@@ -206,8 +206,8 @@ async def open_call(conn: AsyncConnection, call: NewCall) -> int:
 def budget_exhausted(worst_usd: Decimal, budget: Budget) -> BudgetExhausted:
     """What is said when a call that may cost so much does not fit."""
     return BudgetExhausted(
-        f"the next call may cost ${worst_usd:.6f}, but of ${budget.budget_usd:.6f} ${budget.spent_usd:.6f} is "
-        f"spent and ${budget.held_usd:.6f} held for calls under way; resume with a higher budget_usd to go on",
+        f"the next call may cost ${worst_usd:.6f}, but of ${budget.budget_usd:.6f}, ${budget.spent_usd:.6f} is spent "
+        f"and ${budget.held_usd:.6f} held for calls under way; resume with a higher budget to go on",
         fits_later=budget.spent_usd + worst_usd <= budget.budget_usd,
     )
 

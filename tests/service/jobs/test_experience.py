@@ -16,6 +16,7 @@ from shared.jobs.models import publish_providers
 from shared.jobs.plan import plan_job
 from shared.jobs.progress import read_job, read_job_within
 from shared.jobs.spec import JobSpec
+from shared.money import format_usd
 from shared.planning.forecast import Forecast, StageForecast
 from shared.settings import Settings
 from tests.service.jobs.world import execute, make_spec, submit
@@ -192,11 +193,12 @@ async def test_a_pause_by_the_budget_says_what_is_done_what_is_missing_and_what_
     assert await pause_if_running(engine, job_id, "the next call may cost $1", by_budget=True)
     job = await read_job(engine, job_id)
     left = {each["stage"]: each["left"] for each in job["progress"]["stages"]}
-    missing = ", ".join(f"{its['questions']:,} to {name} (about ${its['cost_usd']:.2f})" for name, its in left.items())
+    costs = {name: format_usd(its["cost_usd"]) for name, its in left.items()}
+    missing = ", ".join(f"{its['questions']:,} to {name} (about {costs[name]})" for name, its in left.items())
     whole = 0.15 + sum(its["cost_usd"] for its in left.values())
     assert job["reason"] == (
         "the next call may cost $1. Done: 0 generated, 0 validated, 0 answered, of 800 questions. "
-        f"Missing: {missing}; with that the job would cost about ${whole:.2f}"
+        f"Missing: {missing}; with that the job would cost about {format_usd(round(whole, 4))}"
     )
     assert not await pause_if_running(engine, job_id, "a later reason", by_budget=True)
 

@@ -151,7 +151,7 @@ async def test_no_call_is_opened_without_the_right_to(engine: AsyncEngine, chang
 async def test_call_beyond_the_budget_is_not_opened(engine: AsyncEngine) -> None:
     hold = await add_job(engine, "0.015")
     await opened(engine, hold)
-    with pytest.raises(BudgetExhausted, match=r"resume with a higher budget_usd"):
+    with pytest.raises(BudgetExhausted, match=r"resume with a higher budget to go on"):
         await opened(engine, hold)
     assert await budget_of(engine, hold) == (ZERO, WORST)
 

@@ -4,8 +4,9 @@ import pytest
 from rich.console import Console, RenderableType
 
 from cli.client import Event
-from cli.tables import format_seconds, format_usd, import_view, jobs_view, plan_view, submissions_view
+from cli.tables import format_seconds, import_view, jobs_view, plan_view, submissions_view
 from cli.watching import exit_code, progress_line, progress_view
+from shared.money import format_usd
 
 CELLS = [
     {"domain": "math", "difficulty": "easy", "target": 90, "have": 10, "selected": 10, "generate": 80, "surplus": 0},
@@ -48,6 +49,18 @@ def test_a_plan_shows_cells_shares_forecast_and_warnings() -> None:
     for expected in ("rehearsal", "math", "80", "60.000% (asked 60.000%)", "$0.0123", "75 s", "openai/small"):
         assert expected in text
     assert "warning: math/easy" in text
+
+
+def test_a_plan_names_every_model_the_budget_and_what_goes_in_bulk() -> None:
+    spec = {
+        **PLANNED["spec"], "budget_usd": "0.5", "mode": {"answer": "bulk"},
+        "models": {"generate": {"easy": "openai/a"}, "answer": {"easy": ["openai/a", "openai/b"], "hard": "openai/b"}},
+    }  # fmt: skip
+    text = shown(plan_view({**PLANNED, "spec": spec}))
+    assert "budget: $0.5000" in text
+    assert "generate: easy by openai/a\n" in text.replace(" \n", "\n")
+    assert "answer: easy by openai/a and openai/b, hard by openai/b; in bulk, at half price" in text
+    assert "75 s" not in text
 
 
 def test_an_event_is_one_parseable_line() -> None:
