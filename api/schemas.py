@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.database.states import BatchState, CallState, JobState, QuestionState, Stage, SubmissionState
+from shared.jobs.spec_fields import Budget
 from shared.settings import MOST_DAYS
 
 Number = float | Decimal
@@ -292,7 +293,7 @@ class ResumeBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    budget_usd: Decimal | None = Field(default=None, ge=0, le=10_000_000, allow_inf_nan=False)
+    budget_usd: Budget | None = None
 
 
 class PruneBody(BaseModel):

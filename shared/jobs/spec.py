@@ -23,10 +23,10 @@ from shared.jobs.spec_fields import (
     MAX_TRIES,
     MAX_VOTES,
     AtlasDigest,
+    Budget,
     Count,
     FoldedKeys,
     ModelNames,
-    Money,
     PerCall,
     Strict,
     check_dataset_name,
@@ -96,8 +96,7 @@ class JobSpec(Strict):
     mode: Annotated[dict[Stage, Mode], BeforeValidator(for_all_stages)] = Field(default_factory=dict)
     judging: Judging = Judging()
     answering: Answering = Answering()
-    # As many decimals as the ledger keeps.
-    budget_usd: Annotated[Money, Field(ge=0, le=10_000_000, allow_inf_nan=False, decimal_places=12)] | None = None
+    budget_usd: Budget | None = None
     seed: Annotated[Count, Field(ge=0, lt=2**63)] = 2025
     atlas: Annotated[dict[str, AtlasContent | AtlasDigest], FoldedKeys] = Field(default_factory=dict)
     novelty: Novelty = Novelty()

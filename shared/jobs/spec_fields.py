@@ -95,6 +95,8 @@ def _write_plain(value: Decimal) -> str:
 
 JsonNumber = Annotated[Decimal, BeforeValidator(_require_plain), PlainSerializer(float, when_used="json")]
 Money = Annotated[Decimal, BeforeValidator(_require_plain), PlainSerializer(_write_plain, when_used="json")]
+# As many decimals as the ledger keeps.
+Budget = Annotated[Money, Field(ge=0, le=10_000_000, allow_inf_nan=False, decimal_places=12)]
 Count = Annotated[int, BeforeValidator(_refuse_bool)]
 MeanTokens = Annotated[JsonNumber, Field(ge=1, le=MAX_MEAN_TOKENS, allow_inf_nan=False)]
 FoldedKeys = BeforeValidator(_fold_keys)

@@ -201,6 +201,8 @@ def test_a_resume_may_carry_a_budget(http: httpx2.Client, spec: Spec) -> None:
     url = submit(http, spec).headers["Location"]
     http.post(f"{url}/pause")
     assert http.post(f"{url}/resume", json={"budget_usd": "-3"}).status_code == 422
+    refused = http.post(f"{url}/resume", json={"budget_usd": "1e-99999999"}).json()
+    assert refused["detail"] == 'budget_usd: write a plain number, like "25.00"'
     assert http.post(f"{url}/resume", json={"budget": "3"}).json()["errors"][0]["loc"] == "budget"
     resumed = http.post(f"{url}/resume", json={"budget_usd": "123.45"})
     assert resumed.status_code == 200
