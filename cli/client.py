@@ -139,18 +139,18 @@ class Client:
 
     def dataset(self, name: str) -> Json:
         """One dataset's counts."""
-        return self._json("GET", f"/v1/datasets/{name}")
+        return self._json("GET", _dataset_path(name))
 
     def duplicates(self, name: str, texts: Sequence[str]) -> list[Json]:
         """Whether each text would be admitted."""
-        verdicts: list[Json] = self._request("POST", f"/v1/datasets/{name}/duplicates", json={"texts": list(texts)})
+        verdicts: list[Json] = self._request("POST", f"{_dataset_path(name)}/duplicates", json={"texts": list(texts)})
         return verdicts
 
     def near_duplicates(self, name: str, *, clusters: int) -> Iterator[Json]:
         """The lines of the report on a whole dataset as they come; the last one has `end`."""
         # Between two lines of a large dataset lies a sort on the server.
         timeout = httpx2.Timeout(600, connect=CONNECT_SECONDS)
-        path, params = f"/v1/datasets/{name}/near-duplicates", {"clusters": clusters}
+        path, params = f"{_dataset_path(name)}/near-duplicates", {"clusters": clusters}
         with self._stream("GET", path, params=params, timeout=timeout) as answer:
             for line in answer.iter_lines():
                 yield json.loads(line)
@@ -164,7 +164,7 @@ class Client:
             # Unpacking and judging a big file goes on after its last byte has left.
             timeout = httpx2.Timeout(600, connect=CONNECT_SECONDS)
             return self._json(
-                "POST", f"/v1/datasets/{dataset}/baseline", content=_chunks(file), headers=headers, timeout=timeout
+                "POST", f"{_dataset_path(dataset)}/baseline", content=_chunks(file), headers=headers, timeout=timeout
             )
 
     def decontaminate(
@@ -177,7 +177,7 @@ class Client:
         timeout = httpx2.Timeout(3600, connect=CONNECT_SECONDS)
         return self._json(
             "POST",
-            f"/v1/datasets/{dataset}/decontaminate",
+            f"{_dataset_path(dataset)}/decontaminate",
             params=params | ({"source": source} if source else {}),
             content=raw,
             headers={"Content-Type": "application/gzip" if raw.startswith(GZIP_MAGIC) else "application/x-ndjson"},
@@ -186,12 +186,12 @@ class Client:
 
     def contamination(self, dataset: str) -> Iterator[Json]:
         """The flagged questions of a dataset with what they are like."""
-        return self._pages(f"/v1/datasets/{dataset}/contamination")
+        return self._pages(f"{_dataset_path(dataset)}/contamination")
 
     def sample(self, dataset: str, **wanted: str | int | None) -> Json:
         """Questions drawn at random: `n`, `domain`, `difficulty`, `state`, `seed`."""
         params = {name: value for name, value in wanted.items() if value is not None}
-        return self._json("GET", f"/v1/datasets/{dataset}/sample", params=params)
+        return self._json("GET", f"{_dataset_path(dataset)}/sample", params=params)
 
     def export(
         self,
@@ -214,7 +214,7 @@ class Client:
         unfinished = path.with_name(f".{path.name}.unfinished")
         try:
             with (
-                self._stream("GET", f"/v1/datasets/{dataset}/export", params=params) as answer,
+                self._stream("GET", f"{_dataset_path(dataset)}/export", params=params) as answer,
                 unfinished.open("wb") as file,
             ):
                 for chunk in answer.iter_bytes():
@@ -326,6 +326,11 @@ def _raise_problem(answer: httpx2.Response) -> None:
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
         raise ApiProblem(f"The API answered {answer.status_code} without saying why.", answer.status_code) from None
     raise ApiProblem(text, answer.status_code, problem)
+
+
+def _dataset_path(name: str) -> str:
+    """Quoted, so that "a/../b" is no other dataset's name."""
+    return f"/v1/datasets/{quote(name, safe='')}"
 
 
 def _chunks(file: BinaryIO) -> Iterator[bytes]:

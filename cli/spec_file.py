@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def read_mapping(source: str, what: str) -> dict[str, Any]:
         raise BadSpecFile(f"{name} cannot be read: {error.strerror}.") from None
     try:
         # JSON is YAML too, but for its tabs and escapes.
-        content = _parse_json(text) if text.lstrip().startswith("{") else _parse_yaml(text)
+        content = _parse(text)
         # What YAML knows and JSON does not (dates, binary) has no place in one.
         json.dumps(content, allow_nan=False)
     except yaml.YAMLError as error:
@@ -63,6 +64,17 @@ def read_mapping(source: str, what: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BadSpecFile(f"{name} does not hold {what}.")
     return content
+
+
+def _parse(text: str) -> Any:
+    if not text.lstrip().startswith("{"):
+        return _parse_yaml(text)
+    try:
+        return _parse_json(text)
+    except json.JSONDecodeError:
+        with suppress(yaml.YAMLError):
+            return _parse_yaml(text)  # such as "{dataset: mine, ...}"
+        raise
 
 
 def _parse_json(text: str) -> Any:

@@ -21,6 +21,7 @@ def write(folder: Path, content: bytes) -> str:
 def test_json_and_yaml_say_the_same(tmp_path: Path) -> None:
     assert read_spec(write(tmp_path, json.dumps(SPEC, indent="\t").encode())) == SPEC
     assert read_spec(write(tmp_path, b"dataset: d\nmix:\n  domains: {math: 3}\n")) == SPEC
+    assert read_spec(write(tmp_path, b"{dataset: d, mix: {domains: {math: 3}}}")) == SPEC
 
 
 def test_stdin_is_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
