@@ -12,6 +12,7 @@ from rich.text import Text
 from cli.arguments import AsJson, Job
 from cli.resolve import find_job
 from cli.terminal import open_client, print_answer
+from cli.wording import count, name_criterion
 
 
 def verdicts(
@@ -29,11 +30,13 @@ def verdicts_view(found: Mapping[str, Any]) -> RenderableType:
     """The counts, a line for each criterion, and perhaps one for each cell."""
     if not found["votes"]:
         return Text("This job validates nothing: its stages do not include validate.")
-    waiting = f", {found['open']:,} wait for votes" if found["open"] else ""
+    if not found["verdicts"]:
+        return Text("No verdicts yet.")
+    waiting = f", {found['open']:,} waiting for votes" if found["open"] else ""
     parts: list[RenderableType] = [
         Text(
-            f"{found['judged']:,} questions judged by {found['verdicts']:,} verdicts: {found['accepted']:,} accepted, "
-            f"{found['rejected']:,} rejected{waiting}"
+            f"{count(found['judged'], 'question')} judged by {count(found['verdicts'], 'verdict')}: "
+            f"{found['accepted']:,} accepted, {found['rejected']:,} rejected{waiting}"
         )
     ]
     if found["differing"] is not None:
@@ -52,7 +55,7 @@ def _criteria(found: Mapping[str, Any]) -> Table:
         table.add_column(heading, justify="right")
     for name, each in found["criteria"].items():
         rejected = found["rejected_for"].get(name, 0)
-        table.add_row(name.replace("_", " "), _number(each["mean"]), _number(each["spread"]), f"{rejected:,}")
+        table.add_row(name_criterion(name), _number(each["mean"]), _number(each["spread"]), f"{rejected:,}")
     return table
 
 

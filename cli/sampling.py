@@ -13,6 +13,7 @@ from cli.arguments import AsJson, Dataset
 from cli.resolve import read_cell
 from cli.tables import REHEARSAL
 from cli.terminal import open_client, print_answer
+from cli.wording import count, harmless, name_criterion
 from shared.database.states import QuestionState
 from shared.money import format_usd
 
@@ -47,7 +48,7 @@ def sample_view(drawn: Mapping[str, Any]) -> RenderableType:
     if any(item["rehearsal"] for item in items):
         parts.append(Text(REHEARSAL, style="yellow"))
     again = f"; --seed {drawn['seed']} draws the same again" if items else ""
-    parts.append(Text(f"{len(items):,} of {drawn['among']:,} questions of {drawn['dataset']}{again}"))
+    parts.append(Text(f"{len(items):,} of {count(drawn['among'], 'question')} of {drawn['dataset']}{again}"))
     return Group(*parts)
 
 
@@ -58,13 +59,13 @@ def _question(number: int, item: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield Rule(title.append(f" (question {item['id']})"), align="left", style="dim")
     yield _indented(item["question"])
     if item["reason"]:
-        yield Text(f"reason: {item['reason']}", style="red")
+        yield Text(f"reason: {harmless(item['reason'])}", style="red")
     yield from _judgement(item)
     if item["answer"] is not None:
-        yield Text(f"answer by {item['answer_model']}, {item['completion_tokens'] or '?'} tokens{_checked(item)}:")
+        yield Text(f"answer by {item['answer_model']}, {_tokens(item)}{_checked(item)}:")
         yield _indented(item["answer"])
     yield Text(_cost(item["cost_usd"]), style="dim")
-    yield Text(_origin(item), style="dim")
+    yield Text(harmless(_origin(item)), style="dim")
     yield Text()
 
 
@@ -76,14 +77,18 @@ def _judgement(item: Mapping[str, Any]) -> Iterator[RenderableType]:
         return
     accepting = sum(each["accepted"] for each in verdicts)
     scores = ", ".join(
-        f"{name.replace('_', ' ')} {score:g}" for name, score in item["scores"].items() if score is not None
+        f"{name_criterion(name)} {score:g}" for name, score in item["scores"].items() if score is not None
     )
     overruled = item["verdict"] == "accepted" and 2 * accepting <= len(verdicts)
     told = "accepted by a person" if overruled else item["verdict"] or "open"
-    yield Text(f"verdict: {told}; accepted by {accepting} of {len(verdicts)} judges; {scores}")
+    yield Text(f"verdict: {told}; accepted by {accepting} of {count(len(verdicts), 'judge')}; {scores}")
     for each in verdicts:
         if each["reason"]:
-            yield Padding(Text(f"{each['model']}: {each['reason']}"), INDENT)
+            yield _indented(f"{each['model']}: {each['reason']}")
+
+
+def _tokens(item: Mapping[str, Any]) -> str:
+    return "? tokens" if item["completion_tokens"] is None else count(item["completion_tokens"], "token")
 
 
 def _checked(item: Mapping[str, Any]) -> str:
@@ -105,4 +110,5 @@ def _origin(item: Mapping[str, Any]) -> str:
 
 
 def _indented(text: str) -> RenderableType:
-    return Padding(Text(text), INDENT)
+    # Not as wide as a pipe; and rich takes a tab for one character when it measures.
+    return Padding(Text(harmless(text).expandtabs()), INDENT, expand=False)

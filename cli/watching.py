@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -17,7 +18,8 @@ from shared.money import format_usd
 EXIT_CODES = {"succeeded": 0, "failed": 1, "cancelled": 1, "paused": 3}
 # More cells than a screen has lines are shown as one bar per domain.
 MOST_BARS = 24
-
+# Those of rich look the same, done or not begun, where a terminal has 16 colours.
+BAR_STYLES: dict[str, Any] = {"style": "bright_black", "complete_style": "cyan", "finished_style": "green"}
 
 # What counts as done in each stage, as progress names it and as people do.
 COUNTED = {"generate": "selected", "validate": "validated", "answer": "answered"}
@@ -54,7 +56,7 @@ def progress_line(event: Event) -> str:
         "calls_ok": calls["ok"],
         "calls_failed": calls["failed"],
         "in_flight": calls["in_flight"],
-        "cost_usd": data["cost_usd"],
+        "cost_usd": f"{Decimal(str(data['cost_usd'])):f}",
         "per_minute": data["per_minute"],
         "eta_seconds": "" if data["eta_seconds"] is None else data["eta_seconds"],
         "reason": json.dumps(data["reason"]) if data["reason"] else "",
@@ -63,30 +65,33 @@ def progress_line(event: Event) -> str:
 
 
 def progress_view(data: Mapping[str, Any], note: str = "") -> RenderableType:
-    """A job's progress as bars and two lines of numbers."""
+    """A job's progress as bars and two lines of numbers; of one that rests, what its stages cost."""
     table = Table.grid(padding=(0, 2))
     stages = [each["stage"] for each in data.get("stages", [])]
     for name, done, target, remark in _bars(data["cells"], COUNTED.get(stages[-1] if stages else "", "selected")):
-        bar = ProgressBar(total=max(target, 1), completed=done if target else 1, width=36)
+        bar = ProgressBar(total=max(target, 1), completed=done if target else 1, width=36, **BAR_STYLES)
         table.add_row(name, bar, Text(f"{done:,}/{target:,}", justify="right"), Text(remark, style="yellow"))
     calls = data["calls"]
     refused = ", ".join(f"{count:,} {reason}" for reason, count in sorted(data["rejected"].items())) or "none"
+    is_running = data["state"] == "running"
     eta = "" if data["eta_seconds"] is None else f", about {format_seconds(data['eta_seconds'])} left"
+    speed = f", {data['per_minute']:,.0f} a minute{eta}" if is_running else ""
     lines = [
-        f"{data['dataset']}: {data['state']}, {data['selected']:,} of {data['target']:,} questions, "
-        f"{data['per_minute']:,.0f} a minute{eta}",
+        f"{data['dataset']}: {data['state']}, {data['selected']:,} of {data['target']:,} questions{speed}",
         f"calls: {calls['ok']:,} ok, {calls['failed']:,} failed, {calls['retried']:,} retried, "
         f"{calls['in_flight']:,} in flight; {format_usd(data['cost_usd'])}; refused: {refused}",
     ]
     if len(stages) > 1:
         through = ", ".join(f"{data[COUNTED[stage]]:,} {DONE[stage]}" for stage in stages)
         cost = sum(each["left"]["cost_usd"] for each in data["stages"])
-        lines.insert(1, f"{through}; the rest will cost about {format_usd(round(cost, 4))}")
+        rest = f"; the rest will cost about {format_usd(round(cost, 4))}" if is_running else ""
+        lines.insert(1, f"{through}{rest}")
     if data["reason"]:
         lines.append(f"reason: {data['reason']}")
     if note:
         lines.append(note)
-    return Group(table, *(Text(line) for line in lines))
+    spent = [] if is_running or len(stages) < 2 else [stages_table(data["stages"])]
+    return Group(table, *(Text(line) for line in lines), *spent)
 
 
 def _watch_lines(events: Iterator[Event], console: Console, *, as_json: bool) -> int:

@@ -29,7 +29,7 @@ def test_a_sample_is_readable(shell: Shell, whole: tuple[str, QuestionId, Questi
     said = shell.run("sample", name, "-n", "5", "--cell", "math/easy")
     for expected in (
         f"math/easy selected (question {first})", f"math/easy rejected (question {second})", "Why do waves break?",
-        "verdict: accepted; accepted by 2 of 2 judges; clear 4.5, self contained 5", "The bottom slows them.",
+        "verdict: accepted; accepted by 2 of 2 judges; clear 4.5, self-contained 5", "The bottom slows them.",
         "answer by openai/gpt-6-luna, 5 tokens", "cost: $0.3140 (generate $0.0100, validate $0.0040, answer $0.3000)",
         "from: openai/gpt-6-luna, topic waves, call ", "reason: not clear (2 of 2 judges): Why not what?",
         "verdict: rejected; accepted by 0 of 2 judges; clear 2", "openai/gpt-6-luna: Why not what?",

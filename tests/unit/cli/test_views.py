@@ -4,6 +4,8 @@ import pytest
 from rich.console import Console, RenderableType
 
 from cli.client import Event
+from cli.judges import verdicts_view
+from cli.sampling import sample_view
 from cli.tables import format_seconds, import_view, jobs_view, plan_view, submissions_view
 from cli.watching import exit_code, progress_line, progress_view
 from shared.money import format_usd
@@ -52,8 +54,8 @@ def test_a_plan_shows_cells_shares_forecast_and_warnings() -> None:
 
 
 def test_a_plan_names_every_model_the_budget_and_what_goes_in_bulk() -> None:
-    spec = {
-        **PLANNED["spec"], "budget_usd": "0.5", "mode": {"answer": "bulk"},
+    spec: dict[str, Any] = {
+        "mix": {}, "budget_usd": "0.5", "mode": {"answer": "bulk"},
         "models": {"generate": {"easy": "openai/a"}, "answer": {"easy": ["openai/a", "openai/b"], "hard": "openai/b"}},
     }  # fmt: skip
     text = shown(plan_view({**PLANNED, "spec": spec}))
@@ -74,6 +76,44 @@ def test_bars_name_the_cells_and_what_was_refused() -> None:
     text = shown(progress_view({**PROGRESS, "reason": "the budget is spent"}))
     for expected in ("math/easy", "10/90", "2 exact", "reason: the budget is spent"):
         assert expected in text
+
+
+def test_a_job_that_rests_shows_what_its_stages_cost_instead_of_its_speed() -> None:
+    stage = {
+        "forecast": {"cost_usd": "0.0400"}, "actual": {"questions": 90, "calls": 7, "cost_usd": 0.05},
+        "left": {"questions": 0, "cost_usd": 0.0},
+    }  # fmt: skip
+    stages = [{"stage": name, **stage} for name in ("generate", "answer")]
+    running = {**PROGRESS, "answered": 30, "stages": stages, "cells": [{**CELLS[0], "answered": 30}]}
+    text = shown(progress_view(running))
+    assert "120 a minute, about 30 s left" in text
+    assert "the rest will cost about" in text
+    text = shown(progress_view({**running, "state": "succeeded", "eta_seconds": 0}))
+    assert "d: succeeded, 40 of 100 questions\n" in text.replace(" \n", "\n").replace("  ", "")
+    for absent in ("a minute", "left", "the rest"):
+        assert absent not in text
+    assert "+25.0%" in text
+
+
+def test_small_amounts_are_plain_numbers_in_a_line() -> None:
+    assert "cost_usd=0.0000917 " in progress_line(Event("progress", {**PROGRESS, "cost_usd": 9.17e-05}))
+
+
+def test_no_verdicts_are_no_empty_table() -> None:
+    assert shown(verdicts_view({"votes": 3, "verdicts": 0})).strip() == "No verdicts yet."
+
+
+def test_a_sample_cannot_steer_the_terminal() -> None:
+    item: dict[str, Any] = {
+        "id": 7, "domain": "math", "difficulty": "easy", "state": "reserve", "reason": None, "verdicts": [],
+        "question": "Red \x1b[31m\x9b1m?\n\tTurned \u202e round, in עברית", "verdict": None, "answer": None,
+        "cost_usd": {"total": None}, "call_id": None, "rehearsal": False,
+    }  # fmt: skip
+    text = shown(sample_view({"dataset": "d", "seed": 1, "among": 1, "items": [item]}))
+    assert r"Red \x1b[31m\x9b1m?" in text
+    assert r"Turned \u202e round, in עברית" in text
+    assert "1 of 1 question of d" in text
+    assert max(len(line.rstrip("─")) for line in text.splitlines()) < 80
 
 
 def test_many_cells_become_one_bar_per_domain() -> None:
