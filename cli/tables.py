@@ -50,7 +50,7 @@ def jobs_view(jobs: Sequence[Mapping[str, Any]]) -> RenderableType:
 def submissions_view(submissions: Sequence[Mapping[str, Any]]) -> RenderableType:
     """Bulk submissions: whom they went to, how many calls they hold, how far they are."""
     if not submissions:
-        return Text("No bulk submissions: this job's calls go one by one (mode: bulk hands them in together)")
+        return Text("No bulk submissions. With mode: bulk there are some, until the job's ledger is archived.")
     table = Table(box=None, pad_edge=False)
     for heading in ("provider's id", "model", "calls", "state", "submitted", "ended", "detail"):
         table.add_column(heading, overflow="fold", justify="right" if heading == "calls" else "left")

@@ -20,7 +20,7 @@ from shared.jobs.experience import experience_of
 from shared.jobs.job_forecast import Forecaster, Standing, work_of_plan
 from shared.jobs.mix_spec import MixSpec
 from shared.jobs.models import choose_models, configured_providers
-from shared.jobs.spec import JobSpec, parse_spec
+from shared.jobs.spec import Answering, JobSpec, Judging, Mode, parse_spec
 from shared.llm.prices import model_warnings, price_of
 from shared.llm.provider import Usage
 from shared.planning.balance import Plan, make_plan
@@ -215,6 +215,9 @@ def _other_warnings(
             f"{plan.generate:,} questions of the mix are not there, and this job does not generate: it will fail; "
             "leave the mix out to take what is there"
         )
+    if unused := _unused(spec):
+        stages = ", ".join(spec.stages)
+        warnings.append(f"the stages are only {stages}; not used, for it is of others: {', '.join(unused)}")
     if outside:
         warnings.append(f"{outside:,} existing questions lie outside the mix; they are kept but not selected")
     if mixed:
@@ -222,3 +225,17 @@ def _other_warnings(
     if budget < forecast.cost_usd:
         warnings.append(f"the budget of ${budget:f} is below the forecast of ${forecast.cost_usd:.4f}")
     return warnings
+
+
+def _unused(spec: JobSpec) -> list[str]:
+    """Settings that a user gave of stages that the job does not have."""
+    nothing: dict[str, int] = {}
+    given = {
+        "judging": (Stage.VALIDATE, spec.judging.model_copy(update={"questions_per_call": nothing}) != Judging()),
+        "answering": (Stage.ANSWER, spec.answering.model_copy(update={"questions_per_call": nothing}) != Answering()),
+        **{f"models.{stage}": (stage, True) for stage, named in spec.models.items() if named},
+    }
+    in_bulk = [stage for stage, mode in spec.mode.items() if mode is Mode.BULK]
+    if not set(in_bulk) & set(spec.stages):  # "mode: bulk" alone is that of every stage
+        given |= {f"mode.{stage}": (stage, True) for stage in in_bulk}
+    return [name for name, (stage, is_given) in given.items() if is_given and stage not in spec.stages]

@@ -102,6 +102,24 @@ async def test_a_mix_that_was_read_off_a_dataset_is_read_off_it_again(
     assert planned.plan.generate == 0
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"judging": {"votes": 3}}, "judging"),
+        ({"answering": {"tries": 2}, "models": {"answer": {"easy": "openai/gpt-6-luna"}}}, "answering, models.answer"),
+        ({"mode": {"answer": "bulk"}}, "mode.answer"),
+        ({"mode": "bulk"}, None),
+        ({"judging": {"votes": 3}, "stages": ["generate", "validate"]}, None),
+    ],
+)
+async def test_settings_of_stages_that_a_job_lacks_are_told(
+    engine: AsyncEngine, settings: Settings, dataset: str, changes: dict[str, Any], told: str | None
+) -> None:
+    planned = await plan_job(engine, settings, make_spec(dataset, **changes))
+    warnings = [each.partition("not used, for it is of others: ")[2] for each in planned.warnings]
+    assert list(filter(None, warnings)) == ([told] if told else [])
+
+
 async def test_a_second_unfinished_job_is_a_conflict(engine: AsyncEngine, settings: Settings, dataset: str) -> None:
     first = await submit(engine, settings, make_spec(dataset))
     with pytest.raises(Conflict, match=str(first)):
