@@ -73,10 +73,11 @@ WHERE id IN (
     FOR NO KEY UPDATE SKIP LOCKED)
 """)  # noqa: S608 - FREE is a constant above
 
+# Who stopped a cell without saying of which stage, as the release before did, meant the first.
 STOP_CELL = text("""
 UPDATE job_cell SET stopped = concat_ws('; ', stopped, CAST(:reason AS text)), stopped_stage = :stage
 WHERE job_id = :job_id AND domain = :domain AND difficulty = :difficulty
-  AND (stopped IS NULL OR stopped_stage = ANY (CAST(:before AS text[])))
+  AND (stopped IS NULL OR COALESCE(stopped_stage, 'generate') = ANY (CAST(:before AS text[])))
 """)
 
 # The state is asked for twice: what a person discarded while this statement ran stays discarded.

@@ -6,12 +6,16 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.database.fence import confirm_hold
+from shared.database.states import Stage
 from shared.errors import FencedOff
 from shared.ids import JobId
+from shared.jobs.actions import StopCell
+from shared.jobs.apply import apply
 from shared.jobs.control import cancel_job
 from shared.jobs.progress import list_batches
 from shared.settings import Settings
 from tests.service.jobs.world import (
+    MATH,
     Broker,
     add_questions,
     batches_of,
@@ -348,3 +352,14 @@ async def test_a_small_job_beside_a_large_one_starts_at_once(
     assert len(broker.take()) == 24
     await tick(engine, small, broker)
     assert len(broker.take()) == 1
+
+
+async def test_a_later_stage_of_a_cell_that_an_older_release_stopped_can_be_stopped(
+    engine: AsyncEngine, job_id: JobId
+) -> None:
+    await execute(engine, "UPDATE job_cell SET stopped = 'dry' WHERE job_id = :id", id=job_id)
+    for reason in ("nothing passed", "nothing passed once more"):
+        async with engine.begin() as conn:
+            await apply(conn, job_id, [StopCell(MATH, reason, Stage.VALIDATE)])
+    stopped = await fetch(engine, "SELECT stopped, stopped_stage FROM job_cell WHERE job_id = :id", id=job_id)
+    assert stopped == [("dry; nothing passed", "validate")]
