@@ -21,13 +21,16 @@ FROM json_to_recordset(CAST(:verdicts AS json)) AS told (
 ON CONFLICT DO NOTHING
 """)
 # Of each vote the newest verdict counts: prompts may have changed since. Once a question is accepted, perhaps by a
-# person who overruled its judges, nothing that comes late is counted.
+# person who overruled its judges, nothing that comes late is counted. Scores count by the measure of this job, whatever
+# the one had that asked for them.
 VOTES = text("""
 SELECT question_id, COUNT(*) AS votes, COUNT(*) FILTER (WHERE accepted) AS accepting,
     (array_agg(scores) FILTER (WHERE NOT accepted)) [1] AS scores,
     (array_agg(reason) FILTER (WHERE NOT accepted)) [1] AS reason
 FROM (
-    SELECT DISTINCT ON (question_id, verdict.vote) question_id, accepted, scores, reason FROM verdict
+    SELECT DISTINCT ON (question_id, verdict.vote) question_id, scores, reason,
+        (SELECT bool_and(score.value::int >= :least) FROM jsonb_each_text(scores) AS score) AS accepted
+    FROM verdict
     JOIN unnest(CAST(:models AS text[]), CAST(:numbers AS int[])) AS wanted (model, vote)
         ON verdict.model = wanted.model AND verdict.vote = wanted.vote
     WHERE question_id IN (SELECT id FROM question WHERE id = ANY (CAST(:ids AS bigint[])) AND NOT validated)
@@ -69,7 +72,7 @@ async def store_verdicts(
 
 async def count_votes(conn: AsyncConnection, question_ids: list[QuestionId], terms: StageTerms) -> Outcome:
     """Accept or reject the questions that have all their votes."""
-    values = {"ids": question_ids, **wanted_slots(terms.slots)}
+    values = {"ids": question_ids, "least": terms.least, **wanted_slots(terms.slots)}
     accepted: list[QuestionId] = []
     reasons: dict[QuestionId, str] = {}
     counted: dict[QuestionId, str] = {}

@@ -151,3 +151,29 @@ async def test_a_stage_is_judged_by_what_it_has_done_however_many_batches_wait(
     assert job["state"] == "failed"
     assert "validate: 0 of the last 200 questions passed" in job["reason"]
     assert len(models.asked["verdicts"]) == 200
+
+
+async def test_verdicts_of_a_stricter_job_are_counted_by_the_present_ones_measure(
+    engine: AsyncEngine, settings: Settings, shop: Workshop, models: Models, broker: Broker, dataset: str
+) -> None:
+    await add_questions(engine, dataset, ["Why are plums blue?", "Why is the sky so?"])
+    spec = make_spec(dataset, stages=["validate"], judging={"least": 5}).model_copy(update={"mix": None})
+    models.is_bad = lambda text, _: "plums" in text
+    first = await submit(engine, settings, spec)
+    assert (await run_to_end(engine, shop, first, broker))["progress"]["rejected"] == {"not answerable": 1}
+    # The judge had no great doubt; and its verdict came too late to be counted, as of a reply that is read again.
+    await execute(
+        engine,
+        """UPDATE verdict SET scores = scores || '{"answerable": 4}' WHERE job_id = :id AND NOT accepted""",
+        id=first,
+    )
+    await execute(
+        engine,
+        """UPDATE question SET state = 'selected', validated = false, reason = NULL
+           WHERE dataset_id = (SELECT dataset_id FROM job WHERE id = :id)""",
+        id=first,
+    )
+    lenient = make_spec(dataset, stages=["validate"], judging={"least": 3}).model_copy(update={"mix": None})
+    job = await run_to_end(engine, shop, await submit(engine, settings, lenient), broker)
+    assert (job["state"], job["progress"]["validated"], job["progress"]["rejected"]) == ("succeeded", 2, {})
+    assert len(models.asked["verdicts"]) == 1
