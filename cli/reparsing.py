@@ -54,6 +54,8 @@ def reparse_view(told: Mapping[str, Any]) -> RenderableType:
     pruned = f"; {told['pruned']:,} more are pruned" if told["pruned"] else ""
     replies = "1 reply" if told["read"] == 1 else f"{told['read']:,} replies"
     lines = [Text(f"{replies} read again, {told['unchanged']:,} gave nothing new{pruned}")]
+    if not told["read"]:
+        lines = [Text(f"no reply to read again, for none was read before{pruned}")]
     gained = told["gained"]
     if gained["questions"]:
         refused = "".join(f", {count:,} refused: {reason}" for reason, count in told["refused"].items())

@@ -160,7 +160,8 @@ def _shares_line(planned: Mapping[str, Any]) -> Text:
 
 def _forecast_lines(planned: Mapping[str, Any]) -> RenderableType:
     forecast = planned["forecast"]
-    is_bulk = "bulk" in planned.get("spec", {}).get("mode", {}).values()
+    modes = planned.get("spec", {}).get("mode", {})
+    is_bulk = any(modes.get(each["stage"]) == "bulk" for each in forecast.get("stages", []))
     seconds = float(forecast["seconds"])
     duration = "hours or days, for it goes in bulk" if is_bulk else f"about {format_seconds(seconds)}"
     line = Text(

@@ -59,10 +59,14 @@ def test_a_plan_names_every_model_the_budget_and_what_goes_in_bulk() -> None:
         "models": {"generate": {"easy": "openai/a"}, "answer": {"easy": ["openai/a", "openai/b"], "hard": "openai/b"}},
     }  # fmt: skip
     text = shown(plan_view({**PLANNED, "spec": spec}))
+    assert "75 s" in text
+    stage = {"stage": "answer", "questions": 1, "calls": 1, "input_tokens": 1, "output_tokens": 1, "cost_usd": 0.1}
+    forecast: dict[str, Any] = {"calls": 1, "input_tokens": 1, "output_tokens": 1, "cost_usd": 0.1, "seconds": 75.0}
+    text = shown(plan_view({**PLANNED, "forecast": {**forecast, "stages": [stage]}, "spec": spec}))
     assert "budget: $0.5000" in text
     assert "generate: easy by openai/a\n" in text.replace(" \n", "\n")
     assert "answer: easy by openai/a and openai/b, hard by openai/b; in bulk, at half price" in text
-    assert "75 s" not in text
+    assert "hours or days" in text
 
 
 def test_an_event_is_one_parseable_line() -> None:
