@@ -12,7 +12,7 @@ from math import ceil
 from shared.corpus.topic_yields import estimate_pools
 from shared.database.states import BatchState, JobState, Stage
 from shared.jobs.actions import Action, CreateBatch, DropFree, Fail, Hint, Park, Select, StopCell, Succeed
-from shared.jobs.decide_later import calls_per_batch, is_done, missing_of, stop_unfillable, work_on_later
+from shared.jobs.decide_later import calls_per_batch, due_of, is_done, missing_of, stop_unfillable, work_on_later
 from shared.jobs.evidence import LEAST_YIELD, smoothed_yield, why_dry
 from shared.jobs.observed import BulkPlace, CellStatus, Observed, OpenBatch
 from shared.jobs.pilot import hold_back
@@ -86,7 +86,11 @@ def _park(observed: Observed, limits: Limits) -> Iterator[Action]:
 
 def _batches_ahead(observed: Observed, limits: Limits) -> int:
     """How many open batches each cell that is worked on may have."""
-    active = sum(not status.is_stopped(Stage.GENERATE) and missing_of(status) > 0 for status in observed.cells)
+    active = sum(
+        (status.generates and not status.is_stopped(Stage.GENERATE) and missing_of(status) > 0)
+        or any(due_of(status, its.stage) and not status.is_stopped(its.stage) for its in status.later)
+        for status in observed.cells
+    )
     share = ceil(limits.window_batches * AHEAD_OF_WINDOW / max(1, active))
     return min(MOST_BATCHES_AHEAD, max(LEAST_BATCHES_AHEAD, share))
 

@@ -82,6 +82,11 @@ class MixSpec(Strict):
             require_known(difficulty, self.difficulties, "minimum", "difficulty")
         return self
 
+    @property
+    def balances_answers(self) -> bool:
+        """Whether the plan follows what answers turn out to have."""
+        return self.means is Means.MEASURED and self.measure is not Measure.PROMPT
+
     def question_tokens(self, cell: Cell) -> Decimal:
         """The mean tokens that questions of a cell are asked to have."""
         return self.mean_tokens.get(cell.domain, {}).get(

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.corpus.answers import NewAnswer, complete_questions, store_answers
-from shared.corpus.at_hand import Origin, Outcome
+from shared.corpus.at_hand import Origin, Outcome, lock_questions
 from shared.corpus.stages import Slot, StageTerms, terms_of
 from shared.corpus.verdicts import count_votes, store_verdicts
 from shared.database.states import Stage
@@ -109,6 +109,7 @@ async def store_results(conn: AsyncConnection, results: Results, *, settle: bool
     if call.id not in await lock_calls(conn, [call]) or not (missing := await find_missing(conn, [results])):
         return ResultGains()
     [its] = missing
+    await lock_questions(conn, {*its.verdicts, *its.answers})
     origin = Origin(call.hold, call.id, results.slot, call.version or "")
     outcome = NOTHING
     if its.verdicts:

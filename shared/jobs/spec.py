@@ -146,11 +146,10 @@ class JobSpec(Strict):
                 raise ValueError("atlas: this job generates nothing")
         elif self.mix.existing and Stage.GENERATE in self.stages:
             raise ValueError("mix.existing: only for jobs that generate nothing")
-        elif self.mix.measure is not Measure.PROMPT and self.mix.means is Means.MEASURED:
-            if Stage.ANSWER not in self.stages:
-                raise ValueError(f'mix.measure: "{self.mix.measure}" is measured on answers; add the stage answer')
         elif self.mix.means is Means.MEASURED and Stage.GENERATE not in self.stages:
             raise ValueError('mix.means: "measured" needs the stage generate')
+        elif self.mix.balances_answers and Stage.ANSWER not in self.stages:
+            raise ValueError(f'mix.measure: "{self.mix.measure}" is measured on answers; add the stage answer')
         return self
 
     @model_validator(mode="after")

@@ -31,7 +31,11 @@ WHERE batch.in_bulk AND batch.state = 'pending' AND job.state = 'running' AND NO
 ORDER BY batch.id
 """)
 JOB_OF = text("SELECT job_id FROM batch WHERE id = :batch_id")
-KNOWN = text("SELECT provider_id FROM bulk_submission WHERE provider = :provider AND provider_id IS NOT NULL")
+# What is looked for was intended within days: providers drop what is older, and nothing here grows with it.
+KNOWN = text("""
+SELECT provider_id FROM bulk_submission
+WHERE provider = :provider AND provider_id IS NOT NULL AND created_at > clock_timestamp() - interval '30 days'
+""")
 # Given up since nobody knew them, they may have been on their way all the same.
 ORPHANS = text("""
 SELECT id, job_id, batch_id, provider, model, state, provider_id, attempts, created_at, cancel_asked_at, detail,

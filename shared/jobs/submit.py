@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared.corpus.stages import terms_of
+from shared.corpus.stages import later_stages, terms_of
 from shared.database.states import Stage
 from shared.errors import Conflict
 from shared.ids import DatasetId, JobId, new_job_id
@@ -55,6 +55,11 @@ WHERE question.dataset_id = :dataset_id AND question.domain = outside.domain
 """)
 
 
+# Calls of a job before that were no use do not count for this one.
+TRY_AFRESH = text("""
+UPDATE question SET tries = 0
+WHERE dataset_id = :dataset_id AND state = 'selected' AND NOT (validated AND answered) AND tries > 0
+""")
 # What an earlier job answered with other models, less often, or before any judge saw it, is not done for this one. Nor
 # are its tokens measured: they would be counted on more rows than are answered.
 ASK_AGAIN = text("""
@@ -180,6 +185,8 @@ async def _insert(
         },
     )
     await conn.execute(UNSELECT_OUTSIDE, {"dataset_id": dataset_id, "job_id": job_id})
+    if later_stages(spec.model_dump(mode="json")):
+        await conn.execute(TRY_AFRESH, {"dataset_id": dataset_id})
     if Stage.ANSWER in spec.stages:
         await conn.execute(ASK_AGAIN, {"dataset_id": dataset_id, **_answers_wanted(spec)})
     # The first batches come from the same judgement as every later one.
