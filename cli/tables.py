@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -37,14 +38,18 @@ def jobs_view(jobs: Sequence[Mapping[str, Any]]) -> RenderableType:
     """Jobs in short."""
     if not jobs:
         return Text("No jobs yet. Start one with: questmill submit SPEC")
-    table = Table(box=None, pad_edge=False)
-    for heading in ("job", "dataset", "state", "created", "reason"):
-        table.add_column(heading, overflow="fold", no_wrap=heading == "job")
+    rows = [("job", "dataset", "created", "state")]
     for job in jobs:
         state = job["state"] + (" (rehearsal)" if job.get("rehearsal") else "")
-        created = str(job.get("created_at", ""))[:19].replace("T", " ")
-        table.add_row(job["id"], job["dataset"], state, created, job.get("reason") or "")
-    return table
+        rows.append((job["id"], job["dataset"], str(job.get("created_at", ""))[:16].replace("T", " "), state))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    parts: list[RenderableType] = [Text(lines[0], style="bold")]
+    for line, job in zip(lines[1:], jobs, strict=True):
+        parts.append(Text(line, no_wrap=True, overflow="ellipsis"))
+        if job.get("reason"):  # up to a paragraph, for which no column is wide enough
+            parts.append(Padding(Text(job["reason"]), (0, 0, 0, 4), expand=False))
+    return Group(*parts)
 
 
 def submissions_view(submissions: Sequence[Mapping[str, Any]]) -> RenderableType:

@@ -144,6 +144,17 @@ def test_no_jobs_say_how_to_start_one() -> None:
     assert "questmill submit" in shown(jobs_view([]))
 
 
+def test_a_job_is_a_line_and_its_reason_below_it() -> None:
+    job = {"id": "0193", "dataset": "mine", "state": "paused", "created_at": "2026-11-26T10:00Z", "reason": 99 * "a "}
+    lines = shown(jobs_view([job, {**job, "dataset": "others", "rehearsal": True, "reason": None}])).splitlines()
+    assert [each.rstrip() for each in (*lines[:2], lines[-1])] == [
+        "job   dataset  created           state",
+        "0193  mine     2026-11-26 10:00  paused",
+        "0193  others   2026-11-26 10:00  paused (rehearsal)",
+    ]
+    assert all(line.startswith("    a ") for line in lines[2:-1])
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0 s"), (89, "89 s"), (720, "12 min"), (11_100, "3 h 05 min"), (5399.9, "1 h 30 min")]
 )
