@@ -88,6 +88,7 @@ class SampledQuestionShape(QuestionShape):
     verdicts: list[SampledVerdictShape]
     answer: str | None
     answer_model: str | None
+    answer_count: int = Field(description="how many answers there are; the first is shown")
     cost_usd: CostSharesShape
 
 

@@ -18,11 +18,11 @@ def find_job(client: Client, wanted: str) -> str:
     for job in known:  # newest first
         if job["dataset"] == wanted:
             return str(job["id"])
-    matching = [str(job["id"]) for job in known if str(job["id"]).startswith(wanted.lower())]
+    matching = [str(job["id"]) for job in known if wanted and str(job["id"]).startswith(wanted.lower())]
     if len(matching) > 1:
         raise BadArgument(f"{len(matching)} jobs begin with {wanted}; write more of the id.")
     if not matching:
-        raise BadArgument(f"No job or dataset is called {wanted}; list them with: questmill jobs")
+        raise BadArgument(f"No job or dataset is called {wanted or 'nothing'}; list them with: questmill jobs")
     return matching[0]
 
 

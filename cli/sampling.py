@@ -62,7 +62,7 @@ def _question(number: int, item: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield Text(f"reason: {harmless(item['reason'])}", style="red")
     yield from _judgement(item)
     if item["answer"] is not None:
-        yield Text(f"answer by {item['answer_model']}, {_tokens(item)}{_checked(item)}:")
+        yield Text(f"answer by {item['answer_model']}, {_tokens(item)}{_checked(item)}{_beside(item)}:")
         yield _indented(item["answer"])
     yield Text(_cost(item["cost_usd"]), style="dim")
     yield Text(harmless(_origin(item)), style="dim")
@@ -93,6 +93,10 @@ def _tokens(item: Mapping[str, Any]) -> str:
 
 def _checked(item: Mapping[str, Any]) -> str:
     return f", checked: {item['checked']['name']}" if item["checked"] else ""
+
+
+def _beside(item: Mapping[str, Any]) -> str:
+    return f"; the first of {item['answer_count']:,}" if item["answer_count"] > 1 else ""
 
 
 def _cost(costs: Mapping[str, Any]) -> str:

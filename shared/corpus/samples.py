@@ -38,7 +38,8 @@ DRAW = text(f"""
         maker.cost_usd / GREATEST(maker.admitted, 1) AS generate_usd, {_spent_on("verdict")} AS validate_usd,
         {_spent_on("answer")} AS answer_usd, judged.scores, said.verdicts, first.text AS answer,
         first.model AS answer_model, first.checked, first.prompt_version AS answer_version,
-        first.call_id AS answer_call_id
+        first.call_id AS answer_call_id,
+        (SELECT COUNT(*) FROM answer WHERE answer.question_id = question.id) AS answer_count
     FROM (
         SELECT question.*, sha256(int8send(:seed) || question.text_hash) AS place FROM question
         WHERE question.dataset_id = :dataset_id

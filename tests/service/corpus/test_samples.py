@@ -98,6 +98,7 @@ async def test_a_sample_tells_of_each_question_its_share_of_the_cost(engine: Asy
     assert items[second]["cost_usd"] == {**usd, "answer": 0, "total": Decimal("0.014")}
     assert [items[each]["verdict"] for each in (first, second)] == ["accepted", "rejected"]
     assert items[first]["scores"]["clear"] == 4.5
+    assert [items[each]["answer_count"] for each in (first, second)] == [1, 0]
     assert (items[first]["answer"], items[first]["answer_model"]) == ("The bottom slows them.", MODEL)
     assert [(each["vote"], each["accepted"], each["reason"]) for each in items[second]["verdicts"]] == [
         (0, False, "Why not what?"), (1, False, "Why not what?"),

@@ -117,6 +117,9 @@ def test_a_sample_cannot_steer_the_terminal() -> None:
     assert r"Red \x1b[31m\x9b1m?" in text
     assert r"Turned \u202e round, in עברית" in text
     assert "1 of 1 question of d" in text
+    answered = {"answer": "Y.", "answer_model": "openai/x", "completion_tokens": 1, "checked": None, "answer_count": 4}
+    text = shown(sample_view({"dataset": "d", "seed": 1, "among": 2, "items": [{**item, **answered}]}))
+    assert "answer by openai/x, 1 token; the first of 4:" in text
     assert max(len(line.rstrip("─")) for line in text.splitlines()) < 80
 
 
