@@ -78,7 +78,7 @@ class Reparsed:
 
 
 async def reparse_job(engine: AsyncEngine, job_id: JobId, *, template_cap: int, dry_run: bool = False) -> Reparsed:
-    """Read all replies of the job that were parsed before and are not pruned; a dry run changes nothing.
+    """Read all replies of the job that are not pruned nor a worker's to parse; a dry run changes nothing.
 
     `template_cap` is the server's, for a job that has none of its own. A dry run takes each transaction for itself:
     candidates that only repeat each other across pages all count as admitted. Raises NotFound, or Conflict for a job

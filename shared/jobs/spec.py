@@ -33,7 +33,7 @@ from shared.jobs.spec_fields import (
     for_all_stages,
     require_known,
 )
-from shared.planning.mix import Means, Measure, Surplus
+from shared.planning.mix import Means, Surplus
 from shared.questions.atlas_content import AtlasContent
 from shared.questions.gates.table import GATES
 

@@ -1,5 +1,6 @@
-"""The calls of a job whose replies are stored and were parsed before, page by page."""
+"""The calls of a job whose replies are stored and are not a worker's to parse, page by page."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,13 +19,15 @@ from shared.planning.mix import Cell
 
 CALLS_PER_PAGE = 200  # replies of the longest kind: about 25 MB
 
+# What nobody has parsed is left to the workers while there are any for it: until the job has ended.
 PAGE = text("""
     SELECT call.id, call.batch_id, call.fence, call.stage, call.model, call.prompt, call.raw, batch.domain,
         batch.difficulty, COALESCE(job_cell.mean_tokens, 0) AS mean_tokens
-    FROM call JOIN batch ON batch.id = call.batch_id
+    FROM call JOIN batch ON batch.id = call.batch_id JOIN job ON job.id = call.job_id
     LEFT JOIN job_cell ON job_cell.job_id = call.job_id AND job_cell.domain = batch.domain
         AND job_cell.difficulty = batch.difficulty
-    WHERE call.job_id = :job_id AND call.id > :after AND call.parsed_at IS NOT NULL AND call.raw IS NOT NULL
+    WHERE call.job_id = :job_id AND call.id > :after AND call.raw IS NOT NULL
+        AND (call.parsed_at IS NOT NULL OR call.state = 'ok' AND job.finished_at IS NOT NULL)
     ORDER BY call.id LIMIT :limit
 """)
 COUNT_PRUNED = text("""
@@ -42,14 +45,18 @@ COUNT_CALLS = text("""
     FROM json_to_recordset(CAST(:rows AS json)) AS told (call_id uuid, generated int, admitted int)
     WHERE call.id = told.call_id
 """)
+MARK_PARSED = text("""
+    UPDATE call SET parsed_at = clock_timestamp() WHERE id = ANY (CAST(:ids AS uuid[])) AND parsed_at IS NULL
+    RETURNING batch_id
+""")
 COUNT_BATCHES = text("""
-    UPDATE batch SET generated = batch.generated + told.generated, admitted = batch.admitted + told.admitted,
+    UPDATE batch SET calls_parsed = batch.calls_parsed + told.parsed, generated = batch.generated + told.generated, admitted = batch.admitted + told.admitted,
         rejected = (SELECT COALESCE(jsonb_object_agg(key, n), '{}') FROM (
             SELECT key, SUM(value::int) AS n FROM (
                 SELECT * FROM jsonb_each_text(batch.rejected) UNION ALL
                 SELECT * FROM jsonb_each_text(told.rejected)) AS both_sides GROUP BY key) AS summed)
     FROM json_to_recordset(CAST(:rows AS json)) AS told (
-        batch_id uuid, generated int, admitted int, rejected jsonb)
+        batch_id uuid, parsed int, generated int, admitted int, rejected jsonb)
     WHERE batch.id = told.batch_id
 """)
 
@@ -118,12 +125,14 @@ async def add_gains(conn: AsyncConnection, gains: Sequence[CallGain]) -> None:
     """Add them to the rows of the calls and of their batches."""
     rows = [{"call_id": each.call.id, "generated": each.generated, "admitted": each.admitted} for each in gains]
     await conn.execute(COUNT_CALLS, {"rows": json_rows(rows)})
+    parsed = Counter((await conn.execute(MARK_PARSED, {"ids": [each.call.id for each in gains]})).scalars())
     by_batch: dict[BatchId, list[CallGain]] = {}
     for each in gains:
         by_batch.setdefault(each.call.hold.batch_id, []).append(each)
     sums = [
         {
             "batch_id": batch_id,
+            "parsed": parsed[batch_id],
             "generated": sum(each.generated for each in its),
             "admitted": sum(each.admitted for each in its),
             "rejected": {

@@ -185,6 +185,19 @@ async def test_replies_that_were_never_parsed_are_left_to_the_workers(engine: As
     assert (await reparse(engine, job_id))["read"] == 0
 
 
+async def test_replies_that_no_worker_will_parse_any_more_are_read(engine: AsyncEngine, job_id: JobId) -> None:
+    # Promise 4: they were paid for when the job was cancelled (FAULTS 8), and a person may still want them.
+    hold = (await held_batch(engine, job_id)).hold
+    call_id = await stored(engine, hold, {"questions": [RIVERS]}, **RECORD)
+    await execute(engine, "UPDATE call SET parsed_at = NULL WHERE id = :id", id=call_id)
+    await cancel_job(engine, job_id)
+    told = await reparse(engine, job_id)
+    assert (told["read"], told["admitted"]) == (1, 1)
+    assert await fetch(engine, "SELECT parsed_at IS NOT NULL FROM call WHERE id = :id", id=call_id) == [(True,)]
+    assert (await reparse(engine, job_id))["admitted"] == 0
+    await check_counts(engine, job_id)
+
+
 @pytest.fixture
 async def staged(engine: AsyncEngine, settings: Settings, dataset: str) -> tuple[JobId, QuestionId, QuestionId]:
     """A job that validates with two votes and answers, with two questions."""
