@@ -50,7 +50,8 @@ MARK_PARSED = text("""
     RETURNING batch_id
 """)
 COUNT_BATCHES = text("""
-    UPDATE batch SET calls_parsed = batch.calls_parsed + told.parsed, generated = batch.generated + told.generated, admitted = batch.admitted + told.admitted,
+    UPDATE batch SET calls_parsed = batch.calls_parsed + told.parsed, generated = batch.generated + told.generated,
+        admitted = batch.admitted + told.admitted,
         rejected = (SELECT COALESCE(jsonb_object_agg(key, n), '{}') FROM (
             SELECT key, SUM(value::int) AS n FROM (
                 SELECT * FROM jsonb_each_text(batch.rejected) UNION ALL
