@@ -97,7 +97,7 @@ class StageMoneyShape(Shape):
     calls: int
     input_tokens: int
     output_tokens: int
-    cost_usd: Number | str
+    cost_usd: Number
 
 
 class StageLeftShape(Shape):

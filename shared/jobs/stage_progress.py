@@ -112,7 +112,7 @@ def _stage(
         "stage": str(stage),
         "judged": sum(its.get("generated", 0) for its in of_stage),
         "passed": sum(its.get("admitted", 0) for its in of_stage),
-        "forecast": None if forecast is None else {name: forecast[name] for name in _SHOWN},
+        "forecast": forecast and _shown(forecast),
         "actual": {
             "questions": spent.results,
             "calls": spent.calls,
@@ -124,4 +124,7 @@ def _stage(
     }
 
 
-_SHOWN = ("questions", "calls", "input_tokens", "output_tokens", "cost_usd")
+def _shown(forecast: Mapping[str, Any]) -> dict[str, Any]:
+    """In the form of what it is compared with."""
+    counts = {name: forecast[name] for name in ("questions", "calls", "input_tokens", "output_tokens")}
+    return {**counts, "cost_usd": round(float(forecast["cost_usd"]), 6)}

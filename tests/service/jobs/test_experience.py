@@ -172,7 +172,8 @@ async def test_forecast_and_actual_stand_side_by_side_with_what_is_left(
     await spend(engine, job_id, "validate", calls=20, generated=400, results=380, cost="0.001")
     generate, validate, answer = (await read_job(engine, job_id))["progress"]["stages"]
     for shown, expected in zip((generate, validate, answer), planned["stages"], strict=True):
-        assert shown["forecast"] == {name: expected[name] for name in shown["forecast"]}
+        same = {name: expected[name] for name in shown["forecast"]}
+        assert shown["forecast"] == same | {"cost_usd": float(expected["cost_usd"])}
     assert generate["actual"] == {
         "questions": 600, "calls": 50, "input_tokens": 50 * INPUT, "output_tokens": 50 * OUTPUT, "cost_usd": 0.15,
     }  # fmt: skip
