@@ -1,13 +1,13 @@
 """Publish hints to the broker, bounded in time, without retries: what does not get through is repeated later."""
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
 
 import structlog
 from kombu.exceptions import OperationalError
 
 from shared.ids import BatchId
+from shared.jobs.hint_names import task_id_of
 from shared.jobs.reconcile import HintMessage
 from workers.app import TASK_NAMES, app
 
@@ -15,12 +15,6 @@ log = structlog.get_logger()
 
 # A frozen Redis must not hold the reconciler longer than this (FAULTS 4).
 SOCKET_SECONDS = 2.0
-
-
-def task_id_of(message: HintMessage) -> str:
-    """How Flower lists the task: readable, and the same for a repeated hint ("phase1-math-hard-0005-1f2e3d")."""
-    words = message.label.split(",")[0].replace("#", "").replace("/", " ").split()
-    return "-".join([*words, hashlib.sha256(message.batch_id.bytes).hexdigest()[:6]])
 
 
 async def publish_hints(messages: Sequence[HintMessage]) -> list[BatchId]:
@@ -39,7 +33,7 @@ def _publish(messages: Sequence[HintMessage]) -> list[BatchId]:
                     args=(str(message.batch_id),),
                     argsrepr=message.label,
                     kwargsrepr="{}",
-                    task_id=task_id_of(message),
+                    task_id=task_id_of(message.batch_id, message.label),
                     connection=connection,
                     retry=False,
                 )

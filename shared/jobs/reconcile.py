@@ -16,6 +16,7 @@ from shared.ids import BatchId, JobId
 from shared.jobs.actions import Hint
 from shared.jobs.apply import apply, mark_hinted, unmark_hinted
 from shared.jobs.decide import Limits, decide
+from shared.jobs.hint_names import label_of
 from shared.jobs.observe import observe, observe_all
 from shared.settings import Settings
 
@@ -175,7 +176,7 @@ async def _describe(conn: AsyncConnection, hints: Sequence[Hint]) -> list[HintMe
         HintMessage(
             batch_id=BatchId(row.id),
             stage=Stage(row.stage),
-            label=f"{row.dataset} {row.domain}/{row.difficulty} #{row.number:04}, {row.questions} questions",
+            label=label_of(row.dataset, row.domain, row.difficulty, row.number, row.questions),
         )
         for row in rows
     ]

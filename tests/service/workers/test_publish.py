@@ -9,10 +9,11 @@ import redis
 from local.process import free_port
 from shared.database.states import Stage
 from shared.ids import new_batch_id
+from shared.jobs.hint_names import task_id_of
 from shared.jobs.reconcile import HintMessage
 from tests.service.api.serving import silent_server
 from workers.app import QUEUE, app
-from workers.publish import SOCKET_SECONDS, publish_hints, task_id_of
+from workers.publish import SOCKET_SECONDS, publish_hints
 
 
 def messages(count: int) -> list[HintMessage]:
@@ -41,7 +42,7 @@ async def test_hints_reach_the_queue_in_order_with_the_batchs_id(redis_url: str)
     assert len(queued) == 3
     # The newest is on the left; workers take from the right.
     for body, hint in zip(reversed(queued), hints, strict=True):
-        assert task_id_of(hint) in body
+        assert task_id_of(hint.batch_id, hint.label) in body
         assert hint.label in body
 
 
