@@ -20,6 +20,7 @@ from api.routes import (
     jobs,
     plans,
     prompts,
+    public_settings,
     questions,
     reparse,
     retention,
@@ -72,6 +73,6 @@ def create_app(settings: Settings) -> FastAPI:
     install_problem_handlers(app)
     install_openapi(app)
     about_datasets, about_jobs = (datasets, contamination, questions, samples), (plans, jobs, reparse, prompts)
-    for routes in (*about_jobs, *about_datasets, retention, health, status):
+    for routes in (*about_jobs, *about_datasets, retention, public_settings, health, status):
         app.include_router(routes.router)
     return app

@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 from api.near_duplicate_shapes import NearLineShape
 from api.problems import Problem
 from api.reparse_shapes import ReparseBody
-from api.schemas import PruneBody, ResumeBody, TextsBody
+from api.schemas import BudgetBody, PruneBody, ResumeBody, TextsBody
 from shared.jobs.spec import JobSpec
 
 REF = "#/components/schemas/{model}"
@@ -38,6 +38,7 @@ def install_openapi(app: FastAPI) -> None:
                     (JobSpec, "validation"),
                     (TextsBody, "validation"),
                     (ResumeBody, "validation"),
+                    (BudgetBody, "validation"),
                     (PruneBody, "validation"),
                     (ReparseBody, "validation"),
                     (NearLineShape, "serialization"),

@@ -296,6 +296,14 @@ class ResumeBody(BaseModel):
     budget_usd: Budget | None = None
 
 
+class BudgetBody(BaseModel):
+    """A job's new budget."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    budget_usd: Decimal = Field(ge=0, le=10_000_000, allow_inf_nan=False)
+
+
 class PruneBody(BaseModel):
     """What to prune of jobs that have ended. Ages are days since the job's end."""
 

@@ -128,6 +128,14 @@ class Client:
         body = {} if budget_usd is None else {"budget_usd": budget_usd}
         return self._json("POST", f"/v1/jobs/{job_id}/resume", json=body)
 
+    def set_budget(self, job_id: str, budget_usd: str) -> Json:
+        """Another budget for a running or paused job, which stays what it is."""
+        return self._json("POST", f"/v1/jobs/{job_id}/budget", json={"budget_usd": budget_usd})
+
+    def live(self, job_id: str) -> Json:
+        """The batches that are worked on now, and the last questions."""
+        return self._json("GET", f"/v1/jobs/{job_id}/live")
+
     def cancel(self, job_id: str) -> Json:
         """End the job; what was admitted stays."""
         return self._json("POST", f"/v1/jobs/{job_id}/cancel")
@@ -250,6 +258,10 @@ class Client:
         # Years of rows are deleted in many short transactions; a prune that was broken off goes on at the next.
         timeout = httpx2.Timeout(600, connect=CONNECT_SECONDS)
         return self._json("POST", "/v1/prune", json=body, timeout=timeout)
+
+    def settings(self) -> Json:
+        """The service's version, whether it rehearses, where Flower is, and specs to begin with."""
+        return self._json("GET", "/v1/settings/public")
 
     def readiness(self) -> Json:
         """What the API says of its database and broker, also when it is not ready."""

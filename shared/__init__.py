@@ -1,0 +1,3 @@
+"""Questmill's rooms below HTTP and Celery."""
+
+__version__ = "0.1.0"

@@ -59,6 +59,7 @@ class Settings(BaseSettings):
     api_port: int = Field(default=8000, ge=0, le=65535)
     flower_port: int = Field(default=5555, ge=0, le=65535)
     api_url: str | None = Field(default=None, description="where the client finds the API")
+    flower_url: str | None = Field(default=None, description="where a browser finds Flower; else its port on loopback")
 
     lease_seconds: float = Field(default=30.0, gt=0)
     stall_seconds: float = Field(default=30.0, gt=0, description="how long an event loop may be blocked")
@@ -89,6 +90,11 @@ class Settings(BaseSettings):
 
     log_json: bool = False
     log_level: str = "INFO"
+
+    @property
+    def flower_address(self) -> str:
+        """Where a browser finds Flower, without a slash at the end."""
+        return (self.flower_url or f"http://127.0.0.1:{self.flower_port}").rstrip("/")
 
 
 @cache

@@ -11,17 +11,19 @@ from api.agreement_shapes import AgreementShape
 from api.answers import PlainText, answer, read_job_id
 from api.json_body import SpecJson, canonical_hash, parse_json, parse_model
 from api.limits import SPEC_BYTES, read_limited
+from api.live_shapes import LiveShape
 from api.novelty_shapes import NoveltyShape, TopicsShape
 from api.openapi import model_body, spec_body
 from api.pages import PageQuery
 from api.problems import declared_problems
 from api.progress_stream import has_seen_end
-from api.schemas import BatchPage, CallPage, JobPage, JobShape, ResumeBody, SubmissionPage
+from api.schemas import BatchPage, BudgetBody, CallPage, JobPage, JobShape, ResumeBody, SubmissionPage
 from api.services import Wired, WiredForBulk
 from shared.database.states import BatchState, CallState, SubmissionState
 from shared.ids import JobId
 from shared.jobs.agreement import read_agreement
-from shared.jobs.control import cancel_job, pause_job, resume_job
+from shared.jobs.control import cancel_job, change_budget, pause_job, resume_job
+from shared.jobs.live import read_live
 from shared.jobs.novelty import read_novelty, read_topics
 from shared.jobs.progress import list_batches, list_calls, list_jobs, list_submissions, read_job
 from shared.jobs.spec import parse_spec
@@ -129,6 +131,12 @@ async def browse_submissions(wired: Wired, job_id: PathJobId, query: Annotated[S
     return answer(query.page(rows))
 
 
+@router.get("/{job_id}/live", responses={200: {"model": LiveShape}, **declared_problems(403, 404, 503)})
+async def show_live(wired: Wired, job_id: PathJobId) -> Response:
+    """The batches that are worked on now, each with its place in Flower, and the last questions."""
+    return answer(await read_live(wired.engine, job_id, flower_address=wired.settings.flower_address))
+
+
 @router.get("/{job_id}/novelty", responses={200: {"model": NoveltyShape}, **declared_problems(403, 404, 503)})
 async def show_novelty(wired: Wired, job_id: PathJobId) -> Response:
     """How each cell still finds new questions: its yield, its topics by state, and how many questions may be left."""
@@ -165,6 +173,18 @@ async def resume(wired: Wired, job_id: PathJobId, request: Request) -> Response:
     body = await read_limited(request, SPEC_BYTES)
     change = parse_model(ResumeBody, parse_json(body)) if body.strip() else ResumeBody()
     await resume_job(wired.engine, job_id, change.budget_usd)
+    return answer(await read_job(wired.engine, job_id))
+
+
+@router.post(
+    "/{job_id}/budget",
+    responses={200: {"model": JobShape}, **declared_problems(403, 404, 409, 413, 422, 503)},
+    openapi_extra=model_body(BudgetBody),
+)
+async def set_budget(wired: Wired, job_id: PathJobId, request: Request) -> Response:
+    """Another budget for a running or paused job, which stays what it is."""
+    change = parse_model(BudgetBody, parse_json(await read_limited(request, SPEC_BYTES)))
+    await change_budget(wired.engine, job_id, change.budget_usd)
     return answer(await read_job(wired.engine, job_id))
 
 

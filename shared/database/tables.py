@@ -412,6 +412,7 @@ Index(
     question.c.answered,
     postgresql_where=text("state = 'selected' AND NOT (validated AND answered)"),
 )
+Index("ix_question_job_id_id", question.c.job_id, question.c.id, postgresql_where=text("job_id IS NOT NULL"))
 
 
 def _of_question(name: str, place: str, *own: Column[Any]) -> Table:

@@ -1,11 +1,11 @@
-"""Pause, resume and cancel a job."""
+"""Pause, resume and cancel a job, and change its budget."""
 
 from decimal import Decimal
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared.database.fence import close_gate
+from shared.database.fence import close_gate, lock_job
 from shared.database.states import JobState
 from shared.errors import Conflict, FieldError, InvalidInput, NotFound
 from shared.ids import JobId
@@ -24,7 +24,7 @@ RESUME = text("UPDATE job SET state = 'running', reason = NULL WHERE id = :job_i
 CANCEL = text("""
 UPDATE job SET state = 'cancelled', reason = :reason, finished_at = clock_timestamp() WHERE id = :job_id
 """)
-RAISE_BUDGET = text("""
+SET_BUDGET = text("""
 UPDATE job_budget SET budget_usd = :budget_usd WHERE job_id = :job_id AND spent_usd + held_usd <= :budget_usd
 """)
 # Forget what was hinted before the pause: those messages may have been consumed.
@@ -73,13 +73,22 @@ async def resume_job(engine: AsyncEngine, job_id: JobId, budget_usd: Decimal | N
     async with engine.begin() as conn:
         await _lock(conn, job_id, JobState.PAUSED, verb="resumed")
         if budget_usd is not None:
-            raised = await conn.execute(RAISE_BUDGET, {"job_id": job_id, "budget_usd": budget_usd})
-            if raised.rowcount == 0:
-                why = f"the job has already spent or reserved more than ${budget_usd:f}"
-                raise InvalidInput(f"budget_usd: {why}", [FieldError("budget_usd", why)])
+            await _set_budget(conn, job_id, budget_usd)
         await conn.execute(RESUME, {"job_id": job_id})
         await conn.execute(UNHINT, {"job_id": job_id})
         await wake_reconciler(conn)
+
+
+async def change_budget(engine: AsyncEngine, job_id: JobId, budget_usd: Decimal) -> None:
+    """Give a running or paused job another budget; it goes on, or stays paused, as it was.
+
+    Raises NotFound, Conflict, or InvalidInput for less than is spent and held.
+    """
+    async with engine.begin() as conn:
+        # Shared with the admissions under way: none of them need wait.
+        state = await lock_job(conn, job_id)
+        _check_state(state, job_id, JobState.RUNNING, JobState.PAUSED, verb="given another budget")
+        await _set_budget(conn, job_id, budget_usd)
 
 
 async def cancel_job(engine: AsyncEngine, job_id: JobId) -> None:
@@ -99,6 +108,17 @@ async def cancel_job(engine: AsyncEngine, job_id: JobId) -> None:
 async def _lock(conn: AsyncConnection, job_id: JobId, *allowed: JobState, verb: str) -> None:
     await close_gate(conn, job_id)
     state = (await conn.execute(LOCK, {"job_id": job_id})).scalar_one_or_none()
+    _check_state(state, job_id, *allowed, verb=verb)
+
+
+async def _set_budget(conn: AsyncConnection, job_id: JobId, budget_usd: Decimal) -> None:
+    changed = await conn.execute(SET_BUDGET, {"job_id": job_id, "budget_usd": budget_usd})
+    if changed.rowcount == 0:
+        why = f"the job has already spent or reserved more than ${budget_usd:f}"
+        raise InvalidInput(f"budget_usd: {why}", [FieldError("budget_usd", why)])
+
+
+def _check_state(state: str | None, job_id: JobId, *allowed: JobState, verb: str) -> None:
     if state is None:
         raise NotFound(f"there is no job {job_id}")
     if state not in allowed:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from api.live_shapes import LiveShape
 from api.novelty_shapes import NoveltyShape, TopicsShape
 from api.schemas import BatchPage, CallPage, JobPage, JobShape, PlannedShape, SubmissionPage
 
@@ -209,6 +210,22 @@ def test_a_resume_may_carry_a_budget(http: httpx2.Client, spec: Spec) -> None:
     assert resumed.json()["budget_usd"] == 123.45
 
 
+def test_a_running_job_gets_another_budget(http: httpx2.Client, spec: Spec) -> None:
+    url = submit(http, spec).headers["Location"]
+    assert http.post(f"{url}/budget").status_code == 422
+    assert http.post(f"{url}/budget", json={}).json()["errors"][0]["loc"] == "budget_usd"
+    assert http.post(f"{url}/budget", json={"budget_usd": "-3"}).status_code == 422
+    changed = http.post(f"{url}/budget", json={"budget_usd": "123.45"})
+    assert (changed.status_code, changed.json()["state"], changed.json()["budget_usd"]) == (200, "running", 123.45)
+    http.post(f"{url}/cancel")
+    assert http.post(f"{url}/budget", json={"budget_usd": 5}).status_code == 409
+
+
+def test_what_a_job_is_at_has_the_documented_shape(http: httpx2.Client, spec: Spec) -> None:
+    url = submit(http, spec).headers["Location"]
+    assert LiveShape.model_validate(http.get(f"{url}/live").json()).batches == []
+
+
 @pytest.mark.parametrize("job_id", ["01a20549-ae09-7642-8d1f-07f809ee5e50", "nonsense"])
 @pytest.mark.parametrize(
     ("method", "path"),
@@ -218,6 +235,7 @@ def test_a_resume_may_carry_a_budget(http: httpx2.Client, spec: Spec) -> None:
         ("GET", "/batches"),
         ("GET", "/calls"),
         ("GET", "/submissions"),
+        ("GET", "/live"),
         ("POST", "/pause"),
         ("POST", "/cancel"),
     ],

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.errors import BudgetExhausted, Conflict, InvalidInput, NotFound
 from shared.ids import JobId, new_call_id
-from shared.jobs.control import cancel_job, pause_if_running, pause_job, resume_job
+from shared.jobs.control import cancel_job, change_budget, pause_if_running, pause_job, resume_job
 from shared.llm.ledger import NewCall, open_call
 from tests.service.jobs.world import Broker, add_questions, batches_of, execute, fetch, held_batch, tick
 
@@ -110,3 +110,33 @@ async def test_a_budget_below_what_is_spent_and_held_is_refused(engine: AsyncEng
     assert await state_of(engine, job_id) == ("running", None)
     budget = "SELECT budget_usd FROM job_budget WHERE job_id = :id"
     assert await fetch(engine, budget, id=job_id) == [(Decimal(3),)]
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_only_an_unfinished_jobs_budget_changes_and_it_stays_as_it_was(
+    engine: AsyncEngine, job_id: JobId, state: str
+) -> None:
+    await execute(engine, f"UPDATE job SET {STATES[state]} WHERE id = :id", id=job_id)
+    before = await state_of(engine, job_id)
+    if state in {"running", "paused"}:
+        await change_budget(engine, job_id, Decimal("77.5"))
+    else:
+        with pytest.raises(Conflict, match=f"is {state}"):
+            await change_budget(engine, job_id, Decimal("77.5"))
+    assert await state_of(engine, job_id) == before
+    ((budget,),) = await fetch(engine, "SELECT budget_usd FROM job_budget WHERE job_id = :id", id=job_id)
+    assert (budget == Decimal("77.5")) == (state in {"running", "paused"})
+
+
+async def test_a_budget_is_never_below_what_is_spent_and_held(engine: AsyncEngine, job_id: JobId) -> None:
+    await execute(engine, "UPDATE job_budget SET spent_usd = 2, held_usd = 0.5 WHERE job_id = :id", id=job_id)
+    with pytest.raises(InvalidInput, match="already spent or reserved"):
+        await change_budget(engine, job_id, Decimal("2.49"))
+    await change_budget(engine, job_id, Decimal("2.5"))
+    ((budget,),) = await fetch(engine, "SELECT budget_usd FROM job_budget WHERE job_id = :id", id=job_id)
+    assert budget == Decimal("2.5")
+
+
+async def test_a_budget_of_no_job_is_not_found(engine: AsyncEngine) -> None:
+    with pytest.raises(NotFound):
+        await change_budget(engine, JobId(uuid4()), Decimal(1))

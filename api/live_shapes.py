@@ -1,0 +1,57 @@
+"""The documented shapes of what pages show beside jobs and datasets."""
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import Field
+
+from api.schemas import Shape
+from shared.database.states import BatchState, QuestionState, Stage
+
+
+class LiveBatchShape(Shape):
+    """A batch that is worked on."""
+
+    id: UUID
+    label: str = Field(description="as Flower shows it")
+    stage: Stage
+    cell: str = Field(description="domain/difficulty")
+    domain: str
+    difficulty: str
+    state: BatchState
+    in_bulk: bool = Field(description="with a provider, as a bulk submission; no worker holds it")
+    worker: str | None
+    questions: int
+    calls: int
+    calls_parsed: int
+    lease_until: datetime | None
+    flower_url: str = Field(description="its task; Flower knows those that it has seen since it started")
+
+
+class LiveQuestionShape(Shape):
+    """A question that came lately."""
+
+    id: int
+    question: str
+    domain: str
+    difficulty: str
+    state: QuestionState
+    model: str | None
+    created_at: datetime
+
+
+class LiveShape(Shape):
+    """What a job is at."""
+
+    batches: list[LiveBatchShape] = Field(description="oldest first, at most 200")
+    questions: list[LiveQuestionShape] = Field(description="the last 20, newest first")
+
+
+class PublicSettingsShape(Shape):
+    """What pages need to know of the service."""
+
+    version: str
+    rehearsal: bool = Field(description="the rehearsal server plays the models: nothing is paid")
+    providers: list[str] = Field(description="those that some worker has a key for")
+    flower_url: str
+    presets: dict[str, dict[str, object]] = Field(description="job specs to begin with, by name")
