@@ -1,6 +1,7 @@
 """The documented shapes of what pages show beside jobs and datasets."""
 
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -45,6 +46,27 @@ class LiveShape(Shape):
 
     batches: list[LiveBatchShape] = Field(description="oldest first, at most 200")
     questions: list[LiveQuestionShape] = Field(description="the last 20, newest first")
+
+
+class SeriesShape(Shape):
+    """A job over time, in equal steps; every list has a number for each."""
+
+    from_: datetime = Field(alias="from")
+    to: datetime
+    step_seconds: int
+    source: Literal["ledger", "batches", "archived"] = Field(
+        description="batches: of a large job, by when its batches ended; archived: nothing is left to tell"
+    )
+    sampled: list[str] = Field(description="the lists that are estimated from some calls of each step")
+    times: list[datetime] = Field(description="when each step begins")
+    admitted: list[int]
+    rejected: list[int] = Field(description="candidates that were refused, and questions that judges rejected")
+    answered: list[int]
+    calls: list[int]
+    failed: list[int]
+    latency_p50_ms: list[float | None]
+    latency_p95_ms: list[float | None]
+    cost_usd: list[float] = Field(description="spent until the end of the step")
 
 
 class PublicSettingsShape(Shape):

@@ -136,6 +136,10 @@ class Client:
         """The batches that are worked on now, and the last questions."""
         return self._json("GET", f"/v1/jobs/{job_id}/live")
 
+    def series(self, job_id: str, *, points: int = 120) -> Json:
+        """A job over time, in at most so many steps."""
+        return self._json("GET", f"/v1/jobs/{job_id}/series", params={"points": points})
+
     def cancel(self, job_id: str) -> Json:
         """End the job; what was admitted stays."""
         return self._json("POST", f"/v1/jobs/{job_id}/cancel")

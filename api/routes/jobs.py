@@ -11,7 +11,7 @@ from api.agreement_shapes import AgreementShape
 from api.answers import PlainText, answer, read_job_id
 from api.json_body import SpecJson, canonical_hash, parse_json, parse_model
 from api.limits import SPEC_BYTES, read_limited
-from api.live_shapes import LiveShape
+from api.live_shapes import LiveShape, SeriesShape
 from api.novelty_shapes import NoveltyShape, TopicsShape
 from api.openapi import model_body, spec_body
 from api.pages import PageQuery
@@ -26,6 +26,7 @@ from shared.jobs.control import cancel_job, change_budget, pause_job, resume_job
 from shared.jobs.live import read_live
 from shared.jobs.novelty import read_novelty, read_topics
 from shared.jobs.progress import list_batches, list_calls, list_jobs, list_submissions, read_job
+from shared.jobs.series import read_series
 from shared.jobs.spec import parse_spec
 from shared.jobs.submit import submit_job
 
@@ -59,6 +60,14 @@ class SubmissionQuery(PageQuery):
     """A page of bulk submissions, of one state if given."""
 
     state: SubmissionState | None = None
+
+
+class SeriesQuery(BaseModel):
+    """How finely."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    points: int = Field(default=120, ge=1, le=500, description="so many steps at most")
 
 
 class TopicQuery(BaseModel):
@@ -129,6 +138,12 @@ async def browse_submissions(wired: Wired, job_id: PathJobId, query: Annotated[S
         wired.engine, job_id, state=query.state, after=query.after_uuid(), limit=query.limit_and_one
     )
     return answer(query.page(rows))
+
+
+@router.get("/{job_id}/series", responses={200: {"model": SeriesShape}, **declared_problems(403, 404, 422, 503)})
+async def show_series(wired: Wired, job_id: PathJobId, query: Annotated[SeriesQuery, Query()]) -> Response:
+    """Throughput, latency and spending over the job's time."""
+    return answer(await read_series(wired.engine, job_id, points=query.points))
 
 
 @router.get("/{job_id}/live", responses={200: {"model": LiveShape}, **declared_problems(403, 404, 503)})

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api.live_shapes import LiveShape
+from api.live_shapes import LiveShape, SeriesShape
 from api.novelty_shapes import NoveltyShape, TopicsShape
 from api.schemas import BatchPage, CallPage, JobPage, JobShape, PlannedShape, SubmissionPage
 
@@ -226,6 +226,13 @@ def test_what_a_job_is_at_has_the_documented_shape(http: httpx2.Client, spec: Sp
     assert LiveShape.model_validate(http.get(f"{url}/live").json()).batches == []
 
 
+def test_a_job_over_time_has_the_documented_shape(http: httpx2.Client, spec: Spec) -> None:
+    url = submit(http, spec).headers["Location"]
+    shaped = SeriesShape.model_validate(http.get(f"{url}/series", params={"points": 10}).json())
+    assert (shaped.source, len(shaped.times)) == ("ledger", len(shaped.cost_usd))
+    assert http.get(f"{url}/series", params={"points": 501}).json()["errors"][0]["loc"] == "points"
+
+
 @pytest.mark.parametrize("job_id", ["01a20549-ae09-7642-8d1f-07f809ee5e50", "nonsense"])
 @pytest.mark.parametrize(
     ("method", "path"),
@@ -236,6 +243,7 @@ def test_what_a_job_is_at_has_the_documented_shape(http: httpx2.Client, spec: Sp
         ("GET", "/calls"),
         ("GET", "/submissions"),
         ("GET", "/live"),
+        ("GET", "/series"),
         ("POST", "/pause"),
         ("POST", "/cancel"),
     ],
