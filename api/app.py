@@ -22,6 +22,7 @@ from api.routes import (
     prompts,
     public_settings,
     questions,
+    rate_limits,
     reparse,
     retention,
     samples,
@@ -32,6 +33,7 @@ from api.services import Services
 from shared.database.engine import open_engine
 from shared.jobs.plan import warm_up
 from shared.jobs.progress import read_job
+from shared.llm.limiter import open_limiter_redis
 from shared.settings import Settings
 from shared.watchdog import Watchdog
 
@@ -41,6 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
     settings = settings.model_copy(update={"openai_api_key": None, "anthropic_api_key": None})
     engine = open_engine(settings.database_url, application="questmill-api")
     hub = ProgressHub(partial(read_job, engine))
+    redis = open_limiter_redis(settings.redis_url)
     readiness = ReadinessCheck(settings.database_url, settings.redis_url)
     metrics = Metrics(open_streams=lambda: hub.open_streams)
 
@@ -53,6 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
             finally:
                 await hub.close()
                 await readiness.close()
+                await redis.aclose()
                 await engine.dispose()
 
     app = FastAPI(
@@ -69,10 +73,10 @@ def create_app(settings: Settings) -> FastAPI:
             Middleware(RefuseForeignOrigin, bound_host=settings.api_host),
         ],
     )
-    app.state.services = Services(settings, engine, hub, readiness, metrics)
+    app.state.services = Services(settings, engine, hub, redis, readiness, metrics)
     install_problem_handlers(app)
     install_openapi(app)
     about_datasets, about_jobs = (datasets, contamination, questions, samples), (plans, jobs, reparse, prompts)
-    for routes in (*about_jobs, *about_datasets, retention, public_settings, health, status):
+    for routes in (*about_jobs, *about_datasets, retention, public_settings, rate_limits, health, status):
         app.include_router(routes.router)
     return app

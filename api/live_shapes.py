@@ -69,6 +69,26 @@ class SeriesShape(Shape):
     cost_usd: list[float] = Field(description="spent until the end of the step")
 
 
+class LimitShape(Shape):
+    """One model's limits as they stand."""
+
+    model: str
+    requests_per_minute: float | None = Field(description="null: no limit")
+    tokens_per_minute: float | None = Field(description="null: no limit")
+    used_requests: int = Field(description="sent in the last 60 seconds")
+    used_tokens: int = Field(description="of those that have come back")
+    learned: bool = Field(description="told by the provider's replies")
+    paused_until: datetime | None
+    wait_seconds: float = Field(description="how long a call would wait that asked now")
+
+
+class LimitsShape(Shape):
+    """The limits of all models that were lately asked."""
+
+    broker: Literal["ok", "away"] = Field(description="away: the limits are kept there, so none is shown")
+    items: list[LimitShape]
+
+
 class PublicSettingsShape(Shape):
     """What pages need to know of the service."""
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
+from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.metrics import Metrics
@@ -23,6 +24,7 @@ class Services:
     settings: Settings
     engine: AsyncEngine
     hub: ProgressHub
+    redis: Redis
     readiness: ReadinessCheck
     metrics: Metrics
 

@@ -263,6 +263,10 @@ class Client:
         timeout = httpx2.Timeout(600, connect=CONNECT_SECONDS)
         return self._json("POST", "/v1/prune", json=body, timeout=timeout)
 
+    def limits(self) -> Json:
+        """What each model may take a minute and took in the last one."""
+        return self._json("GET", "/v1/limits")
+
     def settings(self) -> Json:
         """The service's version, whether it rehearses, where Flower is, and specs to begin with."""
         return self._json("GET", "/v1/settings/public")

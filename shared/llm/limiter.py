@@ -27,6 +27,7 @@ START_TOKENS_PER_MINUTE = 120_000
 BURST_SECONDS = 6.0  # a tenth of a minute's rate may be used at once
 IDLE_SECONDS = 600.0  # how long an idle model's state is remembered
 REDIS_TIMEOUT_SECONDS = 2.0
+KEY_PREFIX = "questmill:rate:"
 UNSAID = -1
 
 
@@ -140,7 +141,7 @@ class RateLimiter:
             "longest_ms": _ms(LONGEST_BOOKING_SECONDS),
         }
         try:
-            reply = await self._run(keys=[f"questmill:rate:{model}"], args=[orjson.dumps(told)])
+            reply = await self._run(keys=[f"{KEY_PREFIX}{model}"], args=[orjson.dumps(told)])
         except (RedisError, OSError):
             self.redis_failures += 1
             return None
