@@ -89,6 +89,41 @@ class LimitsShape(Shape):
     items: list[LimitShape]
 
 
+class BinShape(Shape):
+    """So many texts with from <= tokens < to."""
+
+    from_: int = Field(alias="from")
+    to: int
+    count: int
+
+
+class LengthsShape(Shape):
+    """How long texts are, in tokens."""
+
+    mean: float
+    median: int
+    bins: list[BinShape]
+
+
+class NamedCountShape(Shape):
+    """How many questions have this."""
+
+    name: str
+    count: int
+
+
+class DistributionsShape(Shape):
+    """What the selected questions of a dataset are like."""
+
+    questions: int = Field(description="how many there are")
+    looked_at: int = Field(description="how many of them are counted here")
+    sampled: bool
+    prompt_tokens: LengthsShape | None
+    completion_tokens: LengthsShape | None = Field(description="of first answers; null where there is none")
+    topics: list[NamedCountShape] = Field(description="the most frequent tags")
+    models: list[NamedCountShape] = Field(description="who made them; baseline: nobody")
+
+
 class PublicSettingsShape(Shape):
     """What pages need to know of the service."""
 

@@ -154,12 +154,25 @@ class JobShape(Shape):
     progress: ProgressShape
 
 
+class SummaryShape(Shape):
+    """How far a job in a list is."""
+
+    target: int
+    done: int = Field(description="through the job's last stage")
+    share: float
+    per_minute: Number = Field(description="through the last stage, in the last minute")
+    eta_seconds: Number | None
+    cost_usd: Number
+    budget_usd: Number
+
+
 class JobSummaryShape(Shape):
     """A job in a list."""
 
     id: UUID
     dataset: str
     state: JobState
+    progress: SummaryShape | None = Field(default=None, description="with ?summary=true")
 
 
 class BatchShape(Shape):

@@ -74,9 +74,9 @@ class Client:
         """One job."""
         return self._json("GET", f"/v1/jobs/{job_id}")
 
-    def jobs(self) -> Iterator[Json]:
-        """All jobs in short, newest first."""
-        return self._pages("/v1/jobs")
+    def jobs(self, *, summary: bool = False) -> Iterator[Json]:
+        """All jobs in short, newest first; with a `summary`, each with how far it is."""
+        return self._pages("/v1/jobs", {"summary": "true"} if summary else {})
 
     def batches(self, job_id: str) -> Iterator[Json]:
         """All batches of a job, oldest first."""
@@ -152,6 +152,11 @@ class Client:
     def dataset(self, name: str) -> Json:
         """One dataset's counts."""
         return self._json("GET", _dataset_path(name))
+
+    def distributions(self, name: str, *, domain: str | None = None, difficulty: str | None = None) -> Json:
+        """Lengths, topics and models of a dataset's selected questions."""
+        params = {key: value for key, value in (("domain", domain), ("difficulty", difficulty)) if value}
+        return self._json("GET", f"/v1/datasets/{name}/distributions", params=params)
 
     def duplicates(self, name: str, texts: Sequence[str]) -> list[Json]:
         """Whether each text would be admitted."""
@@ -289,10 +294,10 @@ class Client:
         about = {name: job[name] for name in ("id", "dataset", "state", "reason")}
         yield Event("end", {**about, **job["progress"]}), ""
 
-    def _pages(self, path: str) -> Iterator[Json]:
+    def _pages(self, path: str, params: Mapping[str, str] | None = None) -> Iterator[Json]:
         cursor: str | None = None
         while True:
-            page = self._json("GET", path, params={"cursor": cursor} if cursor else {})
+            page = self._json("GET", path, params={**(params or {}), **({"cursor": cursor} if cursor else {})})
             yield from page["items"]
             cursor = page["next_cursor"]
             if cursor is None:

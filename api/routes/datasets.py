@@ -9,6 +9,7 @@ from starlette.responses import Response
 from api.answers import DatasetName, PlainText, answer, started
 from api.json_body import TextsJson, parse_model
 from api.limits import read_upload
+from api.live_shapes import DistributionsShape
 from api.openapi import REF, model_body
 from api.pages import PageQuery
 from api.problems import declared_problems
@@ -16,6 +17,7 @@ from api.schemas import DatasetShape, DatasetsShape, DuplicateShape, ImportShape
 from api.services import Wired, WiredForBulk
 from shared.corpus.baseline import import_baseline
 from shared.corpus.datasets import delete_dataset, describe_dataset, find_duplicates, list_datasets
+from shared.corpus.distributions import read_distributions
 from shared.corpus.export import export_jsonl, export_parquet
 from shared.corpus.near_duplicates import report_near_duplicates
 from shared.corpus.question_rows import browse_questions
@@ -41,6 +43,15 @@ class QuestionQuery(PageQuery):
     state: QuestionState | None = None
     selected: bool | None = None
     text: PlainText | None = Field(default=None, max_length=1000, description="a part of the question, in any case")
+
+
+class KindQuery(BaseModel):
+    """Which of a dataset's questions."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    domain: KindName | None = Field(default=None, max_length=200)
+    difficulty: KindName | None = Field(default=None, max_length=200)
 
 
 class ExportQuery(BaseModel):
@@ -115,6 +126,14 @@ async def browse(wired: Wired, name: DatasetName, query: Annotated[QuestionQuery
         limit=query.limit_and_one,
     )
     return answer(query.page(rows))
+
+
+@router.get(
+    "/{name}/distributions", responses={200: {"model": DistributionsShape}, **declared_problems(403, 404, 422, 503)}
+)
+async def show_distributions(wired: Wired, name: DatasetName, query: Annotated[KindQuery, Query()]) -> Response:
+    """How long the selected questions are, what they are about, and who made them."""
+    return answer(await read_distributions(wired.engine, name, domain=query.domain, difficulty=query.difficulty))
 
 
 @router.post(

@@ -29,11 +29,18 @@ from shared.jobs.progress import list_batches, list_calls, list_jobs, list_submi
 from shared.jobs.series import read_series
 from shared.jobs.spec import parse_spec
 from shared.jobs.submit import submit_job
+from shared.jobs.summaries import list_summaries
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 PathJobId = Annotated[JobId, Depends(read_job_id)]
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")]
+
+
+class JobQuery(PageQuery):
+    """A page of jobs."""
+
+    summary: bool = Field(default=False, description="each with how far it is")
 
 
 class BatchQuery(PageQuery):
@@ -100,9 +107,10 @@ async def submit(wired: Wired, data: SpecJson, idempotency_key: IdempotencyKey =
 
 
 @router.get("", responses={200: {"model": JobPage}, **declared_problems(403, 422, 503)})
-async def browse_jobs(wired: Wired, query: Annotated[PageQuery, Query()]) -> Response:
+async def browse_jobs(wired: Wired, query: Annotated[JobQuery, Query()]) -> Response:
     """All jobs, newest first."""
-    return answer(query.page(await list_jobs(wired.engine, before=query.after_uuid(), limit=query.limit_and_one)))
+    read = list_summaries if query.summary else list_jobs
+    return answer(query.page(await read(wired.engine, before=query.after_uuid(), limit=query.limit_and_one)))
 
 
 @router.get("/{job_id}", responses={200: {"model": JobShape}, **declared_problems(403, 404, 503)})

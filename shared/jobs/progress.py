@@ -198,13 +198,19 @@ async def _progress(
     values, stages = {"job_id": job_id}, stages_of(spec)
     judged: dict[tuple[str, str, str], dict[str, int]] = defaultdict(lambda: {"generated": 0, "admitted": 0})
     named: dict[str, dict[str, int]] = {"batches": {}, "rejected": {}, "repaired": {}}
+    rejected: dict[tuple[str, str], int] = defaultdict(int)
     for row in await conn.execute(BATCHES, values):
         if row.what in named:
             named[row.what][row.name] = named[row.what].get(row.name, 0) + row.n
+            rejected[row.domain, row.difficulty] += row.n if row.what == "rejected" else 0
         else:
             judged[row.stage, row.domain, row.difficulty][row.what] = row.n
     cells = [
-        {**cell, **judged[Stage.GENERATE, cell["domain"], cell["difficulty"]]}
+        {
+            **cell,
+            **judged[Stage.GENERATE, cell["domain"], cell["difficulty"]],
+            "rejected": rejected[cell["domain"], cell["difficulty"]],
+        }
         for cell in (await conn.execute(CELLS, values)).mappings()
     ]
     forecast = plan.get("forecast")

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from api.live_shapes import DistributionsShape
 from api.schemas import DatasetShape, DuplicateShape, ImportShape, QuestionPage
 
 _names = count(1)
@@ -215,3 +216,14 @@ async def test_a_client_that_leaves_an_export_leaves_no_transaction(
                     await asyncio.sleep(0.02)
     finally:
         gc.enable()
+
+
+def test_a_datasets_distributions_have_the_documented_shape(http: httpx2.Client, name: str) -> None:
+    imported(http, name)
+    url = f"/v1/datasets/{name}/distributions"
+    shaped = DistributionsShape.model_validate(http.get(url, params={"domain": "Tool_Use"}).json())
+    assert (shaped.questions, shaped.looked_at, shaped.sampled) == (1, 1, False)
+    assert shaped.prompt_tokens is not None
+    assert sum(each.count for each in shaped.prompt_tokens.bins) == 1
+    assert http.get(url, params={"colour": "red"}).status_code == 422
+    assert http.get("/v1/datasets/nowhere/distributions").status_code == 404

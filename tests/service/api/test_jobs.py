@@ -272,6 +272,15 @@ def test_pages_of_one_give_every_job_once(http: httpx2.Client, spec: Spec) -> No
     assert [item.dataset for item in whole.items[:3]] == ["page-c", "page-b", "page-a"]
 
 
+def test_a_list_of_jobs_tells_how_far_each_is_when_asked(http: httpx2.Client, spec: Spec) -> None:
+    submit(http, spec)
+    plain = JobPage.model_validate(http.get("/v1/jobs", params={"limit": 1}).json())
+    assert plain.items[0].progress is None
+    asked = JobPage.model_validate(http.get("/v1/jobs", params={"limit": 1, "summary": 1}).json())
+    assert asked.items[0].progress is not None
+    assert (asked.items[0].progress.target, asked.items[0].progress.done) == (100, 0)
+
+
 def test_batches_and_calls_are_pages_by_state(http: httpx2.Client, spec: Spec) -> None:
     url = submit(http, spec).headers["Location"]
     batches = BatchPage.model_validate(http.get(f"{url}/batches", params={"state": "pending"}).json())

@@ -66,6 +66,7 @@ async def test_what_is_shown_is_what_the_rows_say(engine: AsyncEngine, job_id: J
             "completion_tokens": 0,
             "generated": 40,
             "admitted": 36,
+            "rejected": 4,
         }
     ]
     assert (progress["target"], progress["selected"], progress["admitted"], progress["generated"]) == (800, 36, 36, 40)
