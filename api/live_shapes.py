@@ -89,6 +89,26 @@ class LimitsShape(Shape):
     items: list[LimitShape]
 
 
+class RejectionShape(Shape):
+    """A candidate that was refused."""
+
+    id: int
+    reason: str
+    text: str | None = Field(description="null once its reply was pruned")
+    question_id: int | None = Field(description="the question that it repeats")
+    question: str | None = Field(description="that question's text")
+    similarity: float | None
+    matched: str | None = Field(description="the benchmark's item that it is like, and how")
+    created_at: datetime
+
+
+class RejectionPage(Shape):
+    """A page of refused candidates, newest first."""
+
+    items: list[RejectionShape]
+    next_cursor: str | None
+
+
 class BinShape(Shape):
     """So many texts with from <= tokens < to."""
 

@@ -90,6 +90,10 @@ class Client:
         """All bulk submissions of a job, oldest first."""
         return self._pages(f"/v1/jobs/{job_id}/submissions")
 
+    def rejections(self, job_id: str, *, reason: str | None = None) -> Iterator[Json]:
+        """The candidates of a job that were refused, newest first, each with what it repeats."""
+        return self._pages(f"/v1/jobs/{job_id}/rejections", {"reason": reason} if reason else {})
+
     def novelty(self, job_id: str) -> Json:
         """How a job still finds new questions, cell by cell."""
         return self._json("GET", f"/v1/jobs/{job_id}/novelty")

@@ -11,7 +11,7 @@ from api.agreement_shapes import AgreementShape
 from api.answers import PlainText, answer, read_job_id
 from api.json_body import SpecJson, canonical_hash, parse_json, parse_model
 from api.limits import SPEC_BYTES, read_limited
-from api.live_shapes import LiveShape, SeriesShape
+from api.live_shapes import LiveShape, RejectionPage, SeriesShape
 from api.novelty_shapes import NoveltyShape, TopicsShape
 from api.openapi import model_body, spec_body
 from api.pages import PageQuery
@@ -26,6 +26,7 @@ from shared.jobs.control import cancel_job, change_budget, pause_job, resume_job
 from shared.jobs.live import read_live
 from shared.jobs.novelty import read_novelty, read_topics
 from shared.jobs.progress import list_batches, list_calls, list_jobs, list_submissions, read_job
+from shared.jobs.rejections import list_rejections
 from shared.jobs.series import read_series
 from shared.jobs.spec import parse_spec
 from shared.jobs.submit import submit_job
@@ -75,6 +76,12 @@ class SeriesQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     points: int = Field(default=120, ge=1, le=500, description="so many steps at most")
+
+
+class RejectionQuery(PageQuery):
+    """A page of refused candidates, of one reason if given."""
+
+    reason: PlainText | None = Field(default=None, max_length=200)
 
 
 class TopicQuery(BaseModel):
@@ -158,6 +165,15 @@ async def show_series(wired: Wired, job_id: PathJobId, query: Annotated[SeriesQu
 async def show_live(wired: Wired, job_id: PathJobId) -> Response:
     """The batches that are worked on now, each with its place in Flower, and the last questions."""
     return answer(await read_live(wired.engine, job_id, flower_address=wired.settings.flower_address))
+
+
+@router.get("/{job_id}/rejections", responses={200: {"model": RejectionPage}, **declared_problems(403, 404, 422, 503)})
+async def browse_rejections(wired: Wired, job_id: PathJobId, query: Annotated[RejectionQuery, Query()]) -> Response:
+    """The candidates that were refused, each with the question that it repeats."""
+    rows = await list_rejections(
+        wired.engine, job_id, reason=query.reason, before=query.after_int(), limit=query.limit_and_one
+    )
+    return answer(query.page(rows))
 
 
 @router.get("/{job_id}/novelty", responses={200: {"model": NoveltyShape}, **declared_problems(403, 404, 503)})

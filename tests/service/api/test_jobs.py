@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api.live_shapes import LiveShape, SeriesShape
+from api.live_shapes import LiveShape, RejectionPage, SeriesShape
 from api.novelty_shapes import NoveltyShape, TopicsShape
 from api.schemas import BatchPage, CallPage, JobPage, JobShape, PlannedShape, SubmissionPage
 
@@ -243,6 +243,7 @@ def test_a_job_over_time_has_the_documented_shape(http: httpx2.Client, spec: Spe
         ("GET", "/calls"),
         ("GET", "/submissions"),
         ("GET", "/live"),
+        ("GET", "/rejections"),
         ("GET", "/series"),
         ("POST", "/pause"),
         ("POST", "/cancel"),
@@ -287,6 +288,7 @@ def test_batches_and_calls_are_pages_by_state(http: httpx2.Client, spec: Spec) -
     assert batches.items
     assert BatchPage.model_validate(http.get(f"{url}/batches", params={"state": "done"}).json()).items == []
     assert CallPage.model_validate(http.get(f"{url}/calls").json()).items == []
+    assert RejectionPage.model_validate(http.get(f"{url}/rejections").json()).items == []
     assert SubmissionPage.model_validate(http.get(f"{url}/submissions").json()).items == []
     assert http.get(f"{url}/submissions", params={"state": "intended"}).json()["items"] == []
 
