@@ -15,6 +15,7 @@ from api.progress_stream import ProgressHub
 from api.readiness import ReadinessCheck
 from api.routes import (
     contamination,
+    dashboard,
     datasets,
     health,
     jobs,
@@ -26,7 +27,6 @@ from api.routes import (
     reparse,
     retention,
     samples,
-    status,
 )
 from api.security import RefuseForeignOrigin
 from api.services import Services
@@ -77,6 +77,6 @@ def create_app(settings: Settings) -> FastAPI:
     install_problem_handlers(app)
     install_openapi(app)
     about_datasets, about_jobs = (datasets, contamination, questions, samples), (plans, jobs, reparse, prompts)
-    for routes in (*about_jobs, *about_datasets, retention, public_settings, rate_limits, health, status):
+    for routes in (*about_jobs, *about_datasets, retention, public_settings, rate_limits, health, dashboard):
         app.include_router(routes.router)
     return app

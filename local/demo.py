@@ -54,7 +54,7 @@ def run_demo(settings: Settings, options: DemoOptions, console: Console) -> int:
     console.print(f"[bold]Questmill demo[/] ({kind})")
     try:
         with stack.running():
-            console.print(f"status page {stack.api_url}/   Flower {stack.flower_url}/", highlight=False)
+            console.print(f"dashboard {stack.api_url}/   Flower {stack.flower_url}/", highlight=False)
             demo = Demo(stack, settings, options, console)
             return stack.supervisor.run_beside(demo.run)
     except Stopped:

@@ -53,7 +53,7 @@ class Stack:
 
     @property
     def api_url(self) -> str:
-        """Where the API and its status page are."""
+        """Where the API and its dashboard are."""
         return f"http://127.0.0.1:{self.plan.api_port}"
 
     @property

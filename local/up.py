@@ -32,7 +32,7 @@ def _describe(stack: Stack) -> str:
     return "\n".join(
         [
             "Questmill is up. Ctrl-C stops everything.",
-            f"  API, status page   {stack.api_url}/",
+            f"  API, dashboard     {stack.api_url}/",
             f"  Flower             {stack.flower_url}/",
             f"  data and logs      {stack.home.path}",
             f"  models             {models}",

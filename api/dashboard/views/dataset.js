@@ -1,0 +1,3 @@
+import { html } from "../lib/ui.js";
+
+export const Dataset = () => html`<h1>Dataset</h1>`;
