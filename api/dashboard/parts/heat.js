@@ -23,10 +23,19 @@ export function Heat({ cells, column, dataset, stages, test = "heat" }) {
     })}</tr></tfoot></table></div>`;
 }
 
+const COLUMNS = { generate: "selected", validate: "validated", answer: "answered" };
+
+// Of what all stages together have to do in this cell: it grows while nothing is ready yet.
+function shareDone(cell, stages) {
+  if (!cell.target) return 1;
+  const shares = stages.map((stage) => Math.min(1, (cell[COLUMNS[stage]] || 0) / cell.target));
+  return shares.reduce((sum, share) => sum + share, 0) / Math.max(1, shares.length);
+}
+
 function Cell({ cell, column, dataset, stages, planned, most }) {
   if (!cell) return html`<td></td>`;
   const ready = cell[column] || 0;
-  const share = planned ? (cell.target ? Math.min(1, ready / cell.target) : 1) : ready / most;
+  const share = planned ? shareDone(cell, stages) : ready / most;
   const more = [
     ["chosen", cell.selected, stages.length > 1 || !planned],
     ["validated", cell.validated, stages.includes("validate") && column !== "validated"],

@@ -6,8 +6,7 @@ import { Bar, Panel, State } from "./small.js";
 
 export function Limits({ found, models }) {
   if (!found) return null;
-  const all = Array.isArray(found) ? found : found.items || [];
-  const rows = all.filter((limit) => models.size === 0 || models.has(limit.model));
+  const rows = found.items.filter((limit) => models.size === 0 || models.has(limit.model));
   const away = found.broker === "away";
   return html`<${Panel} title="Rate limits" wide="w12" test="panel-limits" aside="shared by all workers; used in the last minute">
     ${away && html`<p class="wait" role="status">The broker is away: limits are not known, and no call starts.</p>`}
@@ -18,20 +17,21 @@ export function Limits({ found, models }) {
         <td><${Use} used=${limit.used_requests} allowed=${limit.requests_per_minute} /></td>
         <td><${Use} used=${limit.used_tokens} allowed=${limit.tokens_per_minute} /></td>
         <td class="nowrap">${limit.learned ? "learned" : "set"}</td>
-        <td class="nowrap">${isLater(limit.paused_until) ? html`<span class="state paused">paused until ${clock(limit.paused_until)}</span>` : "open"}</td></tr>`)}
+        <td class="nowrap">${isLater(limit.paused_until) ? html`<span class="state paused">paused until ${clock(limit.paused_until)}</span>`
+            : limit.wait_seconds > 0.05 ? `a call waits ${limit.wait_seconds.toFixed(1)} s` : "open"}</td></tr>`)}
       </tbody></table></div>`}<//>`;
 }
 
 const isLater = (time) => time && parseTime(time) > new Date();
 
-const Use = ({ used, allowed }) => html`<span class="nowrap">${short(used)} <span class="quiet">of ${short(allowed)}</span></span>
-  <${Bar} done=${used || 0} whole=${allowed || 0} kind=${used > 0.9 * allowed ? "paused" : ""} />`;
+const Use = ({ used, allowed }) => html`<span class="nowrap">${short(used)} <span class="quiet">${allowed === null ? "no limit" : `of ${short(allowed)}`}</span></span>
+  ${allowed !== null && html`<${Bar} done=${used || 0} whole=${allowed || 0} kind=${used > 0.9 * allowed ? "paused" : ""} />`}`;
 
 export function LiveBatches({ live, job }) {
   if (!live?.batches || job.finished_at) return null;
   return html`<${Panel} title="Batches under way" wide="w6" test="panel-batches" aside=${`${count(live.batches.length)} now`}>
     ${live.batches.length === 0 && html`<p class="quiet">None at this moment.</p>`}
-    ${live.batches.length > 0 && html`<div class="scroll" tabindex="0" role="region" aria-label="Batches under way"><table data-test="batches">
+    ${live.batches.length > 0 && html`<div class="scroll tall" tabindex="0" role="region" aria-label="Batches under way"><table data-test="batches">
       <thead><tr><th scope="col">Batch</th><th scope="col">Calls</th><th scope="col">Worker</th><th scope="col" class="number">Lease until</th></tr></thead>
       <tbody>${live.batches.map((batch) => html`<tr key=${batch.id} data-test="batch">
         <td>${batch.flower_url ? html`<a href=${batch.flower_url} title="Open in Flower">${batch.label}</a>` : batch.label}</td>
@@ -46,7 +46,7 @@ export function NewestQuestions({ live, job }) {
   seen.current = new Set([...(before || []), ...live.questions.map((each) => each.id)]);
   return html`<${Panel} title="Last questions" wide=${job.finished_at ? "w12" : "w6"} test="panel-newest" aside=${job.rehearsal ? "written by simulated models" : ""}>
     ${live.questions.length === 0 && html`<p class="quiet">None yet.</p>`}
-    <ol class="questions" data-test="newest">${live.questions.map((each) => html`<li key=${each.id} class=${before && !before.has(each.id) ? "fresh" : ""}>
+    <div class="tall" tabindex="0" role="region" aria-label="Last questions"><ol class="questions" data-test="newest">${live.questions.map((each) => html`<li key=${each.id} class=${before && !before.has(each.id) ? "fresh" : ""}>
       <a class="text" href=${href(["datasets", job.dataset, "questions", each.id])} data-test="newest-question">${each.question}</a>
-      <div class="meta"><span>${each.domain} / ${each.difficulty}</span><${State} of=${each.state} /><span>${each.model}</span><span>${clock(each.created_at)}</span></div></li>`)}</ol><//>`;
+      <div class="meta"><span>${each.domain} / ${each.difficulty}</span><${State} of=${each.state} /><span>${each.model}</span><span>${clock(each.created_at)}</span></div></li>`)}</ol></div><//>`;
 }

@@ -75,22 +75,23 @@ function Panels({ job }) {
   const column = lastColumn(job);
   const seconds = isUnfinished(job) ? 3 : null;
   const seriesEvery = isUnfinished(job) ? 5 : null;
-  const series = usePoll((signal) => ask(`/v1/jobs/${job.id}/series?points=120`, { signal }), seriesEvery, `${job.id} ${job.state}`);
+  const series = usePoll((signal) => ask(`/v1/jobs/${job.id}/series?points=60`, { signal }), seriesEvery, `${job.id} ${job.state}`);
   const live = usePoll((signal) => ask(`/v1/jobs/${job.id}/live`, { signal }), seconds, `${job.id} ${job.state}`);
   const limits = usePoll((signal) => ask("/v1/limits", { signal }), seconds, `limits ${job.state}`);
   const models = useMemo(() => new Set(Object.values(job.spec.models || {}).flatMap((by) => Object.values(by).flat())), [job.spec]);
   return html`<div class="grid">
-    <${Panel} title="Cells" wide="w7" test="panel-cells" aside=${html`<span class="legend"><span>none<span class="ramp"></span>whole</span></span>`}>
+    <${Panel} title=${column === "selected" ? "Cells" : `Cells: ${column} of target`} wide="w7" test="panel-cells" aside=${html`<span class="legend"><span>${stages.length > 1 ? "work of all stages: " : ""}none<span class="ramp"></span>all done</span></span>`}>
       <${Heat} cells=${progress.cells} column=${column} dataset=${job.dataset} stages=${stages} /><//>
-    <${Panel} title="Token balance" wide="w5" test="panel-balance" aside=${`balanced: ${job.spec.mix?.measure || "prompt"}, means ${job.spec.mix?.means || "fixed"}${job.plan_version > 1 ? `, plan ${job.plan_version}` : ""}`}>
+    <div class="w5 stack">
+    <${Panel} title="Token balance" wide="" test="panel-balance" aside=${`balanced: ${job.spec.mix?.measure || "prompt"}, means ${job.spec.mix?.means || "fixed"}${job.plan_version > 1 ? `, plan ${job.plan_version}` : ""}`}>
       <${TokenGauges} shares=${progress.token_shares} measure=${job.spec.mix?.measure || "prompt"} /><//>
+    <${Panel} title="Refused, by reason" wide="" test="panel-rejected" aside=${`${count(sum(progress.rejected))} of ${count(progress.generated)} candidates`}>
+      <${Counts} counts=${progress.rejected} kind="refused" none="Nothing was refused." /><//></div>
     <${SeriesPanels} series=${series.data} job=${job} />
     <${Stages} job=${job} />
-    <${Panel} title="Refused, by reason" wide="w4" test="panel-rejected" aside=${`${count(sum(progress.rejected))} of ${count(progress.generated)} candidates`}>
-      <${Counts} counts=${progress.rejected} kind="refused" none="Nothing was refused." /><//>
-    <${Panel} title="Repaired replies" wide="w4" test="panel-repaired">
+    <${Panel} title="Repaired replies" wide="w6" test="panel-repaired">
       <${Counts} counts=${progress.repaired} kind="" none="No reply needed repair." /><//>
-    <${Panel} title="Calls, by outcome" wide="w4" test="panel-outcomes" aside=${`${count(progress.calls.retried)} asked again`}>
+    <${Panel} title="Calls, by outcome" wide="w6" test="panel-outcomes" aside=${`${count(progress.calls.retried)} asked again`}>
       <${Counts} counts=${progress.calls.outcomes || {}} kind="" none="No call yet." />
       ${sum(progress.incidents) > 0 && html`<p class="note">${Object.entries(progress.incidents).map(([name, n]) => `${words(name)}: ${count(n)}`).join(", ")}</p>`}<//>
     <${Limits} found=${limits.data} models=${models} />
