@@ -30,9 +30,11 @@ from api.routes import (
 )
 from api.security import RefuseForeignOrigin
 from api.services import Services
+from api.system_metrics import SystemCollector
 from shared.database.engine import open_engine
 from shared.jobs.plan import warm_up
 from shared.jobs.progress import read_job
+from shared.jobs.system_sums import read_system_sums
 from shared.llm.limiter import open_limiter_redis
 from shared.settings import Settings
 from shared.watchdog import Watchdog
@@ -45,7 +47,8 @@ def create_app(settings: Settings) -> FastAPI:
     hub = ProgressHub(partial(read_job, engine))
     redis = open_limiter_redis(settings.redis_url)
     readiness = ReadinessCheck(settings.database_url, settings.redis_url)
-    metrics = Metrics(open_streams=lambda: hub.open_streams)
+    system = SystemCollector(partial(read_system_sums, engine))
+    metrics = Metrics(open_streams=lambda: hub.open_streams, system=system)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -1,4 +1,4 @@
-"""Prometheus metrics of this process and its requests."""
+"""Prometheus metrics of this process and its requests; api/system_metrics.py adds those of the whole system."""
 
 import time
 from collections.abc import Callable
@@ -8,14 +8,18 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.system_metrics import SystemCollector
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics:
     """One registry per app, so that two apps in a process do not share counters."""
 
-    def __init__(self, open_streams: Callable[[], int]) -> None:
+    def __init__(self, open_streams: Callable[[], int], system: SystemCollector) -> None:
         self._registry = CollectorRegistry()
+        self._system = system
+        self._registry.register(system)
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         self.requests = Counter(
@@ -33,8 +37,9 @@ class Metrics:
         streams = Gauge("questmill_open_streams", "Progress streams that are open now.", registry=self._registry)
         streams.set_function(lambda: float(open_streams()))
 
-    def render(self) -> bytes:
-        """All metrics in the text format."""
+    async def render(self) -> bytes:
+        """All metrics in the text format; those of the system are read for it."""
+        await self._system.refresh()
         return generate_latest(self._registry)
 
 

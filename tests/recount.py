@@ -20,11 +20,12 @@ COUNTS = {
            GROUP BY 1, 2, 3, 4, 5, 6 HAVING SUM(n) <> 0""",
     ),
     "call": (
-        """SELECT job_id, stage, difficulty, state, outcome, again, calls, input_tokens, output_tokens, pico_usd
+        """SELECT job_id, stage, difficulty, state, outcome, again, model, calls, input_tokens, output_tokens,
+               pico_usd
            FROM call_count""",
-        """SELECT job_id, stage, difficulty, state, COALESCE(outcome, 'in flight'), attempt > 1, COUNT(*),
+        """SELECT job_id, stage, difficulty, state, COALESCE(outcome, 'in flight'), attempt > 1, model, COUNT(*),
                COALESCE(SUM(input_tokens), 0)::bigint, COALESCE(SUM(output_tokens), 0)::bigint,
                (COALESCE(SUM(cost_usd), 0) * 1e12)::bigint
-           FROM call GROUP BY 1, 2, 3, 4, 5, 6""",
+           FROM call GROUP BY 1, 2, 3, 4, 5, 6, 7""",
     ),
 }

@@ -14,9 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared.database.engine import STALLED_SECONDS, open_engine
 from shared.database.reconnect import until_reachable
 from shared.database.states import Stage
+from shared.database.trouble import first_line
 from shared.ids import BatchId
 from shared.jobs.models import publish_providers
 from shared.jobs.prompt_versions import store_versions
+from shared.jobs.worker_reports import WorkerReport, report_worker, withdraw_report
 from shared.llm.bulk import BulkProvider
 from shared.llm.caller import Caller
 from shared.llm.limiter import open_limiter_redis
@@ -36,7 +38,9 @@ log = structlog.get_logger()
 # Admissions take one connection per dataset, ledger rows and claims the others.
 POOL_SIZE = 8
 PUBLISH_SECONDS = 60.0
+REPORT_SECONDS = 15.0
 KEEPER_SECONDS = 10.0
+REPORT_CLOSE_SECONDS = 2.0
 # Live objects that came since the last collection. Python's 700 are reached by every call, whose objects are not in
 # cycles and go by themselves: looking through them took a tenth of a worker's CPU time.
 NEW_OBJECTS = 50_000
@@ -98,6 +102,7 @@ class WorkerProcess:
         self._background = [
             asyncio.create_task(leases.run()),
             asyncio.create_task(self._publish_providers()),
+            asyncio.create_task(self._report()),
         ]
 
     async def _close(self) -> None:
@@ -113,6 +118,10 @@ class WorkerProcess:
         for bulk_provider in self._bulk_providers.values():
             await bulk_provider.close()
         await self._shop.caller.close()
+        # One whose database is away is forgotten by its silence.
+        with suppress(Exception):
+            async with asyncio.timeout(REPORT_CLOSE_SECONDS), self._engine.begin() as conn:
+                await withdraw_report(conn, self._shop.name)
         await self._redis.aclose()
         await self._engine.dispose()
 
@@ -152,6 +161,30 @@ class WorkerProcess:
             except Exception:
                 log.exception("providers not published")
             await asyncio.sleep(PUBLISH_SECONDS)
+
+    async def _report(self) -> None:
+        """Say what this process does, for /metrics; what cannot be said now is said the next time."""
+        while True:
+            try:
+                async with self._engine.begin() as conn:
+                    await report_worker(conn, report_of(self._shop))
+            except Exception as error:  # noqa: BLE001 - nothing depends on it
+                log.warning("not reported", error=first_line(error))
+            await asyncio.sleep(REPORT_SECONDS)
+
+
+def report_of(shop: Workshop) -> WorkerReport:
+    """What the process does now and has done so far."""
+    counters = shop.caller.counters
+    return WorkerReport(
+        name=shop.name,
+        batches=sum(map(len, shop.runs.values())),
+        calls_in_flight=counters.in_flight,
+        calls_started=counters.started,
+        turn_wait_seconds=counters.turn_wait_seconds,
+        rate_wait_seconds=counters.rate_wait_seconds,
+        limiter_failures=shop.caller.limiter_failures,
+    )
 
 
 def _collect_rarely() -> None:

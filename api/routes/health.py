@@ -34,5 +34,5 @@ async def readyz(wired: Wired) -> Response:
 
 @router.get("/metrics", responses={200: {"content": {"text/plain": {}}}})
 async def metrics(wired: Wired) -> Response:
-    """Prometheus metrics."""
-    return Response(wired.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+    """Prometheus metrics of this process and the whole system."""
+    return Response(await wired.metrics.render(), headers={"Content-Type": CONTENT_TYPE})

@@ -45,6 +45,14 @@ class SubmissionState(StrEnum):
     WITHDRAWN = "withdrawn"  # the provider never had it; its batch intends anew
 
 
+class NotificationState(StrEnum):
+    """The life of a notification."""
+
+    PENDING = "pending"  # to be sent, for the first time or again
+    DELIVERED = "delivered"  # the receiver has answered 2xx
+    GIVEN_UP = "given_up"  # nobody has taken it for a day
+
+
 class QuestionState(StrEnum):
     """What a question counts for."""
 

@@ -36,6 +36,7 @@ from shared.database.states import (
     IncidentKind,
     JobState,
     MatchKind,
+    NotificationState,
     QuestionState,
     Stage,
     SubmissionState,
@@ -82,6 +83,21 @@ provider = Table(
     Column("seen_at", DateTime(timezone=True), nullable=False),
 )
 
+worker_report = Table(
+    # What a worker process says of itself, four times a minute: its port would be one more to open and to find.
+    "worker_report",
+    metadata,
+    Column("name", Text, primary_key=True, comment="host:pid"),
+    Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    Column("seen_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    Column("batches", Integer, nullable=False),
+    Column("calls_in_flight", Integer, nullable=False),
+    Column("calls_started", BigInteger, nullable=False),
+    Column("turn_wait_seconds", Float, nullable=False),
+    Column("rate_wait_seconds", Float, nullable=False),
+    Column("limiter_failures", BigInteger, nullable=False),
+)
+
 job = Table(
     "job",
     metadata,
@@ -94,6 +110,7 @@ job = Table(
     Column("rehearsal", Boolean, nullable=False, server_default="false"),
     Column("idempotency_key", Text, unique=True),
     Column("request_hash", LargeBinary, nullable=False),
+    Column("traceparent", Text, comment="the W3C trace context of its POST"),
     _created_at(),
     Column("finished_at", DateTime(timezone=True)),
     _one_of("state", JobState),
@@ -552,6 +569,30 @@ job_archive = Table(
 )
 
 
+notification = Table(
+    # What is to be told of a job; a trigger on job writes it in the transaction that ends or pauses it. Migration 0014.
+    "notification",
+    metadata,
+    Column("id", Uuid, primary_key=True, server_default=func.gen_random_uuid()),
+    Column("job_id", ForeignKey("job.id", ondelete="CASCADE"), nullable=False),
+    Column("event", Text, nullable=False, comment="the state that the job came to"),
+    Column("reason", Text),
+    Column("url", Text, comment="as the job's spec names it; NULL: the server's own"),
+    Column("state", Text, nullable=False, server_default=NotificationState.PENDING),
+    Column("body", Text, comment="what is sent, the same each time; made before the first"),
+    Column("attempts", SmallInteger, nullable=False, server_default="0"),
+    Column("detail", Text, comment="what became of the last attempt"),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    Column("next_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    Column("ended_at", DateTime(timezone=True)),
+    CheckConstraint("event IN ('paused', 'succeeded', 'cancelled', 'failed')", name="event_known"),
+    _one_of("state", NotificationState),
+    CheckConstraint("(ended_at IS NULL) = (state = 'pending')", name="ended_at_iff_over"),
+)
+Index("ix_notification_job_id", notification.c.job_id)
+Index("ix_notification_due", notification.c.next_at, postgresql_where=text("state = 'pending'"))
+
+
 def _counts(name: str, keys: Mapping[str, type[TypeEngine[Any]]], sums: Sequence[str]) -> tuple[Table, Table]:
     """Promise 8. NAME_change gets a row from triggers on NAME for each statement that changes what counts; nobody waits
     for it. Folded now and then into NAME_tally; the view NAME_count adds both up. All in migration 0004.
@@ -585,6 +626,14 @@ batch_change, batch_tally = _counts(
 # Of settled calls only, those under way are few and counted from their rows.
 call_change, call_tally = _counts(
     "call",
-    {"job_id": Uuid, "stage": Text, "difficulty": Text, "state": Text, "outcome": Text, "again": Boolean},
+    {
+        "job_id": Uuid,
+        "stage": Text,
+        "difficulty": Text,
+        "state": Text,
+        "outcome": Text,
+        "again": Boolean,
+        "model": Text,
+    },
     ["calls", "input_tokens", "output_tokens", "pico_usd"],  # a millionth of a millionth of a dollar: whole numbers
 )

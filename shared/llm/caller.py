@@ -102,6 +102,11 @@ class Caller:
         self._adaptive: dict[str, AdaptiveConcurrency] = {}
         self.counters = CallCounters()
 
+    @property
+    def limiter_failures(self) -> int:
+        """How often Redis did not answer the limiter."""
+        return self._limiter.redis_failures
+
     async def close(self) -> None:
         """Settle what is not settled yet. Call it when no call is under way any more, before the client is closed."""
         await self._limiter.close()

@@ -61,6 +61,11 @@ BROKEN = {
             score) SELECT id, 'b', dataset_id, '1', 'vague', 1 FROM question""",
     "ck_job_archive_not_negative": """INSERT INTO job_archive (job_id, progress, calls, spent_usd)
         SELECT id, '{}', -1, 0 FROM job""",
+    "ck_notification_event_known": "INSERT INTO notification (job_id, event) SELECT id, 'running' FROM job",
+    "ck_notification_state_known": """INSERT INTO notification (job_id, event, state, ended_at)
+        SELECT id, 'paused', 'lost', now() FROM job""",
+    "ck_notification_ended_at_iff_over": """INSERT INTO notification (job_id, event, state)
+        SELECT id, 'paused', 'delivered' FROM job""",
     # Not CHECKs, but promises that an index keeps.
     "uq_job_unfinished": """INSERT INTO job (id, dataset_id, spec, seed, request_hash)
         SELECT gen_random_uuid(), dataset_id, '{}', 1, '' FROM job""",

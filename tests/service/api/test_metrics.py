@@ -1,0 +1,173 @@
+"""GET /metrics: the numbers of the rows, in a form that Prometheus reads, also when the database is away."""
+
+import re
+import time
+from decimal import Decimal
+
+import httpx2
+import pytest
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from api import system_metrics
+from api.metrics import Metrics
+from api.system_metrics import SystemCollector
+from shared.ids import new_call_id
+from shared.jobs.system_sums import SystemSums, read_system_sums
+from shared.jobs.worker_reports import WorkerReport, report_worker
+from shared.llm.ledger import NewCall, Settlement, open_call, settle_calls
+from tests.service.api.serving import api_settings, serving
+from tests.service.factories import admit_reply, make_dataset, make_hold
+from tests.service.jobs.world import execute, expire
+from tests.service.workers.scripted import reply_of
+
+MODEL = "openai/gpt-6-luna"
+REPORT = WorkerReport("host:1", 2, 5, 40, 0.5, 12.5, 1)
+
+
+async def scrape(metrics: Metrics) -> dict[str, Metric]:
+    text = (await metrics.render()).decode()
+    return {family.name: family for family in text_string_to_metric_families(text)}
+
+
+def value(families: dict[str, Metric], sample: str, **labels: str) -> float | None:
+    for family in families.values():
+        for each in family.samples:
+            if each.name == sample and each.labels == labels:
+                return each.value
+    return None
+
+
+@pytest.fixture
+def metrics(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> Metrics:
+    """Reads at each scrape."""
+    monkeypatch.setattr(system_metrics, "FRESH_SECONDS", 0.0)
+
+    async def read() -> SystemSums:
+        return await read_system_sums(engine)
+
+    return Metrics(open_streams=lambda: 0, system=SystemCollector(read))
+
+
+@pytest.fixture(scope="module")
+async def history(engine: AsyncEngine) -> None:
+    """Two jobs: one call answered and its question admitted, one refused, one under way; a lease that ran out."""
+    async with engine.begin() as conn:
+        hold = await make_hold(conn, "seen")
+        for ordinal in range(3):
+            call_id = new_call_id()
+            new = NewCall(hold, call_id=call_id, ordinal=ordinal, model=MODEL, prompt={}, worst_usd=Decimal("0.01"))
+            await open_call(conn, new)
+            if ordinal == 0:
+                await settle_calls(conn, [Settlement(call_id, reply_of("Why?"), Decimal("0.0025"))])
+        await admit_reply(conn, hold, "What is one plus one?")
+        stale = await make_hold(conn, "stale")
+        await report_worker(conn, REPORT)
+    await execute(engine, "UPDATE batch SET generated = 2, admitted = 1, rejected = '{\"exact\": 1}' WHERE id = :id",
+                  id=hold.batch_id)  # fmt: skip
+    await execute(
+        engine,
+        """INSERT INTO incident (job_id, batch_id, kind, fence) VALUES (:job, :batch, 'lease_expired', 1),
+               (:job, :batch, 'fenced_off', 1), (:job, :batch, 'fenced_off', 2)""",
+        job=hold.job_id,
+        batch=hold.batch_id,
+    )
+    await expire(engine, stale.batch_id)
+
+
+@pytest.mark.usefixtures("history")
+async def test_the_numbers_are_those_of_the_rows(metrics: Metrics) -> None:
+    found = await scrape(metrics)
+    assert value(found, "questmill_database_up") == 1
+    assert value(found, "questmill_jobs", state="running") == 2
+    assert value(found, "questmill_jobs", state="failed") == 0
+    assert value(found, "questmill_batches", stage="generate", state="leased") == 1
+    assert value(found, "questmill_batches", stage="generate", state="expired") == 1
+    assert value(found, "questmill_calls_total", model=MODEL, stage="generate", outcome="ok") == 1
+    assert value(found, "questmill_calls_in_flight", model=MODEL, stage="generate") == 2
+    assert value(found, "questmill_tokens_total", model=MODEL, stage="generate", direction="output") == 20
+    assert value(found, "questmill_cost_usd_total", model=MODEL, stage="generate") == 0.0025
+    assert value(found, "questmill_unfinished_held_usd") == 0.02
+    assert value(found, "questmill_questions", state="selected") == 1
+    assert value(found, "questmill_candidates_total", stage="generate") == 2
+    assert value(found, "questmill_admitted_total", stage="generate") == 1
+    assert value(found, "questmill_rejected_total", stage="generate", reason="exact") == 1
+    assert value(found, "questmill_lease_expiries_total") == 1
+    assert value(found, "questmill_fenced_writes_total") == 2
+    assert value(found, "questmill_worker_calls_in_flight", worker="host:1") == 5
+    assert value(found, "questmill_worker_rate_wait_seconds_total", worker="host:1") == 12.5
+
+
+@pytest.mark.usefixtures("history")
+async def test_names_follow_the_conventions(metrics: Metrics) -> None:
+    ours = {name: family for name, family in (await scrape(metrics)).items() if name.startswith("questmill_")}
+    assert len(ours) > 25
+    for name, family in ours.items():
+        assert re.fullmatch(r"[a-z][a-z_]*", name), name
+        assert family.documentation.endswith("."), name
+        assert family.type in {"counter", "gauge", "histogram"}, name
+        # promtool: a counter's sample ends in _total, nothing else does; units are whole words at the end.
+        if family.type == "counter":
+            assert {each.name for each in family.samples} <= {f"{name}_total", f"{name}_created"}
+        else:
+            assert not name.endswith(("_total", "_count", "_sum", "_bucket")), name
+        labels = {key for each in family.samples for key in each.labels}
+        assert not labels & {"job", "instance", "job_id", "dataset"}, name  # Prometheus's own, and endless ones
+
+
+@pytest.mark.usefixtures("history")
+async def test_a_counter_does_not_fall_when_a_dataset_is_deleted(engine: AsyncEngine, metrics: Metrics) -> None:
+    async with engine.begin() as conn:
+        hold = await make_hold(conn, "short-lived")
+        call_id = new_call_id()
+        new = NewCall(hold, call_id=call_id, ordinal=0, model="openai/short", prompt={}, worst_usd=Decimal("0.01"))
+        await open_call(conn, new)
+        await settle_calls(conn, [Settlement(call_id, reply_of("Why?"), Decimal("0.5"))])
+
+    async def cost() -> float | None:
+        return value(await scrape(metrics), "questmill_cost_usd_total", model="openai/short", stage="generate")
+
+    assert await cost() == 0.5
+    # The sum itself falls: as when a lost call turns out to have cost less.
+    await execute(engine, "UPDATE call SET cost_usd = 0.2 WHERE id = :id", id=call_id)
+    assert await cost() == 0.5
+    await execute(engine, "UPDATE call SET cost_usd = 0.3 WHERE id = :id", id=call_id)
+    assert await cost() == pytest.approx(0.6)
+    await execute(engine, "DELETE FROM dataset WHERE name = 'short-lived'")
+
+
+async def test_readings_are_shared_by_all_who_scrape(engine: AsyncEngine) -> None:
+    read = 0
+
+    async def count() -> SystemSums:
+        nonlocal read
+        read += 1
+        return await read_system_sums(engine)
+
+    metrics = Metrics(open_streams=lambda: 0, system=SystemCollector(count))
+    for _ in range(5):
+        await metrics.render()
+    assert read == 1
+
+
+def test_without_a_database_the_process_is_scraped_all_the_same(redis_url: str) -> None:
+    nowhere = "postgresql://questmill@127.0.0.1:9/questmill"
+    with serving(api_settings(nowhere, redis_url)) as url:
+        started = time.monotonic()
+        reply = httpx2.get(f"{url}/metrics", timeout=10)
+        assert time.monotonic() - started < 6
+    assert reply.status_code == 200
+    families = {family.name: family for family in text_string_to_metric_families(reply.text)}
+    assert value(families, "questmill_database_up") == 0
+    assert "questmill_jobs" not in families
+    assert "process_cpu_seconds" in families
+
+
+async def test_a_worker_that_fell_silent_is_not_shown(engine: AsyncEngine, metrics: Metrics) -> None:
+    async with engine.begin() as conn:
+        await make_dataset(conn, "any")
+        await report_worker(conn, WorkerReport("gone:1", 0, 0, 1, 0, 0, 0))
+    await execute(engine, "UPDATE worker_report SET seen_at = now() - interval '2 min' WHERE name = 'gone:1'")
+    found = await scrape(metrics)
+    assert value(found, "questmill_worker_calls_in_flight", worker="gone:1") is None
