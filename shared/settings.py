@@ -4,7 +4,7 @@ from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
-from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from shared.errors import FieldError, InvalidInput
@@ -88,6 +88,12 @@ class Settings(BaseSettings):
     raw_days: int = Field(default=30, ge=0, le=MOST_DAYS, description="prune: how long raw replies stay")
     ledger_days: int = Field(default=365, ge=0, le=MOST_DAYS, description="prune: how long ledger and batches stay")
 
+    webhook_url: str | None = Field(default=None, description="who is told when any job ends or pauses")
+    webhook_secret: SecretStr | None = Field(
+        default=None, validate_default=True, description="notifications are signed with it"
+    )
+    webhook_allow_private: bool = Field(default=False, description="jobs may name receivers in private networks")
+
     log_json: bool = False
     log_level: str = "INFO"
 
@@ -95,6 +101,13 @@ class Settings(BaseSettings):
     def flower_address(self) -> str:
         """Where a browser finds Flower, without a slash at the end."""
         return (self.flower_url or f"http://127.0.0.1:{self.flower_port}").rstrip("/")
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _receivers_can_check(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if secret is None and info.data.get("webhook_url"):
+            raise ValueError("required with QUESTMILL_WEBHOOK_URL: by it the receiver knows that we are who is calling")
+        return secret
 
 
 @cache

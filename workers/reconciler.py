@@ -25,6 +25,7 @@ from shared.llm.ledger import book_unknown
 from shared.settings import Settings, load_settings
 from shared.watchdog import Watchdog
 from workers.logs import configure_logs
+from workers.notifier import Notifier
 from workers.publish import publish_hints
 
 log = structlog.get_logger()
@@ -52,6 +53,7 @@ class Reconciler:
         """Tick until cancelled. A database that is away costs ticks, nothing else."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())
+            group.create_task(Notifier(self._settings, self._engine).run())
             while True:
                 try:
                     await self.run_once()

@@ -12,6 +12,7 @@ from api.answers import PlainText, answer, read_job_id
 from api.json_body import SpecJson, canonical_hash, parse_json, parse_model
 from api.limits import SPEC_BYTES, read_limited
 from api.live_shapes import LiveShape, RejectionPage, SeriesShape
+from api.notification_shapes import NotificationsShape
 from api.novelty_shapes import NoveltyShape, TopicsShape
 from api.openapi import model_body, spec_body
 from api.pages import PageQuery
@@ -24,6 +25,7 @@ from shared.ids import JobId
 from shared.jobs.agreement import read_agreement
 from shared.jobs.control import cancel_job, change_budget, pause_job, resume_job
 from shared.jobs.live import read_live
+from shared.jobs.notifications import list_notifications
 from shared.jobs.novelty import read_novelty, read_topics
 from shared.jobs.progress import list_batches, list_calls, list_jobs, list_submissions, read_job
 from shared.jobs.rejections import list_rejections
@@ -174,6 +176,14 @@ async def browse_rejections(wired: Wired, job_id: PathJobId, query: Annotated[Re
         wired.engine, job_id, reason=query.reason, before=query.after_int(), limit=query.limit_and_one
     )
     return answer(query.page(rows))
+
+
+@router.get(
+    "/{job_id}/notifications", responses={200: {"model": NotificationsShape}, **declared_problems(403, 404, 503)}
+)
+async def show_notifications(wired: Wired, job_id: PathJobId) -> Response:
+    """Whom the job's ends and pauses were told, and what is still to be told; the newest hundred."""
+    return answer({"items": await list_notifications(wired.engine, job_id)})
 
 
 @router.get("/{job_id}/novelty", responses={200: {"model": NoveltyShape}, **declared_problems(403, 404, 503)})

@@ -97,7 +97,8 @@ BEGIN
     SELECT NEW.id, NEW.state, NEW.reason, url
     FROM (SELECT CAST(NULL AS text) AS url
           UNION ALL SELECT NEW.spec -> 'notify' ->> 'url'
-          WHERE NEW.spec -> 'notify' ->> 'url' IS NOT NULL AND NEW.spec -> 'notify' -> 'on' ? NEW.state) AS receivers;
+          WHERE NEW.spec -> 'notify' ->> 'url' IS NOT NULL
+            AND NEW.spec -> 'notify' -> 'events' ? NEW.state) AS receivers;
     RETURN NULL;
 END $$
 """

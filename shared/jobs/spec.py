@@ -15,9 +15,10 @@ from pydantic import (
     model_validator,
 )
 
-from shared.database.states import Stage
+from shared.database.states import JobState, Stage
 from shared.errors import FieldError, InvalidInput
 from shared.jobs.mix_spec import MixSpec
+from shared.jobs.receivers import check_url
 from shared.jobs.spec_fields import (
     MAX_SAMPLES,
     MAX_TRIES,
@@ -80,6 +81,25 @@ class Novelty(Strict):
     template_cap: Annotated[Count, Field(ge=1, le=1_000_000)] | None = None
 
 
+class NotifiedOf(StrEnum):
+    """What a receiver can be told: the states that a job comes to."""
+
+    SUCCEEDED = JobState.SUCCEEDED
+    FAILED = JobState.FAILED
+    CANCELLED = JobState.CANCELLED
+    PAUSED = JobState.PAUSED
+
+
+class Notify(Strict):
+    """Who is told by a webhook when the job comes to one of these states: docs/notifications.md.
+
+    Not `on`, which YAML reads as true.
+    """
+
+    url: Annotated[str, AfterValidator(check_url)]
+    events: Annotated[tuple[NotifiedOf, ...], Field(min_length=1)] = tuple(NotifiedOf)
+
+
 class JobSpec(Strict):
     """A job as a user posts it. Only the dataset and the mix's domains and difficulties are required, and of a job that
     generates nothing only the dataset.
@@ -102,6 +122,7 @@ class JobSpec(Strict):
     novelty: Novelty = Novelty()
     # Which rules on a question's form are on, by the reasons they are counted under: docs/gates.md.
     gates: Annotated[dict[str, StrictBool], FoldedKeys] = Field(default_factory=dict)
+    notify: Notify | None = None
 
     @property
     def settled_mix(self) -> MixSpec:

@@ -18,6 +18,7 @@ from shared.jobs.decide import decide
 from shared.jobs.observe import observe
 from shared.jobs.plan import PlannedJob, make_planned_job
 from shared.jobs.prompt_versions import store_versions
+from shared.jobs.receivers import check_receiver
 from shared.jobs.reconcile import limits_of, wake_reconciler
 from shared.jobs.spec import JobSpec
 from shared.settings import Settings
@@ -89,8 +90,14 @@ async def submit_job(
     """Create the job, or find the one that this idempotency key created before: (id, created now).
 
     Raises Conflict when the key was used for another request or the dataset has an unfinished job or is being imported
-    into, and whatever plan_job raises. Nothing is written then.
+    into, UnusableReceiver for a URL that is not notified, and whatever plan_job raises. Nothing is written then.
     """
+    if spec.notify is not None:
+        # Names are resolved where nothing is locked, and not again for a request that was taken before.
+        async with engine.connect() as conn:
+            found = await _job_of_key(conn, idempotency_key, request_hash)
+        if not found:
+            await check_receiver(spec.notify.url, settings)
     try:
         async with engine.begin() as conn:
             if found := await _job_of_key(conn, idempotency_key, request_hash):

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.live_shapes import LiveShape, RejectionPage, SeriesShape
+from api.notification_shapes import NotificationsShape
 from api.novelty_shapes import NoveltyShape, TopicsShape
 from api.schemas import BatchPage, CallPage, JobPage, JobShape, PlannedShape, SubmissionPage
 
@@ -51,6 +52,24 @@ def test_novelty_and_topics_have_the_documented_shape(http: httpx2.Client, spec:
     assert unknown.status_code == 422
     assert cell.domain in unknown.json()["detail"]
     assert http.get(f"/v1/jobs/{job_id}/topics", params={"domain": "x"}).status_code == 422
+
+
+def test_notifications_have_the_documented_shape(http: httpx2.Client, spec: Spec) -> None:
+    job_id = submit(http, spec).json()["id"]
+    url = f"/v1/jobs/{job_id}/notifications"
+    assert http.get(url).json() == {"items": []}
+    http.post(f"/v1/jobs/{job_id}/cancel")
+    [told] = NotificationsShape.model_validate(http.get(url).json()).items
+    assert (told.event, told.state, told.url, told.attempts) == ("cancelled", "pending", None, 0)
+    assert http.get(f"/v1/jobs/{UUID(int=0)}/notifications").status_code == 404
+
+
+def test_a_receiver_that_cannot_be_notified_names_its_place(http: httpx2.Client, spec: Spec) -> None:
+    for url, why in (("ftp://x", "write a URL"), ("http://127.0.0.1/", "QUESTMILL_WEBHOOK_SECRET")):
+        answer = submit(http, {**spec, "notify": {"url": url}})
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["loc"] == "notify.url"
+        assert why in answer.json()["errors"][0]["msg"]
 
 
 def test_an_atlas_that_cannot_work_names_its_place(http: httpx2.Client, spec: Spec) -> None:

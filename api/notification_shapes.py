@@ -1,0 +1,29 @@
+"""The shape of a job's notifications."""
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import Field
+
+from api.schemas import Shape
+from shared.database.states import NotificationState
+
+
+class NotificationShape(Shape):
+    """One event that is told to one receiver."""
+
+    id: UUID = Field(description="as in the header Questmill-Event-Id")
+    event: str = Field(description="the state that the job came to")
+    url: str | None = Field(description="as the job's spec names it; null: the server's own receiver")
+    state: NotificationState
+    attempts: int
+    detail: str | None = Field(description="what became of the last attempt")
+    created_at: datetime
+    next_at: datetime | None = Field(description="when it is sent next")
+    ended_at: datetime | None
+
+
+class NotificationsShape(Shape):
+    """A job's notifications, newest first."""
+
+    items: list[NotificationShape]
