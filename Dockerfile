@@ -10,7 +10,8 @@ RUN python -m venv --without-pip /venv && \
 
 FROM python:3.13-slim
 
-RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin questmill
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin questmill && \
+    install -d -o questmill /data
 # The second line keeps memory small, as local/process.py says.
 ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 \
     MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=131072 OPENBLAS_NUM_THREADS=1

@@ -21,10 +21,10 @@ from local.supervisor import Child, Supervisor
 from local.valkey import EmbeddedValkey
 from shared.database.engine import libpq_url
 from shared.settings import Settings
+from workers.flower import why_refused
 
 ROOT = Path(__file__).parents[1]
-# The arguments' text names the batch: "phase1 math/hard #0005, 40 questions".
-FLOWER_COLUMNS = "args,state,received,runtime,worker,name,uuid"
+EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - whether somebody asked for it
 SECRET_VARIABLES = frozenset({"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"})
 # Bulk submissions of the rehearsal server take a second, not a day.
 QUICK_BULK = {"QUESTMILL_BULK_POLL_SECONDS": "1", "QUESTMILL_BULK_SETTLE_SECONDS": "5"}
@@ -59,7 +59,8 @@ class Stack:
     @property
     def flower_url(self) -> str:
         """Where Flower is."""
-        return f"http://127.0.0.1:{self.plan.flower_port}"
+        host = self.settings.flower_host
+        return f"http://{'127.0.0.1' if host in EVERYWHERE else host}:{self.plan.flower_port}"
 
     @contextmanager
     def running(self) -> Iterator["Stack"]:
@@ -67,6 +68,8 @@ class Stack:
 
         Raises LocalProblem when the home is taken or something does not start, Stopped when asked to stop meanwhile.
         """
+        if why := why_refused(self.settings):
+            raise LocalProblem(f"{why}.")
         with self.home.held(self.api_url), self.supervisor.handling_signals():
             for port, name in ((self.plan.api_port, "API"), (self.plan.flower_port, "FLOWER")):
                 if not is_port_free(port):
@@ -166,11 +169,7 @@ class Stack:
         )
 
     def _flower(self, base: Mapping[str, str]) -> Child:
-        command = _python(
-            base,
-            *("-m", "celery", "-A", "workers.app", "flower"),
-            *("--address=127.0.0.1", f"--port={self.plan.flower_port}", f"--tasks_columns={FLOWER_COLUMNS}"),
-        )
+        command = _python(base, "-m", "workers.flower")
         return Child("flower", command, is_ready=lambda: _answers(self.flower_url, "/healthcheck"), grace_seconds=5)
 
 

@@ -57,7 +57,12 @@ class Settings(BaseSettings):
     home: Path = Path(".questmill")
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=0, le=65535)
+    flower_host: str = "127.0.0.1"
     flower_port: int = Field(default=5555, ge=0, le=65535)
+    flower_published_host: str | None = Field(
+        default=None, description="where others reach Flower, if not at its host: a container listens on all addresses"
+    )
+    flower_auth: SecretStr | None = Field(default=None, description='"user:password", required beyond loopback')
     api_url: str | None = Field(default=None, description="where the client finds the API")
     flower_url: str | None = Field(default=None, description="where a browser finds Flower; else its port on loopback")
 
