@@ -16,6 +16,8 @@ from shared.ids import JobId
 END_ID = "end"
 PROGRESS_ID_PREFIX = "p"
 RECONNECT_MILLISECONDS = 2000
+# What an event says of the job itself.
+ABOUT = ("id", "dataset", "state", "reason", "rehearsal", "budget_usd")
 
 ReadJob = Callable[[JobId], Awaitable[Mapping[str, object]]]
 
@@ -176,10 +178,10 @@ class ProgressHub:
 
 
 def progress_data(job: Mapping[str, object]) -> str:
-    """The data of one event: the job's progress, with the job's id, dataset, state and reason beside it."""
+    """The data of one event: the job's progress, with what identifies the job, its state and its budget beside it."""
     progress = job["progress"]
     assert isinstance(progress, Mapping)
-    about = {name: job[name] for name in ("id", "dataset", "state", "reason")}
+    about = {name: job.get(name) for name in ABOUT}
     return orjson.dumps({**about, **progress}, default=str).decode()
 
 

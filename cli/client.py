@@ -295,7 +295,7 @@ class Client:
                     yield Event(event.event, json.loads(event.data)), event.id
                 return
         job = self.job(job_id)
-        about = {name: job[name] for name in ("id", "dataset", "state", "reason")}
+        about = {name: job.get(name) for name in ("id", "dataset", "state", "reason", "rehearsal", "budget_usd")}
         yield Event("end", {**about, **job["progress"]}), ""
 
     def _pages(self, path: str, params: Mapping[str, str] | None = None) -> Iterator[Json]:

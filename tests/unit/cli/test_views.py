@@ -7,7 +7,7 @@ from cli.client import Event
 from cli.judges import verdicts_view
 from cli.sampling import sample_view
 from cli.tables import format_seconds, import_view, jobs_view, plan_view, submissions_view
-from cli.watching import exit_code, progress_line, progress_view
+from cli.watching import exit_code, progress_line
 from shared.money import format_usd
 
 CELLS = [
@@ -76,29 +76,6 @@ def test_an_event_is_one_parseable_line() -> None:
     assert pairs["state"] == "running"
 
 
-def test_bars_name_the_cells_and_what_was_refused() -> None:
-    text = shown(progress_view({**PROGRESS, "reason": "the budget is spent"}))
-    for expected in ("math/easy", "10/90", "2 exact", "reason: the budget is spent"):
-        assert expected in text
-
-
-def test_a_job_that_rests_shows_what_its_stages_cost_instead_of_its_speed() -> None:
-    stage = {
-        "forecast": {"cost_usd": "0.0400"}, "actual": {"questions": 90, "calls": 7, "cost_usd": 0.05},
-        "left": {"questions": 0, "cost_usd": 0.0},
-    }  # fmt: skip
-    stages = [{"stage": name, **stage} for name in ("generate", "answer")]
-    running = {**PROGRESS, "answered": 30, "stages": stages, "cells": [{**CELLS[0], "answered": 30}]}
-    text = shown(progress_view(running))
-    assert "120 a minute, about 30 s left" in text
-    assert "the rest will cost about" in text
-    text = shown(progress_view({**running, "state": "succeeded", "eta_seconds": 0}))
-    assert "d: succeeded, 40 of 100 questions\n" in text.replace(" \n", "\n").replace("  ", "")
-    for absent in ("a minute", "left", "the rest"):
-        assert absent not in text
-    assert "+25.0%" in text
-
-
 def test_small_amounts_are_plain_numbers_in_a_line() -> None:
     assert "cost_usd=0.0000917 " in progress_line(Event("progress", {**PROGRESS, "cost_usd": 9.17e-05}))
 
@@ -121,14 +98,6 @@ def test_a_sample_cannot_steer_the_terminal() -> None:
     text = shown(sample_view({"dataset": "d", "seed": 1, "among": 2, "items": [{**item, **answered}]}))
     assert "answer by openai/x, 1 token; the first of 4:" in text
     assert max(len(line.rstrip("─")) for line in text.splitlines()) < 80
-
-
-def test_many_cells_become_one_bar_per_domain() -> None:
-    cells = [{**CELLS[0], "domain": f"d{n // 5}", "difficulty": f"l{n % 5}", "stopped": "dry"} for n in range(100)]
-    text = shown(progress_view({**PROGRESS, "cells": cells}))
-    assert "d19" in text
-    assert "d19/l4" not in text
-    assert "5 stopped" in text
 
 
 @pytest.mark.parametrize(("state", "code"), [("succeeded", 0), ("failed", 1), ("cancelled", 1), ("paused", 3)])
