@@ -16,8 +16,10 @@ from cli.checking import check_file
 from cli.client import ApiProblem, Client
 from cli.decontaminating import decontaminate_all, decontaminated_view
 from cli.doctor import Check, Verdict, examine
+from cli.initialising import init
 from cli.judges import verdicts
 from cli.near_report import check_targets, near_view, read_near_report, write_near_report
+from cli.new_file import require_absent
 from cli.novelty import novelty_view, topics_view
 from cli.prompts import compare_prompts, diff_view, files_view, find_prompts, versions_view
 from cli.pruning import prune_carefully, prune_view
@@ -220,8 +222,7 @@ def export(  # noqa: PLR0917 - typer passes every argument by name
     as_json: AsJson = False,
 ) -> None:
     """Write the selected questions of a dataset, shuffled, to a file."""
-    if out.exists() and not force:
-        raise BadArgument(f"{out} exists already; choose another --out, or overwrite it with --force.")
+    require_absent(out, force=force, what="another --out")
     with open_client() as client:
         more = {"contaminated": include_contaminated, "all_answers": all_answers}
         size = client.export(dataset, file_format, out, seed=seed, **more)
@@ -332,7 +333,7 @@ def doctor(as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-for command in (sample, verdicts, reparse):
+for command in (init, sample, verdicts, reparse):
     app.command()(command)
 
 

@@ -18,7 +18,9 @@ def open_client() -> Client:
     return Client(api_url(load_settings()))
 
 
-def print_answer(data: Any, view: RenderableType, *, as_json: bool, soft_wrap: bool = False) -> None:
+def print_answer(
+    data: Any, view: RenderableType, *, as_json: bool, soft_wrap: bool = False, markup: bool = True
+) -> None:
     """The data as JSON, or the view of it for a person; with `soft_wrap` its lines stay as they are."""
     if as_json:
         sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
@@ -26,7 +28,7 @@ def print_answer(data: Any, view: RenderableType, *, as_json: bool, soft_wrap: b
         console = Console(highlight=False)
         # A pipe has no width: do not fold what a program is going to read.
         shown = console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
-        shown.print(view, soft_wrap=soft_wrap)
+        shown.print(view, soft_wrap=soft_wrap, markup=markup)
 
 
 def says_yes(question: str) -> bool:
