@@ -78,6 +78,11 @@ class Client:
         """All jobs in short, newest first; with a `summary`, each with how far it is."""
         return self._pages("/v1/jobs", {"summary": "true"} if summary else {})
 
+    def newest_jobs(self, count: int = 100) -> list[Json]:
+        """The newest jobs in short; one request."""
+        items: list[Json] = self._json("GET", "/v1/jobs", params={"limit": count})["items"]
+        return items
+
     def batches(self, job_id: str) -> Iterator[Json]:
         """All batches of a job, oldest first."""
         return self._pages(f"/v1/jobs/{job_id}/batches")
