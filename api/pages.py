@@ -41,11 +41,11 @@ class PageQuery(BaseModel):
         raw = _decode(self.cursor)
         return int.from_bytes(raw, signed=True) if len(raw) == INT_BYTES else _refuse()
 
-    def page(self, rows: Sequence[dict[str, Any]]) -> dict[str, object]:
-        """The answer for up to `limit_and_one` rows."""
+    def page(self, rows: Sequence[dict[str, Any]], *, looked_until: int | None = None) -> dict[str, object]:
+        """The answer for up to `limit_and_one` rows; `looked_until` is where a search broke off, if it did."""
         items = rows[: self.limit]
-        more = len(rows) > self.limit
-        return {"items": items, "next_cursor": _encode(items[-1]["id"]) if more else None}
+        behind = items[-1]["id"] if len(rows) > self.limit else looked_until
+        return {"items": items, "next_cursor": None if behind is None else _encode(behind)}
 
 
 def _encode(row_id: UUID | int) -> str:

@@ -16,11 +16,11 @@ from api.problems import declared_problems
 from api.schemas import DatasetShape, DatasetsShape, DuplicateShape, ImportShape, QuestionPage, TextsBody
 from api.services import Wired, WiredForBulk
 from shared.corpus.baseline import import_baseline
+from shared.corpus.browse import Kind, browse_questions
 from shared.corpus.datasets import delete_dataset, describe_dataset, find_duplicates, list_datasets
 from shared.corpus.distributions import read_distributions
 from shared.corpus.export import export_jsonl, export_parquet
 from shared.corpus.near_duplicates import report_near_duplicates
-from shared.corpus.question_rows import browse_questions
 from shared.database.states import QuestionState
 from shared.errors import FieldError, InvalidInput
 from shared.planning.mix import fold_name
@@ -113,19 +113,12 @@ async def upload_baseline(wired: WiredForBulk, name: DatasetName, request: Reque
 
 @router.get("/{name}/questions", responses={200: {"model": QuestionPage}, **declared_problems(403, 404, 422, 503)})
 async def browse(wired: Wired, name: DatasetName, query: Annotated[QuestionQuery, Query()]) -> Response:
-    """A dataset's questions."""
-    rows = await browse_questions(
-        wired.engine,
-        name,
-        domain=query.domain,
-        difficulty=query.difficulty,
-        state=query.state,
-        selected=query.selected,
-        text=query.text,
-        after=query.after_int(),
-        limit=query.limit_and_one,
+    """A dataset's questions. A page may be short although there are more: a search breaks off after some 20,000."""
+    kind = Kind(query.domain, query.difficulty, query.state, query.selected)
+    found = await browse_questions(
+        wired.engine, name, kind, text=query.text, after=query.after_int(), limit=query.limit_and_one
     )
-    return answer(query.page(rows))
+    return answer(query.page(found.rows, looked_until=found.looked_until))
 
 
 @router.get(

@@ -429,6 +429,7 @@ Index(
     question.c.answered,
     postgresql_where=text("state = 'selected' AND NOT (validated AND answered)"),
 )
+Index("ix_question_dataset_id_id", question.c.dataset_id, question.c.id)
 Index("ix_question_job_id_id", question.c.job_id, question.c.id, postgresql_where=text("job_id IS NOT NULL"))
 
 

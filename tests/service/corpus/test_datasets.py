@@ -8,10 +8,10 @@ from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.corpus.baseline import import_baseline
+from shared.corpus.browse import Kind, browse_questions
 from shared.corpus.by_hand import discard_question, restore_question
 from shared.corpus.datasets import delete_dataset, describe_dataset, find_duplicates, list_datasets
 from shared.corpus.provenance import read_provenance
-from shared.corpus.question_rows import browse_questions
 from shared.database.fence import Hold, confirm_hold
 from shared.database.states import JobState, QuestionState
 from shared.database.tables import job, metadata, prompt_cursor, question
@@ -31,8 +31,9 @@ async def make_questions(engine: AsyncEngine, name: str, *asked: str, domain: st
 
 
 async def browse(engine: AsyncEngine, name: str, **wanted: Any) -> list[dict[str, Any]]:
-    everything: dict[str, Any] = {"domain": None, "difficulty": None, "state": None, "selected": None, "text": None}
-    return await browse_questions(engine, name, **{**everything, "after": None, "limit": 100, **wanted})
+    how: dict[str, Any] = {"text": None, "after": None, "limit": 100}
+    how |= {key: wanted.pop(key) for key in list(wanted) if key in how}
+    return (await browse_questions(engine, name, Kind(**wanted), **how)).rows
 
 
 async def ids_by_text(engine: AsyncEngine, name: str) -> dict[str, QuestionId]:
