@@ -1,6 +1,7 @@
 """What a job is at just now: the batches that are worked on, and the questions that came last."""
 
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -44,4 +45,4 @@ def _shown(row: RowMapping, flower_address: str) -> dict[str, Any]:
     label = label_of(batch.pop("dataset"), row["domain"], row["difficulty"], batch.pop("number"), row["questions"])
     task_id = task_id_of(BatchId(row["id"]), label)
     cell = f"{row['domain']}/{row['difficulty']}"
-    return {**batch, "label": label, "cell": cell, "flower_url": f"{flower_address}/task/{task_id}"}
+    return {**batch, "label": label, "cell": cell, "flower_url": f"{flower_address}/task/{quote(task_id, safe='')}"}

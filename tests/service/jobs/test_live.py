@@ -1,3 +1,4 @@
+from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 import pytest
@@ -26,6 +27,14 @@ async def test_a_held_batch_is_shown_with_its_task(
     assert (shown["cell"], shown["stage"], shown["worker"]) == ("math/easy", "generate", "w")
     assert (shown["calls"], shown["calls_parsed"]) == (20, 0)
     assert shown["label"].startswith(f"{dataset} math/easy #")
+
+
+async def test_a_task_of_an_oddly_named_domain_is_linked_whole(engine: AsyncEngine, job_id: JobId) -> None:
+    batch = await held_batch(engine, job_id)
+    await execute(engine, "UPDATE batch SET domain = 'what? 100% größe' WHERE id = :id", id=batch.hold.batch_id)
+    [shown] = (await read_live(engine, job_id, flower_address=FLOWER))["batches"]
+    task = urlsplit(shown["flower_url"])
+    assert (task.query, unquote(task.path)) == ("", f"/task/{task_id_of(batch.hold.batch_id, shown['label'])}")
 
 
 async def test_a_batch_that_is_with_a_provider_is_shown_too(engine: AsyncEngine, job_id: JobId) -> None:
