@@ -26,6 +26,7 @@ MEASURES = (
     "export_rows",
     "database_size",
     "get_job",
+    "pages",
     "post_job",
     "reconcile_tick",
     "tally_cost",

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from bench.report import Report, draw_bars, medians
 from bench.stocked import CALLS_PER_BATCH, Connection, empty_database, stocking
 from shared.database.engine import libpq_url
+from shared.jobs.series import MOST_CALLS_READ
 from tests.service.api.serving import serving_process
 
 CLAIM = "with 1,000,000 questions and 50,000 batches, every request of a page is answered within 200 ms (p95 of 20)"
@@ -105,9 +106,9 @@ ENDED = "UPDATE job SET state = 'succeeded', finished_at = now() WHERE id = ANY 
 def measure(rounds: int) -> Report:
     """Each round asks each address so often, one after the other, on one connection."""
     with empty_database() as url:
-        job = stock_past(url)
+        jobs = stock_past(url)
         with serving_process(url, NOBODY) as (address, _), httpx2.Client(base_url=address, timeout=60) as client:
-            asked = addresses(client, job)
+            asked = addresses(client, *jobs)
             found = [{name: p95_ms(client, path) for name, path in asked.items()} for _ in range(rounds)]
     result = medians(found)
 
@@ -117,8 +118,8 @@ def measure(rounds: int) -> Report:
     return Report(CLAIM, found, result, max(result.values()) <= BOUND_MS, draw)
 
 
-def stock_past(url: str) -> UUID:
-    """Write it all; returns the large job, which is running, beside ninety-nine small ones."""
+def stock_past(url: str) -> tuple[UUID, UUID]:
+    """Write it all; returns the large job, which is running, and the first of ninety-nine small ones beside it."""
     with stocking(url) as stock:
         [job] = stock.add_jobs(["large"], DOMAINS, DIFFICULTIES)
         small = stock.add_jobs([f"small-{n}" for n in range(1, JOBS)], DOMAINS, DIFFICULTIES)
@@ -126,10 +127,12 @@ def stock_past(url: str) -> UUID:
         stock.add_batches(small[:RUNNING_BESIDE], "leased", 1)
         stock.add_batches(small, "done", 1)
         stock.add_batches([job], "leased", 3)
+        # As many calls as a series reads one by one.
+        stock.add_batches(small[:1], "done", MOST_CALLS_READ // CALLS_PER_BATCH // CELLS - 1)
         with psycopg.Connection[Any].connect(libpq_url(url), autocommit=True) as conn:
             _write_past(conn, {"job": job, "ended": small[RUNNING_BESIDE:]})
         stock.settle([job], questions_per_cell=QUESTIONS // CELLS)
-    return job
+    return job, small[0]
 
 
 def _write_past(conn: Connection, about: Mapping[str, object]) -> None:
@@ -140,7 +143,7 @@ def _write_past(conn: Connection, about: Mapping[str, object]) -> None:
         conn.execute(statement.encode(), {**sizes, **about} if "%" in statement else None)
 
 
-def addresses(client: httpx2.Client, job: UUID) -> dict[str, str]:
+def addresses(client: httpx2.Client, job: UUID, small: UUID) -> dict[str, str]:
     """What the dashboard's pages ask for, by name."""
     shown = client.get(f"/v1/jobs/{job}").raise_for_status().json()["progress"]
     assert shown["selected"] > 0.9 * QUESTIONS, "the database holds what was written"
@@ -150,6 +153,7 @@ def addresses(client: httpx2.Client, job: UUID) -> dict[str, str]:
         "jobs": "/v1/jobs?summary=true&limit=100",
         "job": f"/v1/jobs/{job}",
         "series": f"/v1/jobs/{job}/series",
+        "series from the ledger": f"/v1/jobs/{small}/series",
         "live": f"/v1/jobs/{job}/live",
         "limits": "/v1/limits",
         "settings": "/v1/settings/public",
