@@ -16,7 +16,7 @@ from api.routes import dashboard
 
 OURS = [path for path in sorted(DASHBOARD.rglob("*")) if path.is_file() and "vendor" not in path.parts]
 SCRIPTS = [path for path in OURS if path.suffix == ".js"]
-IMPORT = re.compile(r"""^(?:import|export)\b[^;"']*["']([^"']+)["'];$""", re.MULTILINE)
+IMPORT = re.compile(r"""^(?:import\b|export \{)[^;"']*["']([^"']+)["'];$""", re.MULTILINE)
 # A scheme or "//" before a host; a namespace of SVG is a name, not an address.
 FOREIGN = re.compile(r"""(?:https?:|wss?:|["'(]//)(?!//www\.w3\.org/2000/svg)""")
 WRITES_HTML = re.compile(
