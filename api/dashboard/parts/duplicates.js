@@ -3,13 +3,18 @@ import { html, useState } from "../lib/ui.js";
 import { Problem, post, segment } from "../lib/api.js";
 import { href } from "../lib/route.js";
 import { count, plural } from "../lib/format.js";
+import { Refused } from "./refused.js";
 import { Bar, Panel } from "./small.js";
 
 const CLUSTERS = 50;
+const DUPLICATES = ["exact", "near"];
 
-export function Duplicates({ name }) {
+export function Duplicates({ name, jobs }) {
+  const newest = jobs[0];
   return html`<${Panel} title="Duplicates" wide="w12" test="panel-duplicates"><div class="grid">
-    <div class="w5"><${Check} name=${name} /></div><div class="w7"><${Near} name=${name} /></div></div><//>`;
+    <div class="w5"><${Check} name=${name} /></div>
+    <div class="w7"><${Near} name=${name} />
+      ${newest && html`<h3 class="part">Refused by the newest job</h3><${Refused} jobId=${newest.id} dataset=${name} reasons=${DUPLICATES} />`}</div></div><//>`;
 }
 
 function Check({ name }) {

@@ -35,8 +35,8 @@ export function LiveBatches({ live, job }) {
       <thead><tr><th scope="col">Batch</th><th scope="col">Calls</th><th scope="col">Worker</th><th scope="col" class="number">Lease until</th></tr></thead>
       <tbody>${live.batches.map((batch) => html`<tr key=${batch.id} data-test="batch">
         <td>${batch.flower_url ? html`<a href=${batch.flower_url} title="Open in Flower">${batch.label}</a>` : batch.label}</td>
-        <td>${count(batch.calls_parsed)} <span class="quiet">of ${count(batch.calls)}</span><${Bar} done=${batch.calls_parsed} whole=${batch.calls} /></td>
-        <td class="quiet">${batch.worker}</td><td class="number nowrap">${clock(batch.lease_until)}</td></tr>`)}</tbody></table></div>`}<//>`;
+        <td>${count(Math.min(batch.calls_parsed, batch.calls))} <span class="quiet">of ${count(batch.calls)}</span><${Bar} done=${batch.calls_parsed} whole=${batch.calls} /></td>
+        <td class="quiet">${batch.in_bulk ? "in bulk" : batch.worker}</td><td class="number nowrap">${clock(batch.lease_until)}</td></tr>`)}</tbody></table></div>`}<//>`;
 }
 
 export function NewestQuestions({ live, job }) {

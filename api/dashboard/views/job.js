@@ -11,6 +11,7 @@ import { TokenGauges } from "../parts/gauge.js";
 import { Steering } from "../parts/steering.js";
 import { SeriesPanels } from "../parts/series.js";
 import { Stages } from "../parts/stages.js";
+import { Refused } from "../parts/refused.js";
 import { Counts } from "../parts/counts.js";
 import { Limits, LiveBatches, NewestQuestions } from "../parts/now.js";
 
@@ -97,6 +98,8 @@ function Panels({ job }) {
     <${Limits} found=${limits.data} models=${models} />
     <${LiveBatches} live=${live.data} job=${job} />
     <${NewestQuestions} live=${live.data} job=${job} />
+    ${!job.archived_at && html`<${Panel} title="What was refused, and why" wide="w12" test="panel-refused">
+      <${Refused} jobId=${job.id} dataset=${job.dataset} reasons=${Object.keys(progress.rejected)} /><//>`}
     <${SpecPanel} job=${job} /></div>`;
 }
 

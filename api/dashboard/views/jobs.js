@@ -38,6 +38,7 @@ export function Jobs() {
 
 function Row({ job }) {
   const progress = job.progress || {};
+  const running = job.state === "running";
   const over = progress.budget_usd > 0 ? progress.cost_usd / progress.budget_usd : 0;
   return html`<tr data-test="job-row" data-job=${job.id}>
     <td><a class="name" href=${href(["jobs", job.id])} data-test="job-link">${job.dataset}</a>
@@ -47,26 +48,10 @@ function Row({ job }) {
         whole=${progress.target || 0} label=${`${job.dataset}: questions that are ready`} test="job-progress" />
       <span class="note">${count(progress.done)} of ${count(progress.target)}${progress.target ? ` · ${percentDone(progress.done, progress.target)}` : ""}</span>
       ${job.reason && html`<div class="note reason" data-test="job-reason">${job.reason}</div>`}</td>
-    <td class="number inline" data-label="A minute">${job.state === "running" ? count(progress.per_minute) : "–"}</td>
-    <td class="number inline nowrap" data-label="Time left">${job.state === "running" ? duration(progress.eta_seconds) : "–"}</td>
+    <td class=${`number inline ${running ? "" : "none"}`} data-label="A minute">${running ? count(progress.per_minute) : "–"}</td>
+    <td class=${`number inline nowrap ${running ? "" : "none"}`} data-label="Time left">${running ? duration(progress.eta_seconds) : "–"}</td>
     <td class="number inline nowrap" data-label="Cost">${money(progress.cost_usd)} <span class="quiet">of ${money(progress.budget_usd)}</span>
       <${Bar} kind=${over > 0.9 ? "paused" : ""} done=${progress.cost_usd || 0} whole=${progress.budget_usd || 0} /></td></tr>`;
 }
 
-async function readJobs(cursor, signal) {
-  try {
-    return await ask(withQuery("/v1/jobs", { summary: 1, limit: PAGE, cursor }), { signal });
-  } catch (problem) {
-    if (problem.status !== 422) throw problem;
-  }
-  const page = await ask(withQuery("/v1/jobs", { limit: 20, cursor }), { signal });
-  const items = await Promise.all(page.items.map((job) => ask(`/v1/jobs/${job.id}`, { signal }).then(summary)));
-  return { ...page, items };
-}
-
-const LAST = { generate: "selected", validate: "validated", answer: "answered" };
-
-function summary(job) {
-  const done = job.progress[LAST[job.progress.stages.at(-1)?.stage] || "selected"];
-  return { ...job, progress: { ...job.progress, done, budget_usd: job.budget_usd } };
-}
+const readJobs = (cursor, signal) => ask(withQuery("/v1/jobs", { summary: true, limit: PAGE, cursor }), { signal });
