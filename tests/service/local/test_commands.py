@@ -118,6 +118,13 @@ def test_unknown_command_is_refused() -> None:
     assert ended.stderr.endswith('There is no command "grind".\n')
 
 
+def test_missing_chromium_fails_in_one_sentence() -> None:
+    ended = run_script("test-browser", QUESTMILL_CHROMIUM="/nowhere/chromium")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("The browser tests need chromium, and there is no /nowhere/chromium: install it")
+    assert (ended.stdout, ended.stderr.count("\n")) == ("", 1)
+
+
 def test_missing_python_is_one_sentence(tmp_path: Path) -> None:
     for tool in ("sh", "dirname", "cat", "cksum"):
         (tmp_path / tool).symlink_to(f"/usr/bin/{tool}")
