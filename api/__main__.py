@@ -7,6 +7,7 @@ import uvicorn
 from api.app import create_app
 from api.progress_stream import ProgressHub
 from shared.settings import load_settings
+from shared.tracing import configure_tracing
 
 # Requests in flight get this long after a signal; open streams are ended at once.
 SHUTDOWN_SECONDS = 10
@@ -31,6 +32,7 @@ class Server(uvicorn.Server):
 def main() -> None:
     """Serve on the host and port of the settings."""
     settings = load_settings()
+    configure_tracing(settings, "api")
     app = create_app(settings)
     config = uvicorn.Config(
         app,

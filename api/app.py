@@ -31,6 +31,7 @@ from api.routes import (
 from api.security import RefuseForeignOrigin
 from api.services import Services
 from api.system_metrics import SystemCollector
+from api.traced import TraceRequests
 from shared.database.engine import open_engine
 from shared.jobs.plan import warm_up
 from shared.jobs.progress import read_job
@@ -73,6 +74,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         middleware=[
             Middleware(CountRequests, metrics=metrics),
+            Middleware(TraceRequests),
             Middleware(RefuseForeignOrigin, bound_host=settings.api_host),
         ],
     )

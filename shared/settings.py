@@ -99,6 +99,11 @@ class Settings(BaseSettings):
     )
     webhook_allow_private: bool = Field(default=False, description="jobs may name receivers in private networks")
 
+    traces: bool | None = Field(default=None, description="by OpenTelemetry; unset: when there is an OTLP endpoint")
+    otlp_endpoint: str | None = Field(
+        default=None, validation_alias=AliasChoices("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    )
+
     log_json: bool = False
     log_level: str = "INFO"
 
@@ -131,5 +136,5 @@ def load_settings() -> Settings:
 def _variable(field: str, *within: str) -> str:
     """How a person sets the field: "QUESTMILL_API_PORT"."""
     name = field.upper()
-    conventional = name.startswith(("DATABASE", "REDIS", "OPENAI", "ANTHROPIC", "QUESTMILL_"))
+    conventional = name.startswith(("DATABASE", "REDIS", "OPENAI", "ANTHROPIC", "OTEL_", "QUESTMILL_"))
     return ".".join([name if conventional else f"QUESTMILL_{name}", *within])

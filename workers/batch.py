@@ -25,6 +25,7 @@ from shared.llm.provider import Outcome
 from shared.llm.retry import GiveUp, RetryPolicy, judge_attempts
 from shared.llm.stop import Draining, Stop
 from shared.settings import Settings
+from shared.tracing import span
 from workers.admitter import MOST_REPLIES, Admitter
 from workers.answering import Answering, AnswerTaker
 from workers.drain import is_draining
@@ -97,8 +98,16 @@ async def run_batch(shop: Workshop, batch_id: BatchId, stop: Stop) -> Ending:
     if batch is None:
         return Ending.NOT_FREE
     label = f"{batch.dataset} {batch.cell} #{batch.number:04}"
-    with structlog.contextvars.bound_contextvars(batch=label), shop.leases.keep(batch.hold, stop):
-        return await BatchRun(shop, batch, stop).run()
+    names = {"job": str(batch.hold.job_id), "batch_id": str(batch_id), "stage": str(batch.stage)}
+    with (
+        structlog.contextvars.bound_contextvars(batch=label, **names),
+        span(f"batch {batch.stage}", {**names, "batch": label}, parent=batch.traceparent) as traced,
+        shop.leases.keep(batch.hold, stop),
+    ):
+        ending = await BatchRun(shop, batch, stop).run()
+        log.info("batch ended", ending=ending, attempts=batch.attempts)
+        traced.note(ending=ending)
+        return ending
 
 
 class BatchRun:

@@ -124,6 +124,11 @@ class BulkKeeper:
             raise error
 
     async def _attend(self, lock: KeeperLock, submission: Submission) -> None:
+        names = {"job": str(submission.job_id), "batch_id": str(submission.batch_id)}
+        with structlog.contextvars.bound_contextvars(submission=str(submission.id), **names):
+            await self._attend_to(lock, submission)
+
+    async def _attend_to(self, lock: KeeperLock, submission: Submission) -> None:
         provider = self._providers.get(submission.provider)
         if provider is None:
             log.warning("no key for a bulk submission", provider=submission.provider, id=str(submission.id))

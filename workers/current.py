@@ -5,6 +5,7 @@ from typing import Any
 from celery.signals import setup_logging, worker_init, worker_shutdown, worker_shutting_down
 
 from shared.settings import load_settings
+from shared.tracing import configure_tracing
 from workers.drain import start_draining
 from workers.logs import configure_logs
 from workers.process import WorkerProcess
@@ -27,6 +28,7 @@ def _configure_logs(**_: Any) -> None:
 @worker_init.connect
 def _open(**_: Any) -> None:
     global _current  # noqa: PLW0603 - one per process, by Celery's life cycle
+    configure_tracing(load_settings(), "worker")
     _current = WorkerProcess(load_settings())
 
 

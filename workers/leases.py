@@ -71,4 +71,5 @@ class LeaseKeeper:
                 # Not a newer hold of this very process, which may have claimed the batch again meanwhile.
                 if self._leases.get(lease.hold.batch_id) is lease:
                     del self._leases[lease.hold.batch_id]
-                log.warning("lease lost", batch=str(lease.hold.batch_id), fence=lease.hold.fence)
+                names = {"job": str(lease.hold.job_id), "batch_id": str(lease.hold.batch_id)}
+                log.warning("lease lost", **names, fence=lease.hold.fence)

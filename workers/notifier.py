@@ -75,7 +75,7 @@ class Notifier:
         return len(due)
 
     async def _send(self, notification: Notification) -> None:
-        with structlog.contextvars.bound_contextvars(notification=str(notification.id)):
+        with structlog.contextvars.bound_contextvars(notification=str(notification.id), job=str(notification.job_id)):
             try:
                 detail = await self._post(notification)
             except NotDelivered as error:

@@ -13,6 +13,8 @@ from shared.database.engine import KEEP_ALIVE, STALLED_SECONDS, engine_for, libp
 from shared.database.reconnect import is_unreachable
 from shared.database.tally import fold_changes
 from shared.database.trouble import find_trouble, first_line
+from shared.ids import JobId
+from shared.jobs.decide import Limits
 from shared.jobs.reconcile import (
     WAKE_CHANNEL,
     Publish,
@@ -78,19 +80,23 @@ class Reconciler:
         if hinted := await send_hints(self._engine, needs.hints, self._publish):
             log.info("hints repeated", batches=hinted)
         for job_id in needs.jobs:
+            await self._reconcile(job_id, limits)
+        if time.monotonic() >= self._fold_at:
+            self._fold_at = time.monotonic() + FOLD_SECONDS
+            await self._fold()
+
+    async def _reconcile(self, job_id: JobId, limits: Limits) -> None:
+        with structlog.contextvars.bound_contextvars(job=str(job_id)):
             try:
                 taken = await reconcile_job(self._engine, job_id, limits, self._publish)
             except Exception as error:
                 if is_unreachable(error):
                     raise
                 # One job that cannot be judged must not keep the others waiting.
-                log.exception("job not reconciled", job=str(job_id))
+                log.exception("job not reconciled")
             else:
                 if taken:
-                    log.info("reconciled", job=str(job_id), actions=taken)
-        if time.monotonic() >= self._fold_at:
-            self._fold_at = time.monotonic() + FOLD_SECONDS
-            await self._fold()
+                    log.info("reconciled", actions=taken)
 
     async def _fold(self) -> None:
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Generic, TypeVar
 
 from shared.database.trouble import find_trouble
@@ -42,7 +43,8 @@ class Grouped(Generic[Key, Item, Result]):
             self._waiting[key].append((item, asked))
         else:
             self._waiting[key] = [(item, asked)]
-            turn = asyncio.create_task(self._take_turns(key))
+            # In a context of its own: what it writes, and what is logged then, is of all who ask, not of the first.
+            turn = asyncio.create_task(self._take_turns(key), context=Context())
             self._turns.add(turn)
             turn.add_done_callback(self._turns.discard)
         return await asked

@@ -30,7 +30,7 @@ class ClaimedBatch:
     One that generates has a call for each of its prompt tuples; `novelty` says how those are drawn, `atlas` from what.
     One of a later stage has `question_ids` and the `terms` by which they are asked about. `gates` are the switches of
     the job's spec, none for a job that is older than they are. `bulk`: its calls go in bulk submissions. `transaction`
-    is the claim's, by which the database knows whether it was committed.
+    is the claim's, by which the database knows whether it was committed; `traceparent` is of the job's POST.
     """
 
     hold: Hold
@@ -53,6 +53,7 @@ class ClaimedBatch:
     question_ids: Sequence[QuestionId] = ()
     terms: StageTerms | None = None
     bulk: bool = False
+    traceparent: str | None = None
 
 
 # The inner SELECT skips a row that another claim holds, so five copies of one hint cost nothing (FAULTS 6).
@@ -84,7 +85,7 @@ SELECT job.dataset_id, dataset.name AS dataset, job.seed, job_cell.mean_tokens, 
     job.spec -> 'models' -> CAST(:stage AS text) ->> CAST(:difficulty AS text) AS model,
     CASE WHEN CAST(:stage AS text) <> 'generate' THEN job.spec END AS spec,
     job.spec -> 'atlas' ->> CAST(:domain AS text) AS atlas, job.spec -> 'novelty' AS novelty,
-    COALESCE(job.spec -> 'gates', '{}') AS gates,
+    COALESCE(job.spec -> 'gates', '{}') AS gates, job.traceparent,
     COALESCE(job.spec -> 'mode' ->> CAST(:stage AS text) = 'bulk', false) AS bulk
 FROM job JOIN dataset ON dataset.id = job.dataset_id
 JOIN job_cell ON job_cell.job_id = job.id AND job_cell.domain = :domain AND job_cell.difficulty = :difficulty
@@ -213,6 +214,7 @@ async def _describe(conn: AsyncConnection, row: RowMapping) -> ClaimedBatch:
         atlas=atlas,
         novelty=novelty,
         gates=about["gates"],
+        traceparent=about["traceparent"],
         answer_tokens=about["answer_tokens"],
         question_ids=row["question_ids"] or (),
         terms=None if stage is Stage.GENERATE else terms_of(about["spec"], stage, cell.difficulty),

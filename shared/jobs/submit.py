@@ -22,6 +22,7 @@ from shared.jobs.receivers import check_receiver
 from shared.jobs.reconcile import limits_of, wake_reconciler
 from shared.jobs.spec import JobSpec
 from shared.settings import Settings
+from shared.tracing import current_traceparent
 
 # An import holds the dataset's row for as long as the upload takes: whoever submits meanwhile is told so soon.
 WAIT_BRIEFLY = text("SET LOCAL lock_timeout = '3s'")
@@ -33,8 +34,8 @@ INSERT INTO dataset (name) VALUES (:name) ON CONFLICT (name) DO UPDATE SET name 
 BY_KEY = text("SELECT id, request_hash FROM job WHERE idempotency_key = :key")
 UNFINISHED = text("SELECT id, state FROM job WHERE dataset_id = :dataset_id AND state IN ('running', 'paused')")
 INSERT_JOB = text("""
-INSERT INTO job (id, dataset_id, spec, seed, rehearsal, idempotency_key, request_hash)
-VALUES (:id, :dataset_id, CAST(:spec AS jsonb), :seed, :rehearsal, :key, :request_hash)
+INSERT INTO job (id, dataset_id, spec, seed, rehearsal, idempotency_key, request_hash, traceparent)
+VALUES (:id, :dataset_id, CAST(:spec AS jsonb), :seed, :rehearsal, :key, :request_hash, :traceparent)
 """)
 INSERT_PLAN = text("""
 INSERT INTO job_plan (job_id, version, plan, reason) VALUES (:job_id, 1, CAST(:plan AS jsonb), 'submitted')
@@ -174,6 +175,7 @@ async def _insert(
         "rehearsal": planned.rehearsal,
         "key": idempotency_key,
         "request_hash": request_hash,
+        "traceparent": current_traceparent(),
     }
     await conn.execute(INSERT_JOB, values)
     plan = {**planned.plan.to_json(), "forecast": planned.forecast.to_json()}

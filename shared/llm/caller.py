@@ -9,8 +9,10 @@ from random import Random
 from typing import Protocol
 
 import orjson
+import structlog
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.contextvars import bound_contextvars
 
 from shared.database.fence import Hold
 from shared.errors import UnusableModel
@@ -25,8 +27,11 @@ from shared.llm.retry import GiveUp, Retry, RetryPolicy, StopJob, decide
 from shared.llm.stop import Draining, Stop
 from shared.llm.writer import LedgerWriter
 from shared.settings import Settings
+from shared.tracing import span
 
 __all__ = ["CallCounters", "Caller", "Draining", "FinishedCall", "PromptParts", "Stop"]
+
+log = structlog.get_logger()
 
 BYTES_PER_TOKEN = 4  # of English text, for the first estimate of the rate; settled with the usage
 
@@ -149,8 +154,22 @@ class Caller:
             await stop.sleep(verdict.after_seconds)
 
     async def _attempt(self, order: _Order) -> FinishedCall:
+        """One call, which whatever is logged meanwhile names."""
+        provider, request, worst_usd = self._prepare(order.prompt, order.model)
+        names = {"call": str(request.call_id), "model": order.model}
+        with bound_contextvars(**names), span(f"call {order.model}", {**names, "ordinal": order.ordinal}) as traced:
+            finished = await self._make(order, provider, request, worst_usd)
+            reply = finished.reply
+            traced.note(outcome=reply.outcome, attempt=finished.attempt, cost_usd=float(finished.cost_usd))
+            if reply.usage is not None:
+                traced.note(input_tokens=reply.usage.input_tokens, output_tokens=reply.usage.output_tokens)
+            if not reply.outcome.usable:
+                traced.fail(reply.outcome)
+            log.debug("call settled", outcome=reply.outcome, attempt=finished.attempt, detail=reply.detail)
+            return finished
+
+    async def _make(self, order: _Order, provider: Provider, request: LLMRequest, worst_usd: Decimal) -> FinishedCall:
         model = order.model
-        provider, request, worst_usd = self._prepare(order.prompt, model)
         adaptive = self._adaptive.setdefault(model, AdaptiveConcurrency(self._settings.calls_in_flight))
         clock = asyncio.get_running_loop().time
         arrived = clock()
