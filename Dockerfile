@@ -3,12 +3,16 @@ FROM python:3.13-slim AS packages
 
 # Set it where packages come from an index of your own; this stage is not in the image, so a password in it is not either.
 ARG PIP_INDEX_URL
-# Anything: with the packages of docs/tracing.md.
-ARG TRACING
-COPY requirements/server.txt requirements/tracing.txt requirements/
+COPY requirements/server.txt requirements/
 RUN python -m venv --without-pip /venv && \
     python -m pip --python /venv/bin/python install --no-cache-dir --disable-pip-version-check --no-deps \
-    --require-hashes --requirement requirements/server.txt ${TRACING:+--requirement requirements/tracing.txt}
+    --require-hashes --requirement requirements/server.txt
+
+# Set it to anything for the packages of docs/tracing.md.
+ARG TRACING
+COPY requirements/tracing.txt requirements/
+RUN test -z "$TRACING" || python -m pip --python /venv/bin/python install --no-cache-dir --disable-pip-version-check \
+    --no-deps --require-hashes --requirement requirements/tracing.txt
 
 FROM python:3.13-slim
 

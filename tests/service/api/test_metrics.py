@@ -1,8 +1,10 @@
 """GET /metrics: the numbers of the rows, in a form that Prometheus reads, also when the database is away."""
 
+import json
 import re
 import time
 from decimal import Decimal
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -22,6 +24,7 @@ from tests.service.factories import admit_reply, make_dataset, make_hold
 from tests.service.jobs.world import execute, expire
 from tests.service.workers.scripted import reply_of
 
+ROOT = Path(__file__).parents[3]
 MODEL = "openai/gpt-6-luna"
 REPORT = WorkerReport("host:1", 2, 5, 40, 0.5, 12.5, 1)
 
@@ -114,6 +117,37 @@ async def test_names_follow_the_conventions(metrics: Metrics) -> None:
             assert not name.endswith(("_total", "_count", "_sum", "_bucket")), name
         labels = {key for each in family.samples for key in each.labels}
         assert not labels & {"job", "instance", "job_id", "dataset"}, name  # Prometheus's own, and endless ones
+
+
+@pytest.mark.usefixtures("history")
+async def test_the_dashboard_and_the_documents_name_what_there_is(metrics: Metrics) -> None:
+    metrics.requests.labels("GET", "/v1/jobs", 200).inc()
+    metrics.seconds.labels("GET", "/v1/jobs").observe(0.01)
+    labels: dict[str, set[str]] = {}
+    for name, family in (await scrape(metrics)).items():
+        suffix = {"counter": "_total", "histogram": "_bucket"}.get(family.type, "")
+        labels[f"{name}{suffix}"] = {key for sample in family.samples for key in sample.labels}
+    # Nothing was rejected, ended or told yet in this module's database.
+    labels["questmill_batches_ended_total"] |= {"stage", "state"}
+
+    dashboard = json.loads((ROOT / "docs/grafana/questmill.json").read_text())
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
+    assert len(queries) > 30
+    for query in queries:
+        named = re.findall(r"questmill_\w+", query)
+        assert named, query
+        assert set(named) <= labels.keys(), query
+        for name, selected in re.findall(r"(questmill_\w+)\{([^}]*)\}", query):
+            assert set(re.findall(r"(\w+)=", selected)) <= labels[name], query
+        by = {label.strip() for group in re.findall(r"by \(([^)]*)\)", query) for label in group.split(",")}
+        assert by <= set().union(*(labels[name] for name in named)), query
+    shown = {name for query in queries for name in re.findall(r"questmill_\w+", query)}
+    ours = {name for name in labels if name.startswith("questmill_") and not name.endswith("_created")}
+    assert shown == ours
+
+    table = (ROOT / "docs/metrics.md").read_text()
+    documented = set(re.findall(r"`(questmill_[a-z_]+)`", table.split("## Worth an alert")[0]))
+    assert documented == {name.removesuffix("_bucket") for name in ours}
 
 
 @pytest.mark.usefixtures("history")
