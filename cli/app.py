@@ -13,18 +13,19 @@ from rich.table import Table
 from cli.arguments import AsJson, Dataset, Job
 from cli.atlas_files import atlas_view, describe_atlas, load_atlas_files, resolve_atlases
 from cli.checking import check_file
-from cli.client import ApiProblem, Client
 from cli.completion import TYPED_LINE, completion, print_completions
+from cli.connection import Client
 from cli.decontaminating import decontaminate_all, decontaminated_view
 from cli.initialising import init
 from cli.judges import verdicts
 from cli.near_report import check_targets, near_view, read_near_report, write_near_report
 from cli.new_file import require_absent
 from cli.novelty import novelty_view, topics_view
+from cli.plain_words import ApiProblem, BadArgument
 from cli.prompts import compare_prompts, diff_view, files_view, find_prompts, versions_view
 from cli.pruning import prune_carefully, prune_view
 from cli.reparsing import reparse
-from cli.resolve import BadArgument, find_job, read_cell
+from cli.resolve import find_job, read_cell
 from cli.sampling import sample
 from cli.spec_file import STDIN, BadSpecFile, read_spec
 from cli.tables import import_view, jobs_view, plan_view, submissions_view

@@ -12,7 +12,7 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
 
-from cli.resolve import BadArgument
+from cli.plain_words import BadArgument
 
 # Where `./run benchmarks` puts the packages, besides those that are installed.
 FOLDER = Path(__file__).parents[1] / ".benchmarks"

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cli.client import Client
-from cli.resolve import BadArgument
+from cli.connection import Client
+from cli.plain_words import BadArgument
 
 # Texts are also compared with those before them in the same request; the API takes at most this many at once.
 TEXTS_PER_REQUEST = 10_000

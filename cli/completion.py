@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 
 from cli.address import api_url
-from cli.client import ApiProblem, Client
+from cli.connection import Client
+from cli.plain_words import ApiProblem
 from shared.errors import InvalidInput
 from shared.settings import load_settings
 

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.benchmarks import KNOWN, read_known
-from cli.client import Client, Json
-from cli.resolve import BadArgument
+from cli.connection import Client, Json
+from cli.plain_words import BadArgument
 from shared.database.states import MatchKind
 
 MATCHES_SHOWN = 10

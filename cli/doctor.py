@@ -14,7 +14,8 @@ import redis
 from pydantic import SecretStr
 
 from cli.address import api_url, running_environment
-from cli.client import ApiProblem, Client
+from cli.connection import Client
+from cli.plain_words import ApiProblem
 from shared.settings import Settings
 
 LEAST_FREE_BYTES = 500_000_000

@@ -8,7 +8,7 @@ import typer
 
 from cli.arguments import AsJson
 from cli.new_file import require_absent, write_new
-from cli.resolve import BadArgument
+from cli.plain_words import BadArgument
 from cli.spec_template import DOMAINS, QUESTIONS, Wishes, write_template
 from cli.terminal import print_answer
 from shared.database.states import Stage

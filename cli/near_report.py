@@ -11,9 +11,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from cli.client import ApiProblem, Client
+from cli.connection import Client
 from cli.near_page import near_page
-from cli.resolve import BadArgument
+from cli.plain_words import ApiProblem, BadArgument
 
 CLUSTERS_PRINTED = 10
 MEMBERS_PRINTED = 4

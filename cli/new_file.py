@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from cli.resolve import BadArgument
+from cli.plain_words import BadArgument
 
 
 def require_absent(path: Path, *, force: bool, what: str) -> None:

@@ -9,8 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cli.client import Client
-from cli.resolve import BadArgument, find_job
+from cli.connection import Client
+from cli.plain_words import BadArgument
+from cli.resolve import find_job
 from shared.questions.wording import STAGES
 
 Json = Mapping[str, Any]

@@ -7,8 +7,8 @@ from typing import Any
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from cli.client import Client, Json
-from cli.resolve import BadArgument
+from cli.connection import Client, Json
+from cli.plain_words import BadArgument
 from cli.terminal import says_yes
 
 NOBODY_TO_ASK = (

@@ -9,8 +9,9 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from cli.arguments import AsJson, Job
-from cli.client import Client, Json
-from cli.resolve import BadArgument, find_job
+from cli.connection import Client, Json
+from cli.plain_words import BadArgument
+from cli.resolve import find_job
 from cli.terminal import open_client, print_answer, says_yes
 
 NOBODY_TO_ASK = (

@@ -1,12 +1,11 @@
 """Finding the job or the cell that a person means."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
-from cli.client import Client
-
-
-class BadArgument(Exception):
-    """An argument names nothing, or too much; the text is one sentence for a person."""
+from cli.connection import Client
+from cli.plain_words import BadArgument
 
 
 def find_job(client: Client, wanted: str) -> str:
@@ -14,8 +13,12 @@ def find_job(client: Client, wanted: str) -> str:
     try:
         return str(UUID(wanted))
     except ValueError:
-        known = list(client.jobs())
-    for job in known:  # newest first
+        return pick_job(list(client.jobs()), wanted)
+
+
+def pick_job(known: Sequence[Mapping[str, Any]], wanted: str) -> str:
+    """The same among jobs that are known, newest first. Raises BadArgument."""
+    for job in known:
         if job["dataset"] == wanted:
             return str(job["id"])
     matching = [str(job["id"]) for job in known if wanted and str(job["id"]).startswith(wanted.lower())]

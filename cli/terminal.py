@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console, RenderableType
 
 from cli.address import api_url
-from cli.client import Client
+from cli.connection import Client
 from shared.settings import load_settings
 
 PIPE_WIDTH = 240

@@ -8,7 +8,8 @@ from decimal import Decimal
 from rich.console import Console
 from rich.live import Live
 
-from cli.client import ApiProblem, Client, Event
+from cli.connection import Client, Event
+from cli.plain_words import ApiProblem
 from cli.watch_view import Lost, ProgressView
 
 EXIT_CODES = {"succeeded": 0, "failed": 1, "cancelled": 1, "paused": 3}
@@ -56,8 +57,13 @@ def until_rest(events: Iterator[Event]) -> Iterator[Event]:
     """Events until the job ends, or rests with no call in flight: a paused job may stay so for days."""
     for event in events:
         yield event
-        if event.data["state"] == "paused" and event.data["calls"]["in_flight"] == 0:
+        if is_at_rest(event):
             return
+
+
+def is_at_rest(event: Event) -> bool:
+    """Whether the job is paused and no call is under way any more."""
+    return bool(event.data["state"] == "paused" and event.data["calls"]["in_flight"] == 0)
 
 
 def _watch_lines(events: Iterator[Event], console: Console, *, as_json: bool) -> int:

@@ -10,7 +10,7 @@ from cli import benchmarks
 from cli.benchmarks import read_known
 from cli.client import Client
 from cli.decontaminating import benchmark_name, decontaminate_all
-from cli.resolve import BadArgument
+from cli.plain_words import BadArgument
 
 PROMPT = '''from typing import List
 

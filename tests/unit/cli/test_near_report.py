@@ -11,7 +11,7 @@ from rich.console import Console
 from cli.client import ApiProblem, Client
 from cli.near_page import near_page
 from cli.near_report import check_targets, near_view, read_near_report, write_near_report
-from cli.resolve import BadArgument
+from cli.plain_words import BadArgument
 
 
 def make_member(number: int, text: str) -> dict[str, Any]:
