@@ -54,8 +54,8 @@ function App() {
     before.current = place;
   }, [place]);
   return html`
-    <a class="skip" href=${location.hash || "#/"} onClick=${(event) => { event.preventDefault(); main.current?.focus(); }}>To the content</a>
     <header class="top">
+      <a class="skip" href=${location.hash || "#/"} onClick=${(event) => { event.preventDefault(); main.current?.focus(); }}>To the content</a>
       <a class="brand" href="#/"><${Mark} />Questmill</a>
       <nav aria-label="Main">
         ${LINKS.map(([name, label, to]) => html`

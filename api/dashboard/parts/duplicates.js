@@ -12,9 +12,9 @@ const DUPLICATES = ["exact", "near"];
 export function Duplicates({ name, jobs }) {
   const newest = jobs[0];
   return html`<${Panel} title="Duplicates" wide="w12" test="panel-duplicates"><div class="grid">
-    <div class="w5"><${Check} name=${name} /></div>
-    <div class="w7"><${Near} name=${name} />
-      ${newest && html`<h3 class="part">Refused by the newest job</h3><${Refused} jobId=${newest.id} dataset=${name} reasons=${DUPLICATES} />`}</div></div><//>`;
+    <div class="w5 stack"><${Check} name=${name} /><div><${Near} name=${name} /></div></div>
+    <div class="w7"><h3>Refused by the newest job, and what they repeat</h3>
+      ${newest ? html`<div style=${{ marginTop: "8px" }}><${Refused} jobId=${newest.id} dataset=${name} reasons=${DUPLICATES} /></div>` : html`<p class="quiet">No job has run on it.</p>`}</div></div><//>`;
 }
 
 function Check({ name }) {
@@ -31,7 +31,7 @@ function Check({ name }) {
     }
   };
   const { found } = state;
-  return html`<form onSubmit=${run}><div class="field"><label for="check-text">Would this question be admitted?</label>
+  return html`<form onSubmit=${run}><div class="field"><label for="check-text" class="as-h3">Would this question be admitted?</label>
       <textarea id="check-text" rows="3" value=${text} data-test="check-text" onInput=${(event) => setText(event.target.value)}></textarea></div>
     <div class="buttons"><button type="submit" disabled=${state.busy || !text.trim()} data-test="check">Compare</button>
       <span role="status" data-test="check-result">${found && (found.verdict === "new" ? html`<span class="good">New: nothing here is like it.</span>`
@@ -56,7 +56,7 @@ function Near({ name }) {
     }
   };
   const { busy, progress, report, clusters, problem } = state;
-  return html`<p>Near-duplicates of the whole dataset, baseline included</p>
+  return html`<h3>Near-duplicates of the whole dataset, baseline included</h3>
     <div class="buttons"><button type="button" onClick=${run} disabled=${busy} data-test="near">${busy ? "Looking" : "Look for them"}</button>
       ${busy && progress && html`<span class="note">${progress.phase} ${count(progress.done)} of ${count(progress.total)}</span><${Bar} done=${progress.done} whole=${progress.total} />`}
       ${problem && html`<span class="problem" role="alert">${problem.message}</span>`}</div>

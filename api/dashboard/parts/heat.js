@@ -10,7 +10,7 @@ export function Heat({ cells, column, dataset, stages, test = "heat" }) {
   const at = new Map(cells.map((cell) => [`${cell.domain}/${cell.difficulty}`, cell]));
   const planned = cells.some((cell) => cell.target !== undefined);
   const most = Math.max(1, ...cells.map((cell) => cell.selected));
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Cells by domain and difficulty"><table class="heat" data-test=${test}>
+  return html`<div class="scroll" tabindex="0" role="group" aria-label="Cells by domain and difficulty"><table class="heat" data-test=${test}>
     <thead><tr><th scope="col"><span class="hidden-label">Domain</span></th>
       ${difficulties.map((name) => html`<th scope="col" key=${name}>${name}</th>`)}</tr></thead>
     <tbody>${domains.map((domain) => html`<tr key=${domain}><th scope="row">${domain}</th>
@@ -37,16 +37,16 @@ function Cell({ cell, column, dataset, stages, planned, most }) {
   const ready = cell[column] || 0;
   const share = planned ? shareDone(cell, stages) : ready / most;
   const more = [
-    ["chosen", cell.selected, stages.length > 1 || !planned],
+    ["chosen", cell.selected, column !== "selected"],
     ["validated", cell.validated, stages.includes("validate") && column !== "validated"],
     ["reserve", cell.reserve, cell.reserve > 0],
-    ["rejected", cell.rejected, cell.rejected > 0, "bad"],
+    ["rejected", cell.rejected, cell.rejected > 0, "refused"],
   ].filter(([, , shown]) => shown);
   return html`<td style=${{ "--done": share }} class=${cell.stopped ? "stopped" : ""} data-test="cell" data-cell=${`${cell.domain}/${cell.difficulty}`}>
-    <a href=${href(["datasets", dataset], { domain: cell.domain, difficulty: cell.difficulty })}
-        aria-label=${`${cell.domain}, ${cell.difficulty}: ${count(ready)}${planned ? ` of ${count(cell.target)}` : ""} ${column}; browse`}>
+    <a href=${href(["datasets", dataset], { domain: cell.domain, difficulty: cell.difficulty })}>
+      <span class="hidden-label">${cell.domain}, ${cell.difficulty}: </span>
       <span class="cell-top"><span><b>${count(ready)}</b>${planned && html` <span>of ${count(cell.target)}</span>`}</span>
-        ${planned && html`<span>${percentDone(ready, cell.target)}</span>`}</span></a>
+        ${planned && html`<span>${percentDone(ready, cell.target)}</span>`}</span><span class="hidden-label"> ${column}; browse</span></a>
     <span class="cell-more">${more.map(([name, value, , kind]) => html`<span key=${name} class=${kind || ""}>${short(value)} ${name}</span>`)}
-      ${cell.stopped && html`<span class="bad">stopped: ${cell.stopped}</span>`}</span></td>`;
+      ${cell.stopped && html`<span class="refused">stopped: ${cell.stopped}</span>`}</span></td>`;
 }

@@ -26,7 +26,7 @@ function Plan({ plan }) {
       <dt>Calls</dt><dd>${count(forecast.calls)}</dd>
       <dt>Tokens in, out</dt><dd>${count(forecast.input_tokens)}, ${count(forecast.output_tokens)}</dd></dl>
     ${plan.warnings.map((warning) => html`<p class="message wait" key=${warning} style=${{ margin: "12px 0 0" }} data-test="plan-warning">${warning}</p>`)}
-    <div class="scroll" style=${{ marginTop: "12px" }} tabindex="0" role="region" aria-label="Planned cells"><table data-test="plan-cells">
+    <div class="scroll" style=${{ marginTop: "12px" }} tabindex="0" role="group" aria-label="Planned cells"><table data-test="plan-cells">
       <thead><tr><th scope="col">Target</th>${difficulties.map((name) => html`<th scope="col" class="number" key=${name}>${name}</th>`)}</tr></thead>
       <tbody>${domains.map((domain) => html`<tr key=${domain}><th scope="row">${domain}</th>
         ${difficulties.map((name) => html`<td class="number" key=${name}><${Target} cell=${at.get(`${domain}/${name}`)} /></td>`)}</tr>`)}</tbody>

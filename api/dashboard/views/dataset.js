@@ -77,13 +77,13 @@ function Browse({ name, query, cells, current, changed }) {
       <input type="search" placeholder="Part of a question" aria-label="Part of a question" value=${typed} data-test="filter-text" onInput=${(event) => setTyped(event.target.value)} />
       ${choice("Domain", "domain", unique("domain"))}${choice("Difficulty", "difficulty", unique("difficulty"))}${choice("State", "state", STATES)}</div>
     ${problem && html`<${Message} test="browse-problem">${problem.message}<//>`}
-    ${items?.length === 0 && html`<p class="quiet" data-test="no-questions">No question is like that.</p>`}
+    ${items?.length === 0 && html`<p class="quiet" data-test="no-questions">${more ? "None so far: a part of the dataset has been searched." : "No question is like that."}</p>`}
     <ol class="questions" ref=${list} data-test="questions">${(items || []).map((each) => html`<li key=${each.id} data-test="question-row" data-question=${each.id}>
       <a class="text" id=${`question-${each.id}`} href=${href(["datasets", name, "questions", each.id], filters)} aria-current=${String(each.id) === current ? "true" : undefined} data-test="question-link">${each.question}</a>
       <div class="meta"><span>${each.domain} / ${each.difficulty}</span><${State} of=${each.state} /><span>${count(each.prompt_tokens)} tokens</span>
         ${each.answered && html`<span>answered, ${count(each.completion_tokens)} tokens</span>`}${each.rehearsal && html`<span class="wait">rehearsal</span>`}
         ${each.reason && html`<span class="bad">${each.reason}</span>`}</div></li>`)}</ol>
-    ${more && html`<div class="buttons"><button type="button" data-test="more" disabled=${busy} onClick=${load}>${busy ? "Reading" : "More"}</button></div>`}</section>`;
+    ${more && html`<div class="buttons"><button type="button" data-test="more" disabled=${busy} onClick=${load}>${busy ? "Reading" : items?.length && items.length % PAGE === 0 ? "More" : "Search on"}</button></div>`}</section>`;
 }
 
 function useQuestions(name, filters, changed) {

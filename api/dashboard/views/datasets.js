@@ -16,7 +16,7 @@ export function Datasets() {
     <section class="panel" aria-label="Datasets" aria-busy=${!data}>
       ${!data && !problem && html`<p class="quiet">Reading the datasets</p>`}
       ${data?.items.length === 0 && html`<p>No dataset yet. <a href="#/new">Make one</a>, or import one below.</p>`}
-      ${data?.items.length > 0 && html`<div class="scroll" tabindex="0" role="region" aria-label="Datasets"><table data-test="datasets">
+      ${data?.items.length > 0 && html`<div class="scroll" tabindex="0" role="group" aria-label="Table of datasets"><table data-test="datasets">
         <thead><tr><th scope="col">Dataset</th><th scope="col" class="number">Selected</th><th scope="col" class="number">All questions</th><th scope="col">Job</th><th scope="col">Begun</th></tr></thead>
         <tbody>${data.items.map((each) => html`<tr key=${each.name} data-test="dataset-row">
           <th scope="row"><a class="name" href=${href(["datasets", each.name])} data-test="dataset-link">${each.name}</a></th>
