@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.complaints import Complaints
 from tests.browser.looks import LIGHT, Look
-from tests.browser.samples import Samples, make_samples, write_plants
+from tests.browser.samples import Samples, make_samples, make_spec, write_plants
 from tests.faults.system import RunningSystem, find_processes, running_system
 
 CHROMIUM_ARGUMENTS = [
@@ -22,13 +22,17 @@ CHROMIUM_ARGUMENTS = [
 ]
 # Long enough for a machine that others use as well; each wait ends as soon as what it waits for is there.
 PATIENCE_MILLISECONDS = 20_000
+# Mean seconds of an answer: of models that a test has slowed, and of all others.
+SLOW_SECONDS = 0.5
+QUICK_SECONDS = 0.02
 SETTINGS = {
     "QUESTMILL_TICK_SECONDS": "0.5",
     "QUESTMILL_HINT_REPEAT_SECONDS": "2",
     "QUESTMILL_CALLS_IN_FLIGHT": "8",
-    "QUESTMILL_REHEARSAL_LATENCY": "0.02",
+    "QUESTMILL_REHEARSAL_LATENCY": f"{QUICK_SECONDS}",
     "QUESTMILL_REHEARSAL_PLANT_SHARE": "0.1",
 }
+
 
 OpenPage = Callable[..., Page]
 
@@ -68,6 +72,8 @@ def browser() -> Iterator[Browser]:
     program = os.environ.get("QUESTMILL_CHROMIUM")
     assert program, "no QUESTMILL_CHROMIUM: ./run test-browser finds it"
     with sync_playwright() as playwright:
+        playwright.selectors.set_test_id_attribute("data-test")
+        expect.set_options(timeout=PATIENCE_MILLISECONDS)
         launched = playwright.chromium.launch(executable_path=program, args=CHROMIUM_ARGUMENTS)
         yield launched
         launched.close()
@@ -106,3 +112,15 @@ def open_page(browser: Browser, system: RunningSystem, complaints: Complaints) -
     yield open_window
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def long_job(system: RunningSystem, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A job that goes on until its test is over, on a dataset called like the test."""
+    system.rehearse("latency", seconds=SLOW_SECONDS)
+    dataset = request.node.name.removeprefix("test_").replace("_", "-")
+    job_id = str(system.client.submit(make_spec(dataset, questions=1000))["id"])
+    yield job_id
+    if system.client.job(job_id)["state"] in {"running", "paused"}:
+        system.client.cancel(job_id)
+    system.rehearse("latency", seconds=QUICK_SECONDS)

@@ -17,6 +17,8 @@ HOSTILE_TEXTS = (
     "Is {{constructor.constructor('hostile()')()}} or ${hostile()} a template in this language?",
 )
 
+ANSWERED = "SELECT min(id) FROM question WHERE job_id = %s AND state = 'selected' AND difficulty = 'hard'"
+
 
 @dataclass(frozen=True, slots=True)
 class Samples:
@@ -24,6 +26,7 @@ class Samples:
 
     dataset: str
     job_id: str
+    question_id: int
 
 
 def write_plants(path: Path) -> Path:
@@ -61,4 +64,5 @@ def make_samples(system: RunningSystem) -> Samples:
     job_id = str(system.client.submit(make_spec(DATASET))["id"])
     ended = wait_for_end(system, job_id)
     assert ended.state == "succeeded", ended
-    return Samples(DATASET, job_id)
+    question_id = system.value(ANSWERED, [job_id])
+    return Samples(DATASET, job_id, question_id)
