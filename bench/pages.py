@@ -78,7 +78,8 @@ SELECT (SELECT dataset_id FROM job WHERE id = %(job)s), domain, difficulty,
     CASE WHEN n %% 50 = 0 THEN 'rejected' WHEN n %% 23 = 0 THEN 'reserve' ELSE 'selected' END,
     CASE WHEN n %% 50 = 0 THEN 'ambiguous' END, n %% 50 <> 0, n %% 50 <> 0, job_id, batch_id, id, 1, model, settled_at
 FROM (
-    SELECT row_number() OVER (ORDER BY call.id, twin) AS n, call.*, batch.domain,
+    SELECT row_number() OVER (ORDER BY call.id, twin) AS n, call.id, call.job_id, call.batch_id, call.difficulty,
+        call.model, call.settled_at, batch.domain,
         CASE call.difficulty WHEN 'easy' THEN 0 ELSE 20 + (random() * 60)::int END AS long
     FROM call JOIN batch ON batch.id = call.batch_id CROSS JOIN generate_series(1, 2) AS twin
     WHERE call.job_id = %(job)s AND call.stage = 'generate' AND call.state = 'ok') AS made
@@ -89,15 +90,15 @@ INSERT INTO rejection (job_id, call_id, reason, text, question_id, similarity)
 SELECT job_id, call_id, CASE WHEN id %% 4 = 0 THEN 'near' ELSE 'exact' END, text, id, 1
 FROM question WHERE job_id = %(job)s AND id %% 10 = 0
 """
-# The last questions have what a person wants to look into.
+# Some questions have what a person wants to look into.
 LOOKED_INTO = (
     """INSERT INTO verdict (question_id, model, prompt_version, vote, accepted, scores, reason, job_id, batch_id,
            call_id, fence)
        SELECT id, model, 'validate-1-0', vote, true, '{"clarity": 5}', '', job_id, batch_id, call_id, 1
-       FROM question CROSS JOIN generate_series(0, 2) AS vote WHERE job_id = %(job)s AND id %% 3 = 0""",
+       FROM question CROSS JOIN generate_series(0, 2) AS vote WHERE job_id = %(job)s AND id %% 30 = 0""",
     """INSERT INTO answer (question_id, model, prompt_version, sample, text, tokens, job_id, batch_id, call_id, fence)
        SELECT id, model, 'answer-1-0', 0, repeat('Twelve. ', 30), 60, job_id, batch_id, call_id, 1
-       FROM question WHERE job_id = %(job)s AND id %% 3 = 0""",
+       FROM question WHERE job_id = %(job)s AND id %% 30 = 0""",
 )
 SPENT = "UPDATE job_budget SET spent_usd = 1000, budget_usd = 2000 WHERE job_id = %(job)s"
 ENDED = "UPDATE job SET state = 'succeeded', finished_at = now() WHERE id = ANY (%(ended)s)"
@@ -159,7 +160,6 @@ def addresses(client: httpx2.Client, job: UUID, small: UUID) -> dict[str, str]:
         "settings": "/v1/settings/public",
         "batches": f"/v1/jobs/{job}/batches?limit=50",
         "failed calls": f"/v1/jobs/{job}/calls?state=failed&limit=50",
-        "novelty": f"/v1/jobs/{job}/novelty",
         "rejections": f"/v1/jobs/{job}/rejections?limit=50",
         "rejections, one reason": f"/v1/jobs/{job}/rejections?limit=50&reason=near",
         "datasets": "/v1/datasets",
@@ -171,7 +171,7 @@ def addresses(client: httpx2.Client, job: UUID, small: UUID) -> dict[str, str]:
         "search, found once": f"{questions}&text=question%20{QUESTIONS - 7}%20take",
         "search, never found": f"{questions}&text=nowhere%20to%20be%20found",
         "search in a cell": f"{questions}&domain=domain%203&difficulty=hard&text=nowhere",
-        "question": f"/v1/questions/{newest - newest % 3}",
+        "question": f"/v1/questions/{newest - newest % 30}",
         "distributions": distributions,
         "distributions of a cell": f"{distributions}?domain=domain%203&difficulty=hard",
         "distributions of a domain": f"{distributions}?domain=domain%203",

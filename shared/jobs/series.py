@@ -29,7 +29,7 @@ FROM job JOIN job_budget ON job_budget.job_id = job.id LEFT JOIN job_archive ON 
 WHERE job.id = :job_id
 """)
 # What lies outside, as a call that is settled after the job's end, counts in the first step or the last.
-_STEP = "LEAST(GREATEST(floor(extract(epoch FROM {at} - CAST(:began AS timestamptz)) / :step), 0), :last)::int"
+_STEP = "LEAST(GREATEST(floor(date_part('epoch', {at} - CAST(:began AS timestamptz)) / :step), 0), :last)::int"
 _REFUSED = "CASE WHEN stage = 'answer' THEN 0 ELSE generated - admitted END"
 # A submission's calls wait for the provider's leisure: no latency of theirs.
 LEDGER = text(f"""
@@ -53,12 +53,16 @@ SELECT {_STEP.format(at="COALESCE(finished_at, CAST(:until AS timestamptz))")} A
     SUM({_REFUSED})::bigint AS rejected, SUM(CASE WHEN stage = 'answer' THEN admitted END)::bigint AS answered
 FROM batch WHERE job_id = :job_id GROUP BY 1
 """)  # noqa: S608 - constants
-# When a call was sent stands in the first 48 bits of its id (UUID version 7, ms): an index alone answers.
-_SENT_AT = "to_timestamp(('x' || substr(replace(id::text, '-', ''), 1, 12))::bit(48)::bigint / 1000.0)"
-FAILED = text(f"""
-SELECT {_STEP.format(at=_SENT_AT)} AS step, COUNT(*) AS failed
-FROM call WHERE job_id = :job_id AND state IN ('failed', 'unknown') GROUP BY 1
-""")  # noqa: S608 - constants
+# When a call was sent stands in its id (UUID version 7): an index alone answers, by ranges.
+FAILED = text("""
+SELECT (number - 1)::int AS step, COUNT(*) AS failed
+FROM unnest(CAST(:first AS uuid[]), CAST(:behind AS uuid[])) WITH ORDINALITY AS of_step (first, behind, number)
+CROSS JOIN unnest(ARRAY['failed', 'unknown']) AS wanted (state)
+CROSS JOIN LATERAL (
+    SELECT FROM call WHERE job_id = :job_id AND call.state IN ('failed', 'unknown') AND call.state = wanted.state
+      AND id >= first AND id < behind) AS found
+GROUP BY 1
+""")
 SAMPLE = text("""
 SELECT step, AVG(cost_usd) AS cost_usd, percentile_cont(0.5) WITHIN GROUP (ORDER BY latency_ms) AS latency_p50_ms,
     percentile_cont(0.95) WITHIN GROUP (ORDER BY latency_ms) AS latency_p95_ms
@@ -123,15 +127,17 @@ async def _from_ledger(conn: AsyncConnection, job_id: JobId, steps: Steps) -> di
 async def _from_batches(
     conn: AsyncConnection, job_id: JobId, steps: Steps, spent_usd: float
 ) -> dict[int, dict[str, Any]]:
-    values = _values(job_id, steps)
     found: dict[int, dict[str, Any]] = {step: {} for step in range(steps.count)}
-    for statement in (BATCHES, FAILED):
-        for row in (await conn.execute(statement, values)).mappings():
-            found[row["step"]].update(row)
+    for row in (await conn.execute(BATCHES, _values(job_id, steps))).mappings():
+        found[row["step"]].update(row)
     edges = [_first_id(time) for time in steps.times]
-    of_steps = {"job_id": job_id, "first": edges[:-1], "behind": edges[1:], "most": SAMPLED_PER_STEP}
+    # What was sent at the very end or, by another clock, before the beginning.
+    edges[0], edges[-1] = UUID(int=0), UUID(int=2**128 - 1)
+    of_steps = {"job_id": job_id, "first": edges[:-1], "behind": edges[1:]}
+    for row in (await conn.execute(FAILED, of_steps)).mappings():
+        found[row["step"]].update(row)
     costs = dict.fromkeys(found, 0.0)
-    for row in (await conn.execute(SAMPLE, of_steps)).mappings():
+    for row in (await conn.execute(SAMPLE, {**of_steps, "most": SAMPLED_PER_STEP})).mappings():
         found[row["step"]].update({name: row[name] for name in LATENCIES})
         costs[row["step"]] = float(row["cost_usd"] or 0) * (found[row["step"]].get("calls") or 0)
     # Their sum is known: what is estimated is only how it grew.
