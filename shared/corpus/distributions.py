@@ -12,6 +12,7 @@ from shared.corpus.find_dataset import find_dataset
 
 # So many questions are read in some 100 ms, and their shares are true to a percent.
 MOST_READ = 20_000
+RUNS = 200
 MOST_NAMED = 30
 # Two bins for each doubling: 15 tokens and 750 are both seen.
 BINS_PER_DOUBLING = 2
@@ -29,10 +30,15 @@ _WANTED = """
 """
 _COLUMNS = "domain, difficulty, state, prompt_tokens, completion_tokens, tags, model"
 ALL = f"SELECT {_COLUMNS} FROM question WHERE dataset_id = :dataset_id AND {_WANTED}"  # noqa: S608 - constants
-# Hashes of texts are as good as random: the lowest are a sample, the same one each time.
+# Runs of neighbours, evenly over all that ever came: neighbours share their pages, so that few pages are read.
 SOME = f"""
     SELECT * FROM (
-        SELECT {_COLUMNS} FROM question WHERE dataset_id = :dataset_id ORDER BY text_hash LIMIT :most) AS lowest
+        SELECT MIN(id) AS lowest, (MAX(id) - MIN(id) + 1)::float / :runs AS apart
+        FROM question WHERE dataset_id = :dataset_id) AS place
+    CROSS JOIN generate_series(0, :runs - 1) AS run
+    CROSS JOIN LATERAL (
+        SELECT {_COLUMNS} FROM question WHERE dataset_id = :dataset_id AND id >= (lowest + run * apart)::bigint
+          AND id < (lowest + (run + 1) * apart)::bigint ORDER BY id LIMIT :run_length) AS neighbours
     WHERE {_WANTED}
 """  # noqa: S608 - constants
 
@@ -65,7 +71,7 @@ async def read_distributions(
         values = {"dataset_id": dataset_id, "domain": domain, "difficulty": difficulty}
         counted = (await conn.execute(COUNT, values)).one()
         sampled = counted.wanted > MOST_READ
-        limits = {"named": MOST_NAMED, **({"most": MOST_READ} if sampled else {})}
+        limits = {"named": MOST_NAMED, **({"runs": RUNS, "run_length": MOST_READ // RUNS} if sampled else {})}
         rows = (await conn.execute(READ_SOME if sampled else READ_ALL, {**values, **limits})).all()
     prompt = {row.tokens: row.n for row in rows if row.what == "prompt"}
     completion = {row.tokens: row.n for row in rows if row.what == "completion"}

@@ -72,9 +72,11 @@ async def test_of_a_large_dataset_some_are_counted_and_it_says_so(
 ) -> None:
     name = await stock(engine)
     monkeypatch.setattr("shared.corpus.distributions.MOST_READ", 50)
+    monkeypatch.setattr("shared.corpus.distributions.RUNS", 10)
     found = await read_distributions(engine, name, domain=None, difficulty=None)
     assert (found["questions"], found["sampled"]) == (89, True)
     assert 20 < found["looked_at"] <= 50
+    assert {each["name"] for each in found["topics"]} == {"numbers", "sums", "kings"}, "from first to last"
     assert found == await read_distributions(engine, name, domain=None, difficulty=None), "the same each time"
     whole = await read_distributions(engine, name, domain="history", difficulty=None)
     assert (whole["looked_at"], whole["sampled"]) == (29, False), "a small kind of a large dataset"
