@@ -29,7 +29,7 @@ const Use = ({ used, allowed }) => html`<span class="nowrap">${short(used)} <spa
 
 export function LiveBatches({ live, job }) {
   if (!live?.batches || job.finished_at) return null;
-  return html`<${Panel} title="Batches under way" wide="w6" test="panel-batches" aside=${`${count(live.batches.length)} now`}>
+  return html`<${Panel} title="Batches under way" wide="w6 top-aligned" test="panel-batches" aside=${`${count(live.batches.length)} now`}>
     ${live.batches.length === 0 && html`<p class="quiet">None at this moment.</p>`}
     ${live.batches.length > 0 && html`<div class="scroll tall" tabindex="0" role="group" aria-label="Batches under way"><table data-test="batches">
       <thead><tr><th scope="col">Batch</th><th scope="col">Calls</th><th scope="col">Worker</th><th scope="col" class="number">Lease until</th></tr></thead>

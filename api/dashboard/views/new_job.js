@@ -30,7 +30,7 @@ export function NewJob({ query }) {
 
   const errors = [...own, ...(planned.problem?.errors || []), ...(sent.problem?.errors || [])];
   const change = (part) => {
-    setForm((before) => ({ ...before, ...part }));
+    setForm((before) => ({ ...before, ...(typeof part === "function" ? part(before) : part) }));
     setSent({ busy: false, problem: null });
   };
   const submit = async (event) => {
@@ -110,13 +110,13 @@ function Mix({ form, change, errors }) {
   const shares = form.difficulties.reduce((sum, each) => sum + (Number(each.share) || 0), 0);
   return html`
     <fieldset class="panel" data-test="domains"><${Legend} title="Domains" aside=${`${total.toLocaleString("en-US")} questions`} />
-      <${Rows} kind="domain" rows=${form.domains} onRows=${(domains) => change({ domains })} errors=${errors} loc="mix.domains" fresh=${{ name: "", total: "" }}
+      <${Rows} kind="domain" rows=${form.domains} onRows=${(update) => change((before) => ({ domains: update(before.domains) }))} errors=${errors} loc="mix.domains" fresh=${{ name: "", total: "" }}
         columns=${[["name", "Domain"], ["total", "Questions", "numeric"]]} add="Add a domain" /></fieldset>
     <fieldset class="panel" data-test="difficulties"><${Legend} title="Difficulties" aside=${`shares: ${Number(shares.toFixed(6))} %`} />
-      <${Rows} kind="difficulty" rows=${form.difficulties} onRows=${(difficulties) => change({ difficulties })} errors=${errors} loc="mix.difficulties"
+      <${Rows} kind="difficulty" rows=${form.difficulties} onRows=${(update) => change((before) => ({ difficulties: update(before.difficulties) }))} errors=${errors} loc="mix.difficulties"
         fresh=${{ name: "", share: "", mean: "", answer: "" }} add="Add a difficulty"
         columns=${[["name", "Difficulty"], ["share", "% of tokens", "decimal", "token_share"], ["mean", "Mean tokens", "decimal", "mean_tokens"],
-          ["answer", "of an answer", "decimal", "answer_tokens"]]} />
+          ["answer", "Answer tokens", "decimal", "answer_tokens", "–"]]} />
       <div class="fields" style=${{ marginTop: "12px" }}>
         <${Field} label="Tokens that are balanced" loc="mix.measure" errors=${errors} value=${form.measure} onValue=${(measure) => change({ measure })}
           options=${[["prompt", "of the questions"], ["completion", "of the answers"], ["total", "of both"]]} />
