@@ -9,7 +9,7 @@ const LONGEST_WAIT_SECONDS = 10;
 export function follow(jobId, { onProgress, onEnd, onLink }) {
   let stopped = false;
   let controller = null;
-  let lostSince = null;
+  let lastHeard = null;
   let wait = FIRST_WAIT_SECONDS;
   let timer = null;
   let lastId = null;
@@ -17,8 +17,8 @@ export function follow(jobId, { onProgress, onEnd, onLink }) {
   const lose = (problem) => {
     if (stopped) return;
     if (document.hidden) return onLink({ state: "hidden" });
-    lostSince = lostSince || new Date();
-    onLink({ state: "lost", since: lostSince, problem });
+    lastHeard = lastHeard || new Date();
+    onLink({ state: "lost", since: lastHeard, problem });
     timer = setTimeout(connect, wait * 1000);
     wait = Math.min(LONGEST_WAIT_SECONDS, wait * 2);
   };
@@ -38,12 +38,16 @@ export function follow(jobId, { onProgress, onEnd, onLink }) {
     controller = new AbortController();
     const mine = controller;
     let watch = null;
-    const hear = () => {
+    const listen = () => {
       clearTimeout(watch);
       watch = setTimeout(() => mine.abort(), SILENCE_SECONDS * 1000);
     };
+    const hear = () => {
+      lastHeard = new Date();
+      listen();
+    };
     try {
-      hear();
+      listen();
       const headers = { Accept: "text/event-stream", ...(lastId ? { "Last-Event-ID": lastId } : {}) };
       const response = await fetch(`/v1/jobs/${jobId}/events`, { headers, signal: mine.signal });
       if (response.status === 204) return take({ event: "end" });
@@ -52,7 +56,7 @@ export function follow(jobId, { onProgress, onEnd, onLink }) {
         return onEnd();
       }
       if (!response.ok) throw new Error(`the API answered ${response.status}`);
-      lostSince = null;
+      hear();
       wait = FIRST_WAIT_SECONDS;
       onLink({ state: "live", since: new Date() });
       for await (const event of readEvents(response.body, hear)) {

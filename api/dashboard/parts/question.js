@@ -17,7 +17,7 @@ export function QuestionPanel({ id, close, onChange }) {
     document.addEventListener("keydown", escape);
     return () => {
       document.removeEventListener("keydown", escape);
-      setTimeout(() => document.getElementById(`question-${id}`)?.focus({ preventScroll: true }));
+      setTimeout(() => (document.getElementById(`question-${id}`) ?? document.querySelector("main")).focus({ preventScroll: true }));
     };
   }, [id, close]);
   const question = found.data;

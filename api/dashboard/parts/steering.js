@@ -54,7 +54,7 @@ function BudgetDialog({ job, steer, onClose }) {
       <dt>Spent, and held for calls under way</dt><dd>${money(spent)} and ${money(held)}</dd>
       <dt>Expected for what is left</dt><dd>${money(left)}</dd></dl>
     <label class="field" style=${{ display: "block", marginTop: "12px" }}><span>New budget in US dollars</span>
-      <input inputmode="decimal" autofocus value=${budget} data-test="budget-input" onInput=${(event) => setBudget(event.target.value)} /></label>
+      <input inputmode="decimal" value=${budget} data-test="budget-input" onInput=${(event) => setBudget(event.target.value)} /></label>
     ${paused && html`<label class="check"><input type="checkbox" checked=${resume} data-test="budget-resume"
       onChange=${(event) => setResume(event.target.checked)} />and go on at once</label>`}<//>`;
 }

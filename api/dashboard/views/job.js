@@ -45,7 +45,7 @@ function Link({ link, job }) {
     live: "Live",
     connecting: "Connecting",
     hidden: "Not followed while the tab is hidden",
-    lost: `The connection dropped at ${clock(link.since)}. What you see is of then; trying again.`,
+    lost: `The connection dropped. What you see is of ${clock(link.since)}; trying again.`,
   }[link.state];
   return html`<p class=${`link ${link.state}`} role=${link.state === "lost" ? "alert" : "status"} data-test="link" data-state=${link.state}>
     ${link.state === "live" ? html`<${State} of="live" test="live" />` : said}</p>`;
