@@ -115,7 +115,8 @@ def _timestamp(name: str, *, nullable: bool = False) -> sa.Column[object]:
 
 
 def upgrade() -> None:
-    op.execute("LOCK TABLE job, batch, call IN SHARE ROW EXCLUSIVE MODE")
+    # The view first, as its readers do, and before the first change: a busy system is waited for once.
+    op.execute("LOCK TABLE call_count, job, batch, call IN ACCESS EXCLUSIVE MODE")
     op.add_column("job", sa.Column("traceparent", sa.Text(), comment="the W3C trace context of its POST"))
     op.create_table(
         "worker_report",
@@ -175,7 +176,8 @@ def _count_calls_by(keys: tuple[str, ...]) -> None:
 
 def downgrade() -> None:
     """Notifications that are not delivered are lost."""
-    op.execute("LOCK TABLE job, batch, call IN SHARE ROW EXCLUSIVE MODE")
+    # The view first, as its readers do, and before the first change: a busy system is waited for once.
+    op.execute("LOCK TABLE call_count, job, batch, call IN ACCESS EXCLUSIVE MODE")
     _count_calls_by(KEYS)
     op.execute("DROP TRIGGER note_change ON job")
     op.execute("DROP FUNCTION note_job_change()")
