@@ -2,6 +2,7 @@
 
 import os
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -32,7 +33,6 @@ from cli.tables import import_view, jobs_view, plan_view, submissions_view
 from cli.terminal import open_client, print_answer
 from cli.watching import watch
 from shared.errors import InvalidInput
-from shared.settings import load_settings
 
 PROGRAM = "./run questmill"
 INTERRUPTED = 130
@@ -317,16 +317,23 @@ def prune(
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
+def doctor(
+    call: Annotated[
+        bool, typer.Option("--call", help="Also try the keys: asks each provider for its list of models, for free.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Say what is set, reachable and missing. Exit code 1 when something needed is missing."""
     # Its drivers take a fifth of a second to import, which no other command needs.
-    from cli.doctor import Check, Verdict, examine
+    from cli.doctor import examine
+    from cli.doctor_check import Check, Verdict
+    from cli.doctor_here import load_what_can_be
 
-    settings = load_settings()
+    settings, wrong = load_what_can_be()
     checks: list[Check] = []
     styles = {Verdict.OK: "green", Verdict.NOTE: "yellow", Verdict.MISSING: "red"}
     console = Console(soft_wrap=True, highlight=False)
-    for each in examine(settings, os.environ):
+    for each in chain(wrong, examine(settings, os.environ, call=call)):
         checks.append(each)
         if not as_json:
             style = styles[each.verdict]

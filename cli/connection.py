@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -278,6 +280,12 @@ class Client:
         with speaking_plainly(self.base_url):
             body: Json = read_object(self.base_url, self._http.get("/readyz"), "database", "broker")
             return body
+
+    def server_time(self) -> datetime | None:
+        """What the API's host takes the time to be, to the second; None when it does not say."""
+        with speaking_plainly(self.base_url):
+            told = self._http.get("/healthz").headers.get("Date")
+        return parsedate_to_datetime(told) if told else None
 
     def _connect_events(self, job_id: str, last_id: str | None) -> Iterator[tuple[Event, str]]:
         headers = {"Last-Event-ID": last_id} if last_id else {}
