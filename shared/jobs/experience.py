@@ -20,8 +20,8 @@ LEAST_CALLS = 10
 MOST_JOBS = 20
 NEWEST_JOBS = 1_000
 
-# Jobs are alike in a stage and difficulty when the same models are asked the same number of questions of the same
-# length at once. What `results` counts: questions admitted, judged or answered.
+# Jobs are alike in a stage and difficulty when the same models are asked as often, about as many questions at once, of
+# the same length. What `results` counts: questions admitted, judged or answered.
 SPENT = text("""
 SELECT stage, difficulty, SUM(calls)::bigint AS calls, SUM(input_tokens)::bigint AS input_tokens,
     SUM(output_tokens)::bigint AS output_tokens, SUM(pico_usd)::bigint AS pico_usd
@@ -43,6 +43,9 @@ SELECT array_agg(id) FROM (
       AND CASE CAST(:stage AS text) WHEN 'generate' THEN spec -> 'questions_per_call'
           WHEN 'validate' THEN spec -> 'judging' -> 'questions_per_call'
           ELSE spec -> 'answering' -> 'questions_per_call' END -> CAST(:difficulty AS text) = CAST(:per_call AS jsonb)
+      AND CASE CAST(:stage AS text) WHEN 'generate' THEN '1'
+          WHEN 'validate' THEN spec -> 'judging' ->> 'votes'
+          ELSE spec -> 'answering' ->> 'samples' END = :times
     ORDER BY id DESC LIMIT :most) AS latest
 """)
 
@@ -98,6 +101,11 @@ async def experience_of(
 ) -> dict[tuple[Stage, str], Spent]:
     """What jobs like this one have spent before, where there were any; `spec` as it is stored, nothing left open."""
     known: dict[tuple[Stage, str], Spent] = {}
+    times = {
+        Stage.GENERATE: 1,
+        Stage.VALIDATE: spec["judging"]["votes"],
+        Stage.ANSWER: spec["answering"]["samples"],
+    }
     per_call = {
         Stage.GENERATE: spec["questions_per_call"],
         Stage.VALIDATE: spec["judging"]["questions_per_call"],
@@ -111,6 +119,7 @@ async def experience_of(
                 "difficulty": difficulty,
                 "models": orjson.dumps(spec["models"][stage][difficulty]).decode(),
                 "described": orjson.dumps(described).decode(),
+                "times": str(times[stage]),
                 "per_call": orjson.dumps(per_call[stage][difficulty]).decode(),
                 "most": MOST_JOBS,
                 "newest": NEWEST_JOBS,

@@ -160,6 +160,10 @@ async def test_each_stage_learns_from_its_own_calls(engine: AsyncEngine, setting
     assert per_call(after["validate"]) == (INPUT, OUTPUT)
     # As many calls as there are verdicts to give, whatever passes.
     assert after["validate"].calls == pytest.approx(before["validate"].calls, abs=3)
+    # What three votes took says nothing about one.
+    once = {"stages": ALL, "judging": {"questions_per_call": {"easy": 18}, "votes": 1}}
+    other = {each.stage: each for each in (await forecast_of(engine, settings, a_spec(dataset, **once))).stages}
+    assert per_call(other["validate"])[0] != INPUT
 
 
 async def test_forecast_and_actual_stand_side_by_side_with_what_is_left(
