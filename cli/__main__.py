@@ -1,6 +1,14 @@
 """`python -m cli`."""
 
-from cli.app import main
+import sys
+
+INTERRUPTED = 130
 
 if __name__ == "__main__":
-    main()
+    try:
+        # Half a second, in which Ctrl-C is possible too.
+        from cli.app import main
+
+        main()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

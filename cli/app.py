@@ -14,6 +14,7 @@ from rich.table import Table
 from cli.arguments import AsJson, Dataset, Job
 from cli.atlas_files import atlas_view, describe_atlas, load_atlas_files, resolve_atlases
 from cli.checking import check_file
+from cli.complaints import INTERRUPTED, complaining_plainly
 from cli.completion import TYPED_LINE, completion, print_completions
 from cli.connection import Client
 from cli.decontaminating import decontaminate_all, decontaminated_view
@@ -22,20 +23,17 @@ from cli.judges import verdicts
 from cli.near_report import check_targets, near_view, read_near_report, write_near_report
 from cli.new_file import require_absent
 from cli.novelty import novelty_view, topics_view
-from cli.plain_words import ApiProblem, BadArgument
 from cli.prompts import compare_prompts, diff_view, files_view, find_prompts, versions_view
 from cli.pruning import prune_carefully, prune_view
 from cli.reparsing import reparse
 from cli.resolve import find_job, read_cell
 from cli.sampling import sample
-from cli.spec_file import STDIN, BadSpecFile, read_spec
+from cli.spec_file import STDIN, read_spec
 from cli.tables import import_view, jobs_view, plan_view, submissions_view
 from cli.terminal import open_client, print_answer
 from cli.watching import watch
-from shared.errors import InvalidInput
 
 PROGRAM = "./run questmill"
-INTERRUPTED = 130
 
 app = typer.Typer(
     name=PROGRAM,
@@ -348,22 +346,12 @@ for command in (init, completion, sample, verdicts, reparse):
     app.command()(command)
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run the command line; whatever goes wrong is one sentence on stderr."""
     typed = os.environ.pop(TYPED_LINE, None)
-    try:
-        if typed is not None:
-            print_completions(app, typed)
-        app(prog_name=PROGRAM)
-    except ApiProblem as problem:
-        errors = problem.problem.get("errors", [])
-        _fail(str(problem), *(f"  {each['loc']}: {each['msg']}" for each in errors if len(errors) > 1))
-    except (BadArgument, BadSpecFile) as error:
-        _fail(str(error))
-    except InvalidInput as error:
-        _fail(error.detail)
-    except OSError as error:
-        _fail(f"{error.filename or 'The operation'}: {error.strerror or error}.")
+    if typed is not None:
+        complaining_plainly(lambda: print_completions(app, typed))
+    complaining_plainly(lambda: app(prog_name=PROGRAM, standalone_mode=False))
 
 
 def _read(spec: str) -> dict[str, Any]:
@@ -376,8 +364,8 @@ def _watch(client: Client, job_id: str, *, as_json: bool) -> NoReturn:
         code = watch(client, job_id, Console(highlight=False), as_json=as_json)
     except KeyboardInterrupt:
         sys.stderr.write(f"Stopped watching; the job goes on. See it again with: {PROGRAM} watch {job_id}\n")
-        raise typer.Exit(INTERRUPTED) from None
-    raise typer.Exit(code)
+        raise SystemExit(INTERRUPTED) from None
+    raise SystemExit(code)
 
 
 def _submitted_line(job: dict[str, Any], *, follow: bool) -> str:
@@ -389,8 +377,3 @@ def _state_line(job: dict[str, Any]) -> str:
     simulated = " (rehearsal)" if job.get("rehearsal") else ""
     reason = f": {job['reason']}" if job.get("reason") else ""
     return escape(f"job {job['id']} for dataset {job['dataset']} is {job['state']}{simulated}{reason}")
-
-
-def _fail(*lines: str) -> NoReturn:
-    sys.stderr.write("Error: " + "\n".join(lines) + "\n")
-    raise SystemExit(1)

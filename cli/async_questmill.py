@@ -16,6 +16,8 @@ from cli.address import api_url
 from cli.connection import (
     ANSWER_SECONDS,
     CONNECT_SECONDS,
+    LINES,
+    PARQUET,
     RECONNECT_SECONDS,
     STREAM_SILENCE_SECONDS,
     Event,
@@ -23,6 +25,8 @@ from cli.connection import (
     dataset_path,
     event_of_end,
     export_params,
+    needs_certificates,
+    require_type,
     upload_headers,
 )
 from cli.frames import import_package, to_dataset, to_pandas
@@ -45,7 +49,9 @@ class AsyncQuestmill:
         self.base_url = (base_url or api_url(load_settings())).rstrip("/")
         timeout = httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
         with speaking_plainly(self.base_url):
-            self._http = httpx2.AsyncClient(base_url=self.base_url, timeout=timeout, trust_env=False)
+            self._http = httpx2.AsyncClient(
+                base_url=self.base_url, timeout=timeout, trust_env=False, verify=needs_certificates(self.base_url)
+            )
 
     async def __aenter__(self) -> Self:
         return self
@@ -158,6 +164,7 @@ class AsyncQuestmill:
         unfinished = unfinished_of(target)
         try:
             async with self._stream("GET", f"{dataset_path(dataset)}/export", params=params) as answer:
+                require_type(self.base_url, answer, LINES, PARQUET)
                 with unfinished.open("wb") as file:
                     async for chunk in answer.aiter_bytes():
                         file.write(chunk)

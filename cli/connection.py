@@ -15,7 +15,7 @@ from urllib.parse import quote
 import httpx2
 
 from cli.new_file import unfinished_of
-from cli.plain_words import ApiProblem, raise_problem, read_object, speaking_plainly
+from cli.plain_words import ApiProblem, not_questmill, raise_problem, read_object, speaking_plainly
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
@@ -24,6 +24,8 @@ STREAM_SILENCE_SECONDS = 30.0
 RECONNECT_SECONDS = 2.0
 GZIP_MAGIC = b"\x1f\x8b"
 UPLOAD_CHUNK = 1 << 20
+LINES = "application/x-ndjson"
+PARQUET = "application/vnd.apache.parquet"
 
 Json = dict[str, Any]
 
@@ -44,7 +46,9 @@ class Client:
         timeout = httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
         with speaking_plainly(self.base_url):
             # No proxy of the environment: the API is on this machine or named on purpose.
-            self._http = httpx2.Client(base_url=self.base_url, timeout=timeout, trust_env=False)
+            self._http = httpx2.Client(
+                base_url=self.base_url, timeout=timeout, trust_env=False, verify=needs_certificates(self.base_url)
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -123,7 +127,7 @@ class Client:
 
     def novelty(self, job_id: str) -> Json:
         """How a job still finds new questions, cell by cell."""
-        return self._json("GET", f"/v1/jobs/{job_id}/novelty")
+        return self._json("GET", f"/v1/jobs/{job_id}/novelty", "cells")
 
     def topics(self, job_id: str, domain: str, difficulty: str) -> list[Json]:
         """The topics of one cell, those that yield least first."""
@@ -142,26 +146,26 @@ class Client:
 
     def verdicts(self, job_id: str, *, by_cell: bool = False) -> Json:
         """What a job's judges said, counted."""
-        return self._json("GET", f"/v1/jobs/{job_id}/verdicts", params={"by": "cell"} if by_cell else {})
+        return self._json("GET", f"/v1/jobs/{job_id}/verdicts", "votes", params={"by": "cell"} if by_cell else {})
 
     def reparse(self, job_id: str, *, dry_run: bool = False) -> Json:
         """Read a job's stored replies again."""
         # Minutes for a job of a million questions; one that was broken off goes on at the next.
         timeout = httpx2.Timeout(3600, connect=CONNECT_SECONDS)
-        return self._json("POST", f"/v1/jobs/{job_id}/reparse", json={"dry_run": dry_run}, timeout=timeout)
+        return self._json("POST", f"/v1/jobs/{job_id}/reparse", "read", json={"dry_run": dry_run}, timeout=timeout)
 
     def pause(self, job_id: str) -> Json:
         """Start nothing new for this job."""
-        return self._json("POST", f"/v1/jobs/{job_id}/pause")
+        return self._json("POST", f"/v1/jobs/{job_id}/pause", "id", "state")
 
     def resume(self, job_id: str, *, budget_usd: str | None = None) -> Json:
         """Go on, perhaps with another budget."""
         body = {} if budget_usd is None else {"budget_usd": budget_usd}
-        return self._json("POST", f"/v1/jobs/{job_id}/resume", json=body)
+        return self._json("POST", f"/v1/jobs/{job_id}/resume", "id", "state", json=body)
 
     def cancel(self, job_id: str) -> Json:
         """End the job; what was admitted stays."""
-        return self._json("POST", f"/v1/jobs/{job_id}/cancel")
+        return self._json("POST", f"/v1/jobs/{job_id}/cancel", "id", "state")
 
     def datasets(self) -> list[Json]:
         """All datasets."""
@@ -170,11 +174,16 @@ class Client:
 
     def dataset(self, name: str) -> Json:
         """One dataset's counts."""
-        return self._json("GET", dataset_path(name))
+        return self._json("GET", dataset_path(name), "name", "contamination")
 
     def duplicates(self, name: str, texts: Sequence[str]) -> list[Json]:
         """Whether each text would be admitted."""
-        verdicts: list[Json] = self._request("POST", f"{dataset_path(name)}/duplicates", json={"texts": list(texts)})
+        with speaking_plainly(self.base_url):
+            answer = self._http.post(f"{dataset_path(name)}/duplicates", json={"texts": list(texts)})
+            raise_problem(self.base_url, answer)
+            verdicts: Any = answer.json()
+        if not isinstance(verdicts, list) or not all(isinstance(each, dict) for each in verdicts):
+            raise not_questmill(self.base_url)
         return verdicts
 
     def near_duplicates(self, name: str, *, clusters: int) -> Iterator[Json]:
@@ -183,6 +192,7 @@ class Client:
         timeout = httpx2.Timeout(600, connect=CONNECT_SECONDS)
         path, params = f"{dataset_path(name)}/near-duplicates", {"clusters": clusters}
         with self._stream("GET", path, params=params, timeout=timeout) as answer:
+            require_type(self.base_url, answer, LINES)
             for line in answer.iter_lines():
                 yield json.loads(line)
 
@@ -205,6 +215,7 @@ class Client:
         return self._json(
             "POST",
             f"{dataset_path(dataset)}/decontaminate",
+            "read",
             params=params | ({"source": source} if source else {}),
             content=raw,
             headers={"Content-Type": "application/gzip" if raw.startswith(GZIP_MAGIC) else "application/x-ndjson"},
@@ -218,7 +229,7 @@ class Client:
     def sample(self, dataset: str, **wanted: str | int | None) -> Json:
         """Questions drawn at random: `n`, `domain`, `difficulty`, `state`, `seed`."""
         params = {name: value for name, value in wanted.items() if value is not None}
-        return self._json("GET", f"{dataset_path(dataset)}/sample", params=params)
+        return self._json("GET", f"{dataset_path(dataset)}/sample", "items", "among", params=params)
 
     def export(
         self,
@@ -238,6 +249,7 @@ class Client:
                 self._stream("GET", f"{dataset_path(dataset)}/export", params=params) as answer,
                 unfinished.open("wb") as file,
             ):
+                require_type(self.base_url, answer, LINES, PARQUET)
                 for chunk in answer.iter_bytes():
                     file.write(chunk)
             unfinished.replace(path)
@@ -273,7 +285,7 @@ class Client:
         body = {"raw_days": raw_days, "ledger_days": ledger_days, "dry_run": dry_run}
         # Years of rows are deleted in many short transactions; a prune that was broken off goes on at the next.
         timeout = httpx2.Timeout(600, connect=CONNECT_SECONDS)
-        return self._json("POST", "/v1/prune", json=body, timeout=timeout)
+        return self._json("POST", "/v1/prune", "raw", "archived", "skipped", json=body, timeout=timeout)
 
     def readiness(self) -> Json:
         """What the API says of its database and broker, also when it is not ready."""
@@ -314,12 +326,6 @@ class Client:
             body: Json = read_object(self.base_url, answer, *expected)
             return body
 
-    def _request(self, method: str, path: str, **options: Any) -> Any:
-        with speaking_plainly(self.base_url):
-            answer = self._http.request(method, path, **options)
-            raise_problem(self.base_url, answer)
-            return answer.json()
-
     @contextmanager
     def _stream(self, method: str, path: str, **options: Any) -> Iterator[httpx2.Response]:
         with speaking_plainly(self.base_url), self._http.stream(method, path, **options) as answer:
@@ -351,6 +357,17 @@ def export_params(file_format: str, seed: int | None, contaminated: bool, all_an
     if seed is not None:
         params["seed"] = seed
     return params
+
+
+def needs_certificates(base_url: str) -> bool:
+    """Reading this machine's certificates takes a tenth of a second, which a plain address need not wait for."""
+    return not base_url.startswith("http://")
+
+
+def require_type(base_url: str, answer: httpx2.Response, *media_types: str) -> None:
+    """Raise ApiProblem for an answer of another type: it must not become a file, or rows of a report."""
+    if not answer.headers.get("Content-Type", "").startswith(media_types):
+        raise not_questmill(base_url)
 
 
 def event_of_end(job: Json) -> Event:

@@ -24,7 +24,7 @@ def test_a_spec_is_written_as_asked_and_never_overwritten_unasked(here: Here, tm
         (("--questions", "2"), "2 questions are too few for 3 domains"),
         (("--dataset", "../x"), "dataset: use 1 to 64 of a-z"),
         (("--domains", "a/b"), "a name has no slash"),
-        (("nowhere/job.yaml",), "nowhere/job.yaml: No such file or directory."),
+        (("nowhere/job.yaml",), "nowhere/job.yaml: there is no such file or folder. Look at how it is written."),
     ],
 )
 def test_what_cannot_be_written_is_one_sentence(
