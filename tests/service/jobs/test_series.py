@@ -84,6 +84,9 @@ async def test_a_large_jobs_series_comes_from_its_batches_and_some_calls(
                    400, 390, 20, :finished)""",
             job_id=job_id, stage=stage, number=number, finished=BEGAN + timedelta(seconds=seconds),
         )  # fmt: skip
+    # By a worker's clock that is late.
+    early = "UPDATE call SET id = :id WHERE job_id = :job_id AND ordinal = 3"
+    await execute(engine, early, id=id_at(BEGAN - timedelta(seconds=2)), job_id=job_id)
     monkeypatch.setattr("shared.jobs.series.MOST_CALLS_READ", 39)
     series = await read_series(engine, job_id, points=10)
     assert (series["source"], series["sampled"]) == ("batches", ["latency_p50_ms", "latency_p95_ms", "cost_usd"])
