@@ -118,11 +118,7 @@ def _edge(number: int) -> int:
 
 
 def _bin_of(length: int) -> int:
-    if length < 1:
-        return -1
-    number = floor(BINS_PER_DOUBLING * log2(length))
-    # Rounding of edges up can put a length one bin above the one that its logarithm says.
-    return number + 1 if length >= _edge(number + 1) else number
+    return floor(BINS_PER_DOUBLING * log2(length)) if length >= 1 else -1
 
 
 def _named(pairs: Iterable[tuple[str, int]]) -> list[dict[str, Any]]:
