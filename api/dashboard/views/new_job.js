@@ -52,10 +52,10 @@ export function NewJob({ query }) {
       <button type="button" class="plain" data-test="clear-form" onClick=${() => setForm(EMPTY)}>Clear</button></div></div>
     <form class="form" onSubmit=${submit} data-test="job-form" novalidate>
       <div>
-        <${What} form=${form} change=${change} errors=${errors} />
+        <${What} form=${form} change=${change} errors=${errors} chosen=${planned.plan?.spec} />
         <${Mix} form=${form} change=${change} errors=${errors} />
         <${Work} form=${form} change=${change} errors=${errors} />
-        <${Models} form=${form} change=${change} errors=${errors} />
+        <${Models} form=${form} change=${change} errors=${errors} planned=${planned.plan?.spec} />
       </div>
       <div class="beside">
         <${PlanPanel} planned=${planned} started=${started} unplaced=${unplaced(errors, form)} rehearsal=${settings?.rehearsal} />
@@ -97,11 +97,12 @@ function usePlan(text) {
   return state;
 }
 
-function What({ form, change, errors }) {
+// What is left out is chosen by the server: the plan says what it chose.
+function What({ form, change, errors, chosen }) {
   return html`<fieldset class="panel"><div class="fields">
     <${Field} label="Dataset" loc="dataset" errors=${errors} value=${form.dataset} onValue=${(dataset) => change({ dataset })} hint="a-z, 0-9, . _ -" />
     <${Field} label="Budget in US dollars" loc="budget_usd" errors=${errors} value=${form.budget} onValue=${(budget) => change({ budget })}
-      hint="1.5 × the forecast" mode="decimal" />
+      hint=${chosen?.budget_usd ? `${chosen.budget_usd}, 1.5 × the forecast` : "1.5 × the forecast"} mode="decimal" />
     <${Field} label="Seed" loc="seed" errors=${errors} value=${form.seed} onValue=${(seed) => change({ seed })} hint="2025" mode="numeric" /></div></fieldset>`;
 }
 
@@ -141,7 +142,7 @@ function Work({ form, change, errors }) {
     ${at(errors, "stages").map((msg) => html`<p class="problem">${msg}</p>`)}</fieldset>`;
 }
 
-function Models({ form, change, errors }) {
+function Models({ form, change, errors, planned }) {
   const difficulties = form.difficulties.map((each) => foldName(each.name)).filter(Boolean);
   const chosen = STAGES.filter((stage) => form.stages[stage]);
   const set = (stage, difficulty) => (value) => change({ models: { ...form.models, [stage]: { ...form.models[stage], [difficulty]: value } } });
@@ -149,7 +150,7 @@ function Models({ form, change, errors }) {
   return html`<fieldset class="panel" data-test="models"><${Legend} title="Models" aside="empty: chosen for you; several to validate or answer, with commas" />
     <div class="fields" style=${{ gridTemplateColumns: "repeat(auto-fill, minmax(220px, 1fr))" }}>
       ${chosen.flatMap((stage) => difficulties.map((difficulty) => html`<${Field} key=${`${stage}/${difficulty}`} label=${`${stage}: ${difficulty}`}
-        loc=${`models.${stage}.${difficulty}`} errors=${errors} value=${form.models[stage]?.[difficulty] || ""} onValue=${set(stage, difficulty)} hint="provider/model" />`))}</div>
+        loc=${`models.${stage}.${difficulty}`} errors=${errors} value=${form.models[stage]?.[difficulty] || ""} onValue=${set(stage, difficulty)} hint=${[planned?.models?.[stage]?.[difficulty] ?? "provider/model"].flat().join(", ")} />`))}</div>
     ${at(errors, "models").map((msg) => html`<p class="problem">${msg}</p>`)}</fieldset>`;
 }
 
