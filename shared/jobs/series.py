@@ -17,8 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from shared.errors import NotFound
 from shared.ids import JobId
 
-# A ledger of so many calls is read in some 100 ms.
-MOST_CALLS_READ = 20_000
+# A ledger of so many calls is read in some 60 ms.
+MOST_CALLS_READ = 5_000
 SAMPLED_PER_STEP = 40
 
 JOB = text("""
