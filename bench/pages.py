@@ -185,4 +185,4 @@ def p95_ms(client: httpx2.Client, path: str) -> float:
         began = time.perf_counter()
         client.get(path).raise_for_status()
         taken.append((time.perf_counter() - began) * 1000)
-    return quantiles(taken, n=20)[18]
+    return quantiles(taken, n=20, method="inclusive")[18]
