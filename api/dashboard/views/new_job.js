@@ -102,7 +102,7 @@ function What({ form, change, errors, chosen }) {
   return html`<fieldset class="panel"><div class="fields">
     <${Field} label="Dataset" loc="dataset" errors=${errors} value=${form.dataset} onValue=${(dataset) => change({ dataset })} hint="a-z, 0-9, . _ -" />
     <${Field} label="Budget in US dollars" loc="budget_usd" errors=${errors} value=${form.budget} onValue=${(budget) => change({ budget })}
-      hint=${chosen?.budget_usd ? `${chosen.budget_usd}, 1.5 × the forecast` : "1.5 × the forecast"} mode="decimal" />
+      hint=${chosen?.budget_usd ? `${chosen.budget_usd}, chosen for you` : "chosen for you"} mode="decimal" />
     <${Field} label="Seed" loc="seed" errors=${errors} value=${form.seed} onValue=${(seed) => change({ seed })} hint="2025" mode="numeric" /></div></fieldset>`;
 }
 
