@@ -8,7 +8,7 @@ from tests.faults.jobs import wait_for_end
 from tests.faults.system import RunningSystem
 
 # Called by a text that a page took for HTML or for a script.
-TRAP = "window.struck = 0; window.hostile = () => { window.struck += 1 }"
+TRAP = "() => { window.struck = 0; window.hostile = () => { window.struck += 1 } }"
 HOSTILE_DOMAIN = "<img src=nowhere.png onerror=hostile()>"
 
 
@@ -25,10 +25,9 @@ def test_hostile_questions_and_names_are_shown_as_text(open_page: OpenPage, syst
     page.goto("/#/datasets/hostile?text=hostile()")
     links = page.get_by_test_id("question-link")
     expect(links.first).to_be_visible()
-    shown = links.all_inner_texts()
-    assert shown, "no hostile text was admitted"
-    assert set(shown) <= set(HOSTILE_TEXTS)
-    for text in shown:
+    admitted = set(links.all_inner_texts()) & set(HOSTILE_TEXTS)
+    assert admitted, "no hostile text was admitted"
+    for text in admitted:
         links.get_by_text(text, exact=True).click()
         expect(page.get_by_test_id("question-text")).to_have_text(text)
         for summary in page.get_by_test_id("question").locator("summary").all():
