@@ -89,5 +89,6 @@ def test_a_kill_wastes_no_more_than_the_calls_in_flight(tmp_path: Path, tally: T
 
 
 @pytest.mark.fault(1)
+@pytest.mark.long
 def test_a_job_ends_exact_although_workers_are_killed(strikes: Strikes) -> None:
     kill_workers(strikes)
