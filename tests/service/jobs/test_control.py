@@ -94,7 +94,7 @@ async def test_at_the_budgets_wall_the_job_pauses_and_says_so(engine: AsyncEngin
     assert not await pause_if_running(engine, job_id, "a later reason")
     state, reason = await state_of(engine, job_id)
     assert state == "paused"
-    assert "budget_usd" in (reason or "")
+    assert "resume with a higher budget" in (reason or "")
     assert await fetch(engine, "SELECT 1 FROM call WHERE job_id = :id", id=job_id) == []
 
 
