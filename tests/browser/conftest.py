@@ -1,6 +1,7 @@
 """One running system and one chromium for the browser tests of a session; each test gets pages of its own."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,7 +31,8 @@ SETTINGS = {
     "QUESTMILL_HINT_REPEAT_SECONDS": "2",
     "QUESTMILL_CALLS_IN_FLIGHT": "8",
     "QUESTMILL_REHEARSAL_LATENCY": f"{QUICK_SECONDS}",
-    "QUESTMILL_REHEARSAL_PLANT_SHARE": "0.1",
+    # Several times as many plants as there are: those that come again are refused as duplicates.
+    "QUESTMILL_REHEARSAL_PLANT_SHARE": "0.2",
 }
 
 
@@ -118,7 +120,7 @@ def open_page(browser: Browser, system: RunningSystem, complaints: Complaints) -
 def long_job(system: RunningSystem, request: pytest.FixtureRequest) -> Iterator[str]:
     """A job that goes on until its test is over, on a dataset called like the test."""
     system.rehearse("latency", seconds=SLOW_SECONDS)
-    dataset = request.node.name.removeprefix("test_").replace("_", "-")
+    dataset = re.sub("[^a-z0-9]+", "-", request.node.name).strip("-")
     job_id = str(system.client.submit(make_spec(dataset, questions=1000))["id"])
     yield job_id
     if system.client.job(job_id)["state"] in {"running", "paused"}:
