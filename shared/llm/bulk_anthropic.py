@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import httpx2
 import orjson
-from anthropic import AnthropicError, APIConnectionError, APIStatusError, omit
+from anthropic import omit
 
 from shared.ids import CallId
 from shared.llm.anthropic import JSON, open_client, write_body
@@ -24,8 +25,9 @@ from shared.llm.bulk import (
     check_size,
     read_call_id,
 )
+from shared.llm.bulk_asking import asking
 from shared.llm.bulk_reading import malformed, read_count, read_object, read_rows, read_time
-from shared.llm.failures import reply_from_broken_connection, reply_from_error, reply_from_reading
+from shared.llm.failures import reply_from_error, reply_from_reading
 from shared.llm.headers import read_anthropic_rate
 from shared.llm.provider import LLMReply, LLMRequest, Outcome
 from shared.llm.reading import read_reply
@@ -48,6 +50,7 @@ STATUSES = {
 }
 _NEVER_RUN = {"expired": Outcome.EXPIRED, "canceled": Outcome.CANCELLED}
 _REFUSED_CANCEL = frozenset({400, 409})
+_asking = partial(asking, read_anthropic_rate)
 
 
 class AnthropicBulkProvider:
@@ -201,21 +204,3 @@ async def _slices(content: bytes) -> AsyncIterator[bytes]:
     """The content piece by piece: as a whole it would block the event loop while it is sent."""
     for start in range(0, len(content), SLICE_BYTES):
         yield content[start : start + SLICE_BYTES]
-
-
-@asynccontextmanager
-async def _asking(seconds: float, *, submits: bool = False) -> AsyncIterator[None]:
-    """Turns whatever goes wrong with a question to the provider into BulkProblem."""
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError:
-        raise BulkProblem(Outcome.TIMEOUT, f"no answer in {seconds:g} s", maybe_submitted=submits) from None
-    except APIStatusError as error:
-        response = error.response
-        reply = reply_from_error(response.status_code, response.headers, response.content, read_anthropic_rate)
-        raise BulkProblem.from_reply(reply, submits=submits) from None
-    except (APIConnectionError, httpx2.HTTPError) as error:
-        raise BulkProblem.from_reply(reply_from_broken_connection(error), submits=submits) from error
-    except AnthropicError as error:  # such as results before the end
-        raise BulkProblem(Outcome.BAD_REQUEST, str(error), maybe_submitted=submits) from error

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-import httpx2
 import orjson
-from openai import APIConnectionError, APIStatusError, OpenAIError, omit
+from openai import omit
 
 from shared.ids import CallId
 from shared.llm.bulk import (
@@ -22,8 +22,9 @@ from shared.llm.bulk import (
     check_size,
     read_call_id,
 )
+from shared.llm.bulk_asking import asking
 from shared.llm.bulk_reading import malformed, read_count, read_object, read_rows, read_time
-from shared.llm.failures import reply_from_broken_connection, reply_from_error, reply_from_reading
+from shared.llm.failures import reply_from_error, reply_from_reading
 from shared.llm.headers import read_openai_rate
 from shared.llm.openai import limit_name, open_client, write_body
 from shared.llm.provider import LLMReply, LLMRequest, Outcome
@@ -35,6 +36,7 @@ _OVER = frozenset({"completed", "expired", "cancelled"})
 # Of requests that have no response of their own.
 _OUTCOMES = {"batch_expired": Outcome.EXPIRED, "batch_cancelled": Outcome.CANCELLED}
 _REFUSED_CANCEL = frozenset({400, 409})
+_asking = partial(asking, read_openai_rate)
 
 
 class OpenAIBulkProvider:
@@ -204,21 +206,3 @@ def _read_errors(errors: object) -> str:
         for row in rows[:5]
     ]
     return "; ".join(told) or "no reason was given"
-
-
-@asynccontextmanager
-async def _asking(seconds: float, *, submits: bool = False) -> AsyncIterator[None]:
-    """Turns whatever goes wrong with a question to the provider into BulkProblem."""
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError:
-        raise BulkProblem(Outcome.TIMEOUT, f"no answer in {seconds:g} s", maybe_submitted=submits) from None
-    except APIStatusError as error:
-        response = error.response
-        reply = reply_from_error(response.status_code, response.headers, response.content, read_openai_rate)
-        raise BulkProblem.from_reply(reply, submits=submits) from None
-    except (APIConnectionError, httpx2.HTTPError) as error:
-        raise BulkProblem.from_reply(reply_from_broken_connection(error), submits=submits) from error
-    except OpenAIError as error:
-        raise malformed(str(error), submits=submits) from error

@@ -1,0 +1,34 @@
+"""One question to a provider about bulk submissions, and what it becomes when it goes wrong."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anthropic
+import httpx2
+import openai
+
+from shared.llm.bulk import BulkProblem
+from shared.llm.bulk_reading import malformed
+from shared.llm.failures import RateReader, reply_from_broken_connection, reply_from_error
+from shared.llm.provider import Outcome
+
+
+@asynccontextmanager
+async def asking(read_rate: RateReader, seconds: float, *, submits: bool = False) -> AsyncIterator[None]:
+    """Turns whatever goes wrong with a question by either SDK into BulkProblem; `read_rate` reads its headers."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise BulkProblem(Outcome.TIMEOUT, f"no answer in {seconds:g} s", maybe_submitted=submits) from None
+    except (anthropic.APIStatusError, openai.APIStatusError) as error:
+        response = error.response
+        reply = reply_from_error(response.status_code, response.headers, response.content, read_rate)
+        raise BulkProblem.from_reply(reply, submits=submits) from None
+    except (anthropic.APIConnectionError, openai.APIConnectionError, httpx2.HTTPError) as error:
+        raise BulkProblem.from_reply(reply_from_broken_connection(error), submits=submits) from error
+    except anthropic.AnthropicError as error:  # such as results before the end
+        raise BulkProblem(Outcome.BAD_REQUEST, str(error), maybe_submitted=submits) from error
+    except openai.OpenAIError as error:
+        raise malformed(str(error), submits=submits) from error
