@@ -5,7 +5,9 @@ Read from Postgres and the model server's own record of what it served; our own 
 """
 
 import json
+import time
 from collections import Counter
+from collections.abc import Set
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -16,12 +18,15 @@ from psycopg.rows import namedtuple_row, tuple_row
 
 from shared.corpus.guards import guard_between
 from shared.corpus.normalise import normalise
+from tests.faults.patience import Patience
 from tests.faults.witness import breaches
 from tests.recount import COUNTS
 
 Connection = psycopg.Connection[Any]
 # From here on 12 bands of 5 find practically every pair (0.9 ** 5 = 0.59 each); between 0.75 and 0.9 they miss a few.
 SURELY_NEAR = 0.9
+# The record is at most 0.2 s behind the answers (local/rehearsal/record.py).
+RECORD_SECONDS = 2.0
 # What the ledger may call an answer that the record calls so. A worker that dies may leave any of them as lost.
 OUTCOMES = {
     "ok": {"ok"}, "slow": {"ok", "timeout"}, "cut": {"cut", "no_room"}, "broken": {"ok"}, "latex": {"ok"},
@@ -191,8 +196,19 @@ def _check_sums(conn: Connection) -> None:
         assert told_rows == counted_rows, f"the sums of {table} are wrong"
 
 
+def _read_record(record: Path, answered: Set[str]) -> list[dict[str, Any]]:
+    """All entries. The file is a moment behind the server: it is read again until it holds what was answered."""
+    patience = Patience(RECORD_SECONDS)
+    while True:
+        entries = [json.loads(line) for line in record.read_text().splitlines()]
+        if answered <= {entry["id"] for entry in entries} or patience.is_over():
+            return entries
+        time.sleep(0.05)
+
+
 def _check_calls(conn: Connection, record: Path, job_id: str, in_flight: int) -> Findings:
-    entries = [json.loads(line) for line in record.read_text().splitlines()]
+    answered = {str(row.id) for row in conn.execute("SELECT id FROM call WHERE job_id = %s AND state = 'ok'", [job_id])}
+    entries = _read_record(record, answered)
     assert [each for each, count in Counter(entry["id"] for entry in entries).items() if count > 1] == []
     ledger = {str(row.id): row for row in conn.execute("SELECT * FROM call WHERE job_id = %s", [job_id])}
     others = {str(row.id) for row in conn.execute("SELECT id FROM call WHERE job_id <> %s", [job_id])}

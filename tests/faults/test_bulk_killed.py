@@ -112,14 +112,25 @@ def kill_between_submission_and_id(strikes: Strikes, provider: str) -> str:
         strikes.count(1, "workers killed between a submission and its id")
         with system.database() as conn:
             conn.execute(f"SELECT pg_terminate_backend(pid) FROM ({AT_GATE}) AS at_gate".encode())
-    # Several cells may have been at the gate at once.
+    # Several cells may have been at the gate at once, and others on their way to the provider, who never saw them.
     lost = [row.id for row in system.query(LOST, {"job": job_id}) if row.provider == provider]
-    assert lost
     wait_for_end(system, job_id)
-    adopted = system.query("SELECT state, attempts FROM bulk_submission WHERE id = ANY (%(ids)s)", {"ids": lost})
-    assert {(row.state, row.attempts) for row in adopted} == {("ended", 1)}, "not all were found again"
-    strikes.tally.effects["bulk submissions found again"] += len(lost)
+    listed = {custom_id for each in submissions_taken(system) for custom_id in each["requests"]}
+    calls = system.query("SELECT id, submission_id FROM call WHERE submission_id = ANY (%(ids)s)", {"ids": lost})
+    taken = {row.submission_id for row in calls if str(row.id) in listed}
+    assert taken
+    ends = system.query("SELECT id, state, attempts FROM bulk_submission WHERE id = ANY (%(ids)s)", {"ids": lost})
+    assert {(row.state, row.attempts) for row in ends if row.id in taken} == {("ended", 1)}, "not all were found again"
+    assert {row.state for row in ends if row.id not in taken} <= {"withdrawn"}
+    strikes.tally.effects["bulk submissions found again"] += len(taken)
     return job_id
+
+
+def submissions_taken(system: RunningSystem) -> list[dict[str, Any]]:
+    """What the providers were handed in bulk, each with its requests by custom id."""
+    base = system.addresses.worker["ANTHROPIC_BASE_URL"]
+    taken: list[dict[str, Any]] = httpx2.get(f"{base}/rehearsal/bulk").json()["submissions"]
+    return taken
 
 
 @contextmanager
@@ -137,12 +148,7 @@ def check_bulk(system: RunningSystem, job_id: str, found: Found) -> None:
     findings = check_invariant(system.addresses.database_url, system.record, job_id)
     assert (findings.wasted, findings.paid_twice) == (0, 0)
     calls = {str(row.id): row for row in system.query("SELECT * FROM call WHERE job_id = %(job)s", {"job": job_id})}
-    base = system.addresses.worker["ANTHROPIC_BASE_URL"]
-    listed = [
-        each
-        for each in httpx2.get(f"{base}/rehearsal/bulk").json()["submissions"]
-        if calls.keys() & each["requests"].keys()
-    ]
+    listed = [each for each in submissions_taken(system) if calls.keys() & each["requests"].keys()]
     handed_in = Counter(custom_id for each in listed for custom_id in each["requests"])
     assert [custom_id for custom_id, count in handed_in.items() if count > 1] == [], "handed in twice"
     assert {call_id for call_id, row in calls.items() if row.state == "ok"} <= handed_in.keys()

@@ -17,14 +17,14 @@ BLOCKING = Mutant(
     1,
     (
         Edit(
-            "workers/batch.py",
-            "        parsed = parse_questions(reply, cut=cut)\n",
-            "        import time\n"
-            '        flag = self._shop.settings.home / "blocked"\n'
+            "workers/generation.py",
+            "        candidates, parsed = read_candidates(\n",
+            "        import os, pathlib, time\n"
+            '        flag = pathlib.Path(os.environ["QUESTMILL_HOME"]) / "blocked"\n'
             "        if not flag.exists():\n"
             "            flag.touch()\n"
             "            time.sleep(1000)\n"
-            "        parsed = parse_questions(reply, cut=cut)\n",
+            "        candidates, parsed = read_candidates(\n",
         ),
     ),
     "",
@@ -42,7 +42,7 @@ def test_a_worker_with_a_blocked_loop_says_where_and_is_replaced(tmp_path: Path,
         in_flight = sum(map(strikes.under_way, system.processes(Role.WORKER)))
         wait_until(lambda: "ended with 70; it starts again" in system.log, "the worker's end")
         logs = "".join(path.read_text() for path in (system.home / "logs").glob("worker-*.log"))
-        assert "in _judge" in logs, "it did not say where"
+        assert "in judge" in logs, "it did not say where"
         wait_for_end(system, job_id)
         check_invariant(system.addresses.database_url, system.record, job_id, in_flight=in_flight)
     tally.effects["blocked loops"] += 1
