@@ -70,7 +70,8 @@ class SystemCollector(Collector):
             ("stage", "state"),
             _counted(sums.open_batches),
         )
-        in_flight = [((each.model, each.stage), float(each.calls)) for each in sums.calls if each.in_flight]
+        # Also where none is: a line falls to 0 then, and does not break off.
+        in_flight = [((each.model, each.stage), float(each.calls * each.in_flight)) for each in sums.calls]
         yield _gauge(
             "questmill_calls_in_flight", "Ledger rows that wait for an answer.", ("model", "stage"), _added(in_flight)
         )
