@@ -36,7 +36,9 @@ def init(  # noqa: PLR0917 - typer passes every argument by name
         questions=questions or _read_count(_ask("Questions in all", str(QUESTIONS)) if asks else str(QUESTIONS)),
     )
     if not wishes.domains:
-        raise BadArgument("There is no domain among these; write names with commas between them, such as sailing,knots.")
+        raise BadArgument(
+            "There is no domain among these; write names with commas between them, such as sailing,knots."
+        )
     if len(wishes.domains) > wishes.questions:
         raise BadArgument(f"{wishes.questions} questions are too few for {len(wishes.domains)} domains; ask for more.")
     write_new(file, write_template(wishes).encode())
