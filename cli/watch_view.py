@@ -84,9 +84,10 @@ class ProgressView:
         told = f"{share_of(done, target)}  {done:,} of {target:,} {word}"
         if data["state"] == "running":
             eta = data["eta_seconds"]
+            left = "" if eta is None else f", about {format_seconds(eta)} left"
             # Nothing comes out of the last stage while the first ones are at work.
-            told += f", {data['per_minute']:,.0f} a minute" if data["per_minute"] else ""
-            told += "" if eta is None else f", about {format_seconds(eta)} left"
+            rate = f", {data['per_minute']:,.0f} a minute" if data["per_minute"] else ""
+            told += rate + left if len(told + rate + left) <= width else left
         room = width - len(told) - 2
         bar = StagedBar(done, data["selected"], target, min(LARGEST_BAR, room))
         # The cells have bars of their own.

@@ -104,7 +104,8 @@ def test_a_small_screen_shows_what_a_person_must_know(width: int, height: int) -
 
 def test_no_amount_is_cut_on_a_narrow_screen() -> None:
     stages = [stage(name, 5_671, 0.00064) for name in STAGES]
-    lines = shown(ProgressView(progress(stages=stages)), width=60).splitlines()
+    cells = [cell("math", "easy", target=12_000, selected=11_500, answered=11_051)]
+    lines = shown(ProgressView(progress(cells=cells, stages=stages, per_minute=3124)), width=60).splitlines()
     assert not [line for line in lines if "…" in line]
     [heading] = [line for line in lines if line.startswith("stage")]
     assert "off" not in heading  # nothing is off before the end
