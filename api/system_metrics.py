@@ -99,8 +99,8 @@ class SystemCollector(Collector):
             "Tokens of calls, as the providers counted them.",
             ("model", "stage", "direction"),
             _added(
-                ((each.model, each.stage, direction), tokens)
-                for each in settled
+                ((each.model, each.stage, direction), float(tokens * (not each.in_flight)))
+                for each in sums.calls
                 for direction, tokens in (("input", each.input_tokens), ("output", each.output_tokens))
             ),
         )
@@ -108,7 +108,7 @@ class SystemCollector(Collector):
             "questmill_cost_usd",
             "US dollars that calls have cost; a lost call counts as its worst case.",
             ("model", "stage"),
-            _added(((each.model, each.stage), float(each.usd)) for each in settled),
+            _added(((each.model, each.stage), float(each.usd * (not each.in_flight))) for each in sums.calls),
         )
         yield self._counter(
             "questmill_batches_ended", "Ended batches.", ("stage", "state"), _counted(sums.ended_batches)

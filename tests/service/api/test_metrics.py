@@ -115,7 +115,7 @@ async def test_series_are_there_before_their_first_count(metrics: Metrics) -> No
             assert value(found, "questmill_batches", stage=stage, state=state) is not None, (stage, state)
 
 
-async def test_calls_in_flight_fall_to_zero(engine: AsyncEngine, metrics: Metrics) -> None:
+async def test_calls_in_flight_fall_to_zero_and_their_money_begins_there(engine: AsyncEngine, metrics: Metrics) -> None:
     async with engine.begin() as conn:
         hold = await make_hold(conn, "answered")
         call_id = new_call_id()
@@ -126,6 +126,9 @@ async def test_calls_in_flight_fall_to_zero(engine: AsyncEngine, metrics: Metric
         return value(await scrape(metrics), "questmill_calls_in_flight", model="openai/quick", stage="generate")
 
     assert await in_flight() == 1
+    found, its = await scrape(metrics), {"model": "openai/quick", "stage": "generate"}
+    assert value(found, "questmill_cost_usd_total", **its) == 0
+    assert value(found, "questmill_tokens_total", direction="output", **its) == 0
     async with engine.begin() as conn:
         await settle_calls(conn, [Settlement(call_id, reply_of("Why?"), Decimal("0.5"))])
     assert await in_flight() == 0
