@@ -20,8 +20,8 @@ class Breaking:
     def __init__(self, clock: "Clock") -> None:
         self.clock = clock
 
-    def events(self, _: str, *, on_lost: Callable[[ApiProblem], None]) -> Iterator[Event]:
-        for _ in (1, 2):
+    def events(self, _job: str, *, on_lost: Callable[[ApiProblem], None]) -> Iterator[Event]:
+        for _ in range(2):
             self.clock.now += 1
             yield Event("progress", progress())
         self.clock.now += 10
