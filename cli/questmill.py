@@ -135,18 +135,18 @@ class Questmill:
         return target
 
     def to_pandas(self, dataset: str, **options: Any) -> Any:
-        """An export as a pandas.DataFrame; options as for `export`. Raises MissingPackage without pandas."""
+        """An export as a pandas.DataFrame; options as for `export`, no format. Raises MissingPackage without pandas."""
         import_package("pandas", "to_pandas()")
         return self._load(dataset, to_pandas, options)
 
     def to_dataset(self, dataset: str, **options: Any) -> Any:
-        """An export as a datasets.Dataset; options as for `export`. Raises MissingPackage without datasets."""
+        """A datasets.Dataset of an export; options as for `export`, no format. Raises MissingPackage without it."""
         import_package("datasets", "to_dataset()")
         return self._load(dataset, to_dataset, options)
 
     def _load(self, dataset: str, load: Callable[[Path], Any], options: Mapping[str, Any]) -> Any:
         with tempfile.TemporaryDirectory(prefix="questmill-") as folder:
-            return load(self.export(dataset, Path(folder) / "export.parquet", **options))
+            return load(self.export(dataset, Path(folder) / "export.parquet", file_format="parquet", **options))
 
     def _id(self, job: str) -> str:
         return find_job(self.client, job)

@@ -20,11 +20,10 @@ from local.process import SMALL_MEMORY, Command, LocalProblem, is_port_free, rem
 from local.supervisor import Child, Supervisor
 from local.valkey import EmbeddedValkey
 from shared.database.engine import libpq_url
-from shared.settings import Settings
+from shared.settings import Settings, flower_at
 from workers.flower import why_refused
 
 ROOT = Path(__file__).parents[1]
-EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - whether somebody asked for it
 SECRET_VARIABLES = frozenset({"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"})
 # Bulk submissions of the rehearsal server take a second, not a day.
 QUICK_BULK = {"QUESTMILL_BULK_POLL_SECONDS": "1", "QUESTMILL_BULK_SETTLE_SECONDS": "5"}
@@ -59,8 +58,7 @@ class Stack:
     @property
     def flower_url(self) -> str:
         """Where Flower is."""
-        host = self.settings.flower_host
-        return f"http://{'127.0.0.1' if host in EVERYWHERE else host}:{self.plan.flower_port}"
+        return flower_at(self.settings.flower_host, self.plan.flower_port)
 
     @contextmanager
     def running(self) -> Iterator["Stack"]:

@@ -11,6 +11,7 @@ from shared.errors import FieldError, InvalidInput
 
 # A century: no age that a person means is above it.
 MOST_DAYS = 36_500
+EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - whether somebody asked for it
 
 
 class RateLimit(BaseModel, frozen=True, extra="forbid"):
@@ -64,7 +65,7 @@ class Settings(BaseSettings):
     )
     flower_auth: SecretStr | None = Field(default=None, description='"user:password", required beyond loopback')
     api_url: str | None = Field(default=None, description="where the client finds the API")
-    flower_url: str | None = Field(default=None, description="where a browser finds Flower; else its port on loopback")
+    flower_url: str | None = Field(default=None, description="where a browser finds Flower; else its host and port")
 
     lease_seconds: float = Field(default=30.0, gt=0)
     stall_seconds: float = Field(default=30.0, gt=0, description="how long an event loop may be blocked")
@@ -110,7 +111,7 @@ class Settings(BaseSettings):
     @property
     def flower_address(self) -> str:
         """Where a browser finds Flower, without a slash at the end."""
-        return (self.flower_url or f"http://127.0.0.1:{self.flower_port}").rstrip("/")
+        return (self.flower_url or flower_at(self.flower_host, self.flower_port)).rstrip("/")
 
     @field_validator("webhook_secret")
     @classmethod
@@ -118,6 +119,12 @@ class Settings(BaseSettings):
         if secret is None and info.data.get("webhook_url"):
             raise ValueError("required with QUESTMILL_WEBHOOK_URL: by it the receiver knows that we are who is calling")
         return secret
+
+
+def flower_at(host: str, port: int) -> str:
+    """The URL of a Flower that listens there, as this machine finds it."""
+    named = "127.0.0.1" if host in EVERYWHERE else host
+    return f"http://{f'[{named}]' if ':' in named else named}:{port}"
 
 
 @cache
