@@ -1,0 +1,1 @@
+def croissant(manifest): return {}

@@ -1,0 +1,61 @@
+"""How many episodes a bundle has, and what a person should know of tasks that are too small for one."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from shared.bundle.episodes import Episode, EpisodeOptions, Member, Task, task_of
+from shared.bundle.fields import SPLITS, TEST, TRAIN, VALIDATION
+from shared.bundle.options import BundleOptions
+
+# A cell that gives fewer episodes than this teaches or measures little.
+FEW_EPISODES = 10
+
+
+def count_episodes(
+    members: Sequence[tuple[str, Member]], episodes: Sequence[Episode], options: BundleOptions
+) -> dict[str, Any]:
+    """By split: episodes, tasks that have some, tasks too small for one, and how many tasks training never sees."""
+    rows: defaultdict[str, Counter[Task]] = defaultdict(Counter)
+    for split, member in members:
+        rows[split][task_of(member, options.episodes.tasks)] += 1
+    counted = {}
+    for split in SPLITS:
+        of_tasks = Counter((each.domain, each.topic, each.difficulty) for each in episodes if each.split == split)
+        counted[split] = {
+            "episodes": of_tasks.total(),
+            "tasks": len(of_tasks),
+            "unseen_tasks": sum(task not in rows[TRAIN] for task in of_tasks) if split != TRAIN else 0,
+            "too_small_tasks": sum(task not in of_tasks for task in rows[split]),
+        }
+    return {**counted, "warnings": [*_cell_warnings(members, options.episodes), *_split_warnings(counted, options.episodes)]}
+
+
+def _cell_warnings(members: Sequence[tuple[str, Member]], options: EpisodeOptions) -> list[str]:
+    cells = Counter((member.domain, member.difficulty) for _, member in members)
+    return [
+        f"{domain}/{difficulty}: {_count(rows, 'row')} give at most {_count(rows // options.size, 'episode')} of "
+        f"{options.support}+{options.query}"
+        for (domain, difficulty), rows in sorted(cells.items())
+        if rows // options.size < FEW_EPISODES
+    ]
+
+
+def _split_warnings(counted: dict[str, Any], options: EpisodeOptions) -> list[str]:
+    size = f"{options.support}+{options.query}"
+    told = [
+        f"{split}: {_count(its['too_small_tasks'], 'task')} of {its['too_small_tasks'] + its['tasks']:,} "
+        f"are too small for an episode of {size}"
+        for split, its in counted.items()
+        if its["too_small_tasks"]
+    ]
+    told += [
+        f"{split}: no episode is of a task that training never sees; hold out topics or domains that have enough rows"
+        for split in (VALIDATION, TEST)
+        if not counted[split]["unseen_tasks"]
+    ]
+    return told
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

@@ -1,0 +1,45 @@
+"""What a bundle is made by, as its manifest keeps it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from shared.bundle.episodes import EpisodeOptions, Tasks
+from shared.bundle.splits import SplitOptions
+
+
+@dataclass(frozen=True, slots=True)
+class BundleOptions:
+    """How a bundle is made. `order_seed` puts the rows of each file in their order."""
+
+    splits: SplitOptions = SplitOptions()
+    episodes: EpisodeOptions = EpisodeOptions()
+    order_seed: int = 2025
+    openai: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """As the manifest has them."""
+        return asdict(self)
+
+
+def options_from(said: Mapping[str, Any]) -> BundleOptions:
+    """The options of a manifest. Raises KeyError, TypeError or ValueError for what are none."""
+    episodes = said["episodes"]
+    return BundleOptions(
+        SplitOptions(**said["splits"]),
+        EpisodeOptions(Tasks(episodes["tasks"]), episodes["support"], episodes["query"]),
+        said["order_seed"],
+        said["openai"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What is known of where the rows come from: the dataset, its jobs as the API shows them, newest first, the prompt
+    versions of each job, and how many questions benchmarks flagged, which are not among the rows.
+    """
+
+    dataset: str
+    jobs: tuple[Mapping[str, Any], ...] = ()
+    prompts: Mapping[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+    contaminated: int = 0
