@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 
 from shared.bundle.alike import Alike, find_clusters
-from shared.bundle.card import card
+from shared.bundle.card import CHATS, card, card_of_part
 from shared.bundle.croissant import croissant
 from shared.bundle.episodes import Episode, Member, cut_episodes
-from shared.bundle.fields import SPLITS, Row, bundle_row
+from shared.bundle.fields import SCHEMA, SPLITS, Row, bundle_row
 from shared.bundle.manifest import as_json, describe_files, make_manifest
 from shared.bundle.options import BundleOptions, Origin
 from shared.bundle.parent import Parent
@@ -166,9 +166,12 @@ def _describe(
     manifest = make_manifest(
         origin, options, tally, [(decided.splits[place], members[place]) for place in sorted(members)], episodes, left_out, descent
     )
-    manifest["files"] = describe_files(folder)
+    for part, schema in {"jsonl": SCHEMA, **({"openai": CHATS} if options.openai else {})}.items():
+        (folder / part / CARD).write_text(card_of_part(schema), encoding="utf-8")
+    rows = {**manifest["rows"], EPISODES: len(episodes)}
+    manifest["files"] = describe_files(folder, rows)
     (folder / CROISSANT).write_bytes(as_json(croissant(manifest)))
     (folder / CARD).write_text(card(manifest), encoding="utf-8")
-    manifest["files"] = describe_files(folder)
+    manifest["files"] = describe_files(folder, rows)
     (folder / MANIFEST).write_bytes(as_json(manifest))
     return manifest
