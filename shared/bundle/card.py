@@ -16,21 +16,28 @@ _SIZES = (
     (1_000_000, "100K<n<1M"),
     (10_000_000, "1M<n<10M"),
 )
-CHATS = pa.schema([SCHEMA.field("prompt").with_name("messages")])
+_CHATS = pa.schema([SCHEMA.field("prompt").with_name("messages")])
+
+CARD = "README.md"
 
 Manifest = Mapping[str, Any]
 
 
-def card(manifest: Manifest) -> str:
-    """The whole card."""
+def cards_of(manifest: Manifest) -> dict[str, str]:
+    """The card of the bundle, and one of each folder of JSON lines, by path."""
+    parts = {"jsonl": SCHEMA, **({"openai": _CHATS} if manifest["options"]["openai"] else {})}
+    return {CARD: _card(manifest), **{f"{part}/{CARD}": _card_of_part(manifest, its) for part, its in parts.items()}}
+
+
+def _card(manifest: Manifest) -> str:
     front = yaml.safe_dump(_front_matter(manifest), sort_keys=False, allow_unicode=True)
     parts = (f"---\n{front}---", _heading(manifest), _tables(manifest), _episodes(manifest), _how_to_load(manifest))
     return "\n\n".join(parts) + "\n"
 
 
-def card_of_part(schema: pa.Schema) -> str:
+def _card_of_part(manifest: Manifest, schema: pa.Schema) -> str:
     """The card of a folder of JSON lines, which is loaded by itself: all that one card configures is of one format."""
-    front = yaml.safe_dump(_configuration("{split}.jsonl", schema), sort_keys=False)
+    front = yaml.safe_dump(_configuration(manifest, "{split}.jsonl", schema), sort_keys=False)
     return f"---\n{front}---\n\nThe rows of ../data as JSON lines; load_dataset of this folder reads them.\n"
 
 
@@ -43,12 +50,14 @@ def _front_matter(manifest: Manifest) -> dict[str, Any]:
         "task_categories": ["text-generation"],
         "size_categories": [next((name for most, name in _SIZES if total < most), "n>10M")],
         "tags": ["synthetic", "meta-learning", "questmill", *(["rehearsal"] if manifest["rehearsal"] else [])],
-        **_configuration("data/{split}.parquet", SCHEMA),
+        **_configuration(manifest, "data/{split}.parquet", SCHEMA),
     }
 
 
-def _configuration(path: str, schema: pa.Schema) -> dict[str, Any]:
-    files = [{"split": split, "path": path.format(split=split)} for split in SPLITS]
+def _configuration(manifest: Manifest, path: str, schema: pa.Schema) -> dict[str, Any]:
+    """Splits without rows are not named: `datasets` cannot load an empty one."""
+    rows = manifest["rows"]
+    files = [{"split": split, "path": path.format(split=split)} for split in SPLITS if rows[split]]
     return {
         "configs": [{"config_name": "default", "data_files": files}],
         "dataset_info": {"features": _features(schema)},
@@ -93,10 +102,13 @@ def _heading(manifest: Manifest) -> str:
 
 def _tables(manifest: Manifest) -> str:
     cells = [
-        [cell["domain"], cell["difficulty"], _number(cell["planned"]), *(_number(cell["rows"][each]) for each in _PARTS),
-         _number(cell["prompt_tokens"]["total"]), _number(cell["completion_tokens"]["total"])]
+        [
+            *(cell["domain"], cell["difficulty"], _number(cell["planned"])),
+            *(_number(cell["rows"][part]) for part in _PARTS),
+            *(_number(cell[what]["total"]) for what in ("prompt_tokens", "completion_tokens")),
+        ]
         for cell in manifest["cells"]
-    ]  # fmt: skip
+    ]
     rows, tokens = manifest["rows"], manifest["tokens"]
     total = ["**all**", "", "", *(_number(rows[each]) for each in _PARTS)]
     cells.append([*total, _number(tokens["prompt"]["total"]), _number(tokens["completion"]["total"])])
@@ -124,7 +136,9 @@ def _episodes(manifest: Manifest) -> str:
     warnings = [f"- {each}" for each in manifest["warnings"]]
     return (
         f"## Episodes\n\nA task is {options['tasks']}; an episode has {options['support']} rows of support and "
-        f"{options['query']} of query.\n\n{table}\n\n" + "\n".join(told) + ("\n\n" + "\n".join(warnings) if warnings else "")
+        f"{options['query']} of query.\n\n{table}\n\n"
+        + "\n".join(told)
+        + ("\n\n" + "\n".join(warnings) if warnings else "")
     )
 
 

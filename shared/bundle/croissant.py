@@ -13,6 +13,8 @@ from shared.bundle.fields import SCHEMA, SPLITS
 from shared.bundle.read import EPISODES, parquet_path
 from shared.bundle.split_files import jsonl_path
 
+CROISSANT = "croissant.json"
+
 Json = dict[str, Any]
 
 _CONTEXT: Json = {

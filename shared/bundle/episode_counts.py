@@ -11,9 +11,7 @@ from shared.bundle.fields import SPLITS, TEST, TRAIN, VALIDATION
 FEW_EPISODES = 10
 
 
-def count_episodes(
-    members: Sequence[tuple[str, Member]], episodes: Sequence[Episode], tasks: Tasks
-) -> dict[str, Any]:
+def count_episodes(members: Sequence[tuple[str, Member]], episodes: Sequence[Episode], tasks: Tasks) -> dict[str, Any]:
     """By split: episodes, tasks that have some, tasks too small for one, and how many tasks training never sees."""
     rows: defaultdict[str, Counter[Task]] = defaultdict(Counter)
     for split, member in members:

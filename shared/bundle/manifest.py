@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,39 +21,58 @@ Json = dict[str, Any]
 UNFINISHED = ("running", "paused")
 
 
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What is counted: the sums of the rows; all rows with their splits, in the order of their ids; the episodes."""
+
+    tally: Tally
+    members: Sequence[tuple[str, Member]]
+    episodes: Sequence[Episode]
+
+
 def make_manifest(
-    origin: Origin,
-    options: BundleOptions,
-    tally: Tally,
-    members: Sequence[tuple[str, Member]],
-    episodes: Sequence[Episode],
-    left_out: Json,
-    parent: Json | None,
+    origin: Origin, options: BundleOptions, contents: Contents, left_out: Json, parent: Json | None
 ) -> Json:
-    """The manifest but for its files. `members` are all rows with their splits, in the order of their ids."""
-    counted = tally.to_json(planned_cells(origin.jobs))
+    """The manifest but for its files."""
     jobs = [describe_job(job, origin.prompts.get(job["id"], [])) for job in origin.jobs]
-    counted_episodes = count_episodes(members, episodes, options.episodes.tasks)
-    return {
+    manifest = {
         "format": FORMAT,
         "version": VERSION,
         "dataset": origin.dataset,
-        "rehearsal": counted["rehearsed_rows"] > 0 or any(job["rehearsal"] for job in jobs),
         "options": options.to_json(),
-        **counted,
-        "clusters": count_clusters(member for _, member in members),
-        "held_out": held_out(members, options.splits),
-        "episodes": counted_episodes,
         "left_out": left_out,
         "jobs": jobs,
         "parent": parent,
+    }
+    return manifest | count_contents(manifest, contents, options, planned_cells(origin.jobs))
+
+
+def count_contents(manifest: Json, contents: Contents, options: BundleOptions, planned: Mapping[Cell, int]) -> Json:
+    """What the manifest says that follows from the rows and episodes, and from the rest of it."""
+    members = contents.members
+    counted = contents.tally.to_json(planned)
+    episodes = count_episodes(members, contents.episodes, options.episodes.tasks)
+    return {
+        "rehearsal": counted["rehearsed_rows"] > 0 or any(job["rehearsal"] for job in manifest["jobs"]),
+        **counted,
+        "clusters": count_clusters(member for _, member in members),
+        "held_out": held_out(members, options.splits),
+        "episodes": episodes,
         "warnings": [
-            *(f"job {job['id']} is {job['state']}: what it makes later is not in here" for job in jobs if job["state"] in UNFINISHED),
-            *_warn_of_rows(counted, left_out),
+            *_warn_of_jobs(manifest["jobs"]),
+            *_warn_of_rows(counted, manifest["left_out"]),
             *warn_of_cells(members, options.episodes),
-            *warn_of_splits(counted_episodes, options.episodes),
+            *warn_of_splits(episodes, options.episodes),
         ],
     }
+
+
+def _warn_of_jobs(jobs: Iterable[Json]) -> list[str]:
+    return [
+        f"job {job['id']} is {job['state']}: what it makes later is not in here"
+        for job in jobs
+        if job["state"] in UNFINISHED
+    ]
 
 
 def _warn_of_rows(counted: Json, left_out: Json) -> list[str]:
@@ -67,7 +87,7 @@ def _warn_of_rows(counted: Json, left_out: Json) -> list[str]:
 
 
 def planned_cells(jobs: Sequence[Mapping[str, Any]]) -> dict[Cell, int]:
-    """The targets of the newest job that generates, else of the newest: they are of the dataset, not of the job alone."""
+    """The targets of the newest job that generates, else of the newest; they are of the dataset as a whole."""
     generating = [job for job in jobs if "generate" in job["spec"].get("stages", ["generate"])]
     for job in [*generating, *jobs][:1]:
         return {(cell["domain"], cell["difficulty"]): cell["target"] for cell in job["plan"]["cells"]}

@@ -32,7 +32,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = orjson.loads((folder / MANIFEST).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
-        raise BadBundle(f"{folder} is no bundle: it has no {MANIFEST}; questmill export --format bundle makes one.") from None
+        raise BadBundle(
+            f"{folder} is no bundle: it has no {MANIFEST}; questmill export --format bundle makes one."
+        ) from None
     except (orjson.JSONDecodeError, OSError) as error:
         raise BadBundle(f"{folder / MANIFEST} cannot be read: {error}.") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:

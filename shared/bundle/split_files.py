@@ -8,7 +8,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shared.bundle.fields import SCHEMA, Row, parquet_row
+from shared.bundle.fields import SCHEMA, Row
 from shared.bundle.read import parquet_path
 
 ROWS_PER_GROUP = 10_000
@@ -44,7 +44,7 @@ def write_split(folder: Path, split: str, rows: Iterable[Row], *, openai: bool) 
         for group in _groups(rows):
             for file, line_of in files:
                 file.writelines(map(line_of, group))
-            table.write_table(pa.Table.from_pylist(list(map(parquet_row, group)), schema=SCHEMA))
+            table.write_table(pa.Table.from_pylist(group, schema=SCHEMA))
 
 
 def _create(path: Path) -> Path:

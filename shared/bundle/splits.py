@@ -116,7 +116,11 @@ def held_out_split(its: Kind, options: SplitOptions) -> str | None:
 
 def drawn_topic(topic: str, seed: int, validation_topics: float, test_topics: float) -> str | None:
     """The split that a topic is held out for, by the keyed hash of its name; "other" never is."""
-    return None if topic == NO_TOPIC else _by_share(_fraction(b"topic", seed, topic.encode()), validation_topics, test_topics)
+    return (
+        None
+        if topic == NO_TOPIC
+        else _by_share(_fraction(b"topic", seed, topic.encode()), validation_topics, test_topics)
+    )
 
 
 def _own_split(its: Kind, options: SplitOptions, rows: int, held: Mapping[tuple[tuple[str, str], str], int]) -> str:

@@ -20,9 +20,11 @@ class Tally:
             name: Counter() for name in ("tokenizer", "source", "model", "answer_model", "prompt_version")
         }
         self._rehearsed = 0
+        self.rows = 0
 
     def add(self, split: str, row: Row) -> None:
         """One more row."""
+        self.rows += 1
         cell = row["domain"], row["difficulty"]
         self._cells[cell, split, "rows"] += 1
         self._cells[cell, split, "prompt_tokens"] += row["prompt_tokens"]
