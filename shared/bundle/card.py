@@ -6,7 +6,8 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
-from shared.bundle.fields import SCHEMA, SPLITS
+from shared.bundle.fields import SCHEMA
+from shared.bundle.names import CARD, SPLITS
 
 # The Hub's classes of how many rows a data set has, each up to so many.
 _SIZES = (
@@ -17,8 +18,6 @@ _SIZES = (
     (10_000_000, "1M<n<10M"),
 )
 _CHATS = pa.schema([SCHEMA.field("prompt").with_name("messages")])
-
-CARD = "README.md"
 
 Manifest = Mapping[str, Any]
 

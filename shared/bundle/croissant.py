@@ -9,11 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from shared.bundle.fields import SCHEMA, SPLITS
-from shared.bundle.read import EPISODES, parquet_path
-from shared.bundle.split_files import jsonl_path
-
-CROISSANT = "croissant.json"
+from shared.bundle.fields import SCHEMA
+from shared.bundle.names import EPISODES, SPLITS, jsonl_path, parquet_path
 
 Json = dict[str, Any]
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.bundle.episodes import Episode, EpisodeOptions, Member, Task, Tasks, task_of
-from shared.bundle.fields import SPLITS, TEST, TRAIN, VALIDATION
+from shared.bundle.names import SPLITS, TEST, TRAIN, VALIDATION
 
 # A cell that gives fewer episodes than this teaches or measures little.
 FEW_EPISODES = 10

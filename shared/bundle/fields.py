@@ -6,13 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from shared.bundle.names import NO_TOPIC
 from shared.planning.mix import fold_name
 from shared.questions.judging import CRITERIA
-
-TRAIN, VALIDATION, TEST = "train", "validation", "test"
-SPLITS = (TRAIN, VALIDATION, TEST)
-# The topic of a question that has no tag.
-NO_TOPIC = "other"
 
 Row = dict[str, Any]
 

@@ -10,9 +10,8 @@ from typing import Any
 
 from shared.bundle.episode_counts import count_episodes, warn_of_cells, warn_of_splits
 from shared.bundle.episodes import Episode, Member
-from shared.bundle.fields import SPLITS
+from shared.bundle.names import FORMAT, MANIFEST, SPLITS, VERSION
 from shared.bundle.options import BundleOptions, Origin
-from shared.bundle.read import FORMAT, MANIFEST, VERSION
 from shared.bundle.splits import SplitOptions, drawn_topic
 from shared.bundle.tally import Cell, Tally
 
@@ -56,6 +55,7 @@ def count_contents(manifest: Json, contents: Contents, options: BundleOptions, p
         "rehearsal": counted["rehearsed_rows"] > 0 or any(job["rehearsal"] for job in manifest["jobs"]),
         **counted,
         "clusters": count_clusters(member for _, member in members),
+        "topics": sorted({member.topic for _, member in members}),
         "held_out": held_out(members, options.splits),
         "episodes": episodes,
         "warnings": [

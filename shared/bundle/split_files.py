@@ -9,20 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shared.bundle.fields import SCHEMA, Row
-from shared.bundle.read import parquet_path
+from shared.bundle.names import jsonl_path, openai_path, parquet_path
 
 ROWS_PER_GROUP = 10_000
 CHARACTERS_PER_GROUP = 32_000_000  # a group of long answers is full before
-
-
-def jsonl_path(split: str) -> str:
-    """Where a split's rows are as JSON lines."""
-    return f"jsonl/{split}.jsonl"
-
-
-def openai_path(split: str) -> str:
-    """Where a split's rows are as chats."""
-    return f"openai/{split}.jsonl"
 
 
 def row_line(row: Row) -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from shared.bundle.fields import NO_TOPIC, TEST, TRAIN, VALIDATION
+from shared.bundle.names import NO_TOPIC, TEST, TRAIN, VALIDATION
 
 # A cell is owed a row of test, and one of validation, for each so many of its rows, until it has the minimum.
 ROWS_PER_LEAST = 10

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from shared.bundle.fields import SPLITS, Row
+from shared.bundle.fields import Row
+from shared.bundle.names import SPLITS
 
 Cell = tuple[str, str]
 # Rows, tokens of the prompts, tokens of the completions.
