@@ -1,4 +1,4 @@
-"""`questmill export --format bundle`: asks the API for rows and jobs, and puts the bundle in its place when it is whole."""
+"""`questmill export --format bundle`: asks the API for rows and jobs; the bundle is in its place once it is whole."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +23,7 @@ Json = dict[str, Any]
 
 
 def make_bundle(client: Client, dataset: str, out: Path, typed: Mapping[str, Any], *, force: bool) -> Json:
-    """Make a bundle of a dataset; its manifest. Raises ApiProblem, BadArgument or BadBundle, with nothing left behind."""
+    """Make a bundle of a dataset; its manifest. Raises ApiProblem, BadArgument or BadBundle; nothing is left then."""
     require_replaceable(out, force=force)
     parent = read_parent(typed["parent"]) if typed.get("parent") else None
     if parent is not None and parent.dataset != dataset:

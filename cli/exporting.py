@@ -43,7 +43,7 @@ def export(  # noqa: PLR0917 - typer passes every argument by name
     parent: of_bundle.ParentFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the selected questions of a dataset, shuffled, to a file; or with answers, split, as a bundle to train on."""
+    """Write the selected questions of a dataset, shuffled, to a file; or those with answers as a bundle to train on."""
     typed = {
         "test_share": test_share,
         "validation_share": validation_share,

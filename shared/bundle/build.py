@@ -14,9 +14,9 @@ from shared.bundle.croissant import croissant
 from shared.bundle.episodes import Episode, Member, cut_episodes
 from shared.bundle.fields import Row, bundle_row
 from shared.bundle.manifest import Contents, as_json, describe_files, make_manifest
+from shared.bundle.names import CROISSANT, EPISODES, MANIFEST, SPLITS, BadBundle
 from shared.bundle.options import BundleOptions, Origin
 from shared.bundle.parent import Parent
-from shared.bundle.names import CROISSANT, EPISODES, MANIFEST, SPLITS, BadBundle
 from shared.bundle.row_index import RowIndex, index_rows
 from shared.bundle.row_lines import RowLines
 from shared.bundle.split_files import write_split

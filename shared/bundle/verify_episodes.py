@@ -1,4 +1,4 @@
-"""Whether episodes are cut as they are to be: disjoint, of one task and one split, and the same as when they were made."""
+"""Whether episodes are cut as they are to be: disjoint, of one task and one split, and as the rows make them."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -45,15 +45,23 @@ def _problem(each: Episode, members: Mapping[int, tuple[str, Member]], options: 
         return f"has {len(each.support)}+{len(each.query)} rows and not {options.support}+{options.query}"
     if len(set(ids)) < len(ids):
         return "has a row twice"
-    for its in ids:
-        if its not in members:
-            return f"names row {its}, which is not in the bundle"
-        split, member = members[its]
-        if split != each.split:
-            return f"is of {each.split} and names row {its} of {split}"
-        if task_of(member, options.tasks) != (each.domain, each.topic, each.difficulty):
-            return f"names row {its} of another task"
+    if stranger := next(filter(None, (_strangeness(its, each, members, options) for its in ids)), None):
+        return stranger
     clusters = [members[its][1].cluster for its in ids]
     if len(set(clusters)) < len(clusters):
         return "has rows that repeat one another"
+    return None
+
+
+def _strangeness(
+    its: int, each: Episode, members: Mapping[int, tuple[str, Member]], options: EpisodeOptions
+) -> str | None:
+    """Why a row does not belong in the episode."""
+    if its not in members:
+        return f"names row {its}, which is not in the bundle"
+    split, member = members[its]
+    if split != each.split:
+        return f"is of {each.split} and names row {its} of {split}"
+    if task_of(member, options.tasks) != (each.domain, each.topic, each.difficulty):
+        return f"names row {its} of another task"
     return None

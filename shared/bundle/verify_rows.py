@@ -23,8 +23,8 @@ _REQUIRED = [field.name for field in SCHEMA if not field.nullable]
 def verified_rows(folder: Path, split: str, findings: Findings, *, openai: bool) -> Iterator[Row]:
     """The rows of a split as Parquet has them, each compared with its line; stops where they part.
 
-    Memory stays flat whatever the file says of itself: JSON lines are as long as they are, and Parquet may not unpack to
-    more than they hold.
+    Memory stays flat whatever the file says of itself: JSON lines are as long as they are, and Parquet may not unpack
+    to more than they hold.
     """
     name = parquet_path(split)
     try:
@@ -74,12 +74,13 @@ def _difference(row: Row | None, line: bytes | None, split: str) -> str | None:
     wanted = row_line(row)
     if line == wanted:
         return None
+    meant = orjson.loads(wanted)
     try:
-        said, meant = orjson.loads(line), orjson.loads(wanted)
+        said = orjson.loads(line)
     except orjson.JSONDecodeError:
-        return f"{lines} is not JSON"
+        said = None
     if not isinstance(said, dict):
-        return f"{lines} has no object"
+        return f"{lines} has no JSON object"
     fields = [field for field in SCHEMA.names if field not in said or said[field] != meant[field]]
     if fields:
         return f"{name} and {lines} differ in {', '.join(fields)}"
