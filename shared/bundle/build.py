@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from shared.bundle.alike import Alike, find_clusters
+from shared.bundle.alike import Judge, Kept, find_clusters
 from shared.bundle.card import cards_of
 from shared.bundle.croissant import croissant
 from shared.bundle.episodes import Episode, Member, cut_episodes
@@ -22,9 +21,6 @@ from shared.bundle.row_lines import RowLines
 from shared.bundle.split_files import write_split
 from shared.bundle.splits import Kind, Torn, assign, place_in_order
 from shared.bundle.tally import Tally
-
-# Rows that are compared are read again from the file; the same ones come up several times.
-REMEMBERED_QUESTIONS = 8_192
 
 # Told what is being done, how much of it is, and of how much.
 OnProgress = Callable[[str, int, int], None]
@@ -125,7 +121,6 @@ def _decide(
         )
     index = index_rows(rows, answered, lambda done: on_progress("reading", done, len(answered)))
 
-    @lru_cache(REMEMBERED_QUESTIONS)
     def question(place: int) -> str:
         text: str = rows.row(int(index.lines[place]))["question"]
         return text
@@ -135,14 +130,15 @@ def _decide(
         its = index.domains[place], index.topics[place], index.difficulties[place]
         return Kind(*its, index.text_hashes[place])
 
+    judge = Judge(index, question)
     settled = {}
     if parent is not None:
         settled = {place: parent.splits[its] for place, its in enumerate(index.ids.tolist()) if its in parent.splits}
-    assigned = assign(range(len(index)), kind, Alike(index, question), options.splits, settled)
+    assigned = assign(range(len(index)), kind, Kept(judge), options.splits, settled)
     splits, torn = dict(assigned.splits), list(assigned.torn)
     # Oldest first, as whoever verifies it compares them. That finds no more, but where a parent's rows came first.
     while True:
-        clusters = find_clusters(index, sorted(splits), question)
+        clusters = find_clusters(judge, sorted(splits))
         astray = [
             (place, members[0]) for members in clusters for place in members if splits[place] != splits[members[0]]
         ]

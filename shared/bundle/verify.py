@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from shared.bundle.alike import Judge
 from shared.bundle.findings import Findings
 from shared.bundle.names import MANIFEST, SPLITS, jsonl_path
 from shared.bundle.options import BundleOptions, options_from
@@ -19,7 +19,6 @@ from shared.bundle.verify_rows import verified_rows
 from shared.bundle.verify_splits import Placed, verify_splits
 
 PHASES = {"rows": "comparing rows", "reading": "taking fingerprints", "splits": "looking for duplicates"}
-REMEMBERED_QUESTIONS = 8_192
 
 Json = dict[str, Any]
 OnProgress = Callable[[str, int, int], None]
@@ -60,13 +59,12 @@ def verify_bundle(folder: Path, on_progress: OnProgress = lambda *_: None) -> Fo
     with RowLines([folder / jsonl_path(split) for split in SPLITS]) as rows:
         index = index_rows(rows, range(len(rows)), lambda done: on_progress("reading", done, len(rows)))
 
-        @lru_cache(REMEMBERED_QUESTIONS)
         def question(place: int) -> str:
             on_progress("splits", place, len(rows))
             text: str = rows.row(int(index.lines[place]))["question"]
             return text
 
-        placed = Placed(index, rows.counts, [clusters[line] for line in index.lines], question)
+        placed = Placed(index, rows.counts, [clusters[line] for line in index.lines], Judge(index, question))
         verify_splits(placed, options, findings, has_parent=manifest.get("parent") is not None)
         contents = contents_of(placed, options, tally)
     episodes = verify_contents(folder, manifest, options, contents, findings)

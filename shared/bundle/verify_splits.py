@@ -1,9 +1,9 @@
 """Whether each row is in the split where it belongs, and in the cluster of what it repeats."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from shared.bundle.alike import Alike, find_clusters
+from shared.bundle.alike import Judge, Kept, find_clusters
 from shared.bundle.findings import Findings
 from shared.bundle.names import SPLITS, jsonl_path
 from shared.bundle.options import BundleOptions
@@ -21,7 +21,7 @@ class Placed:
     index: RowIndex
     counts: Sequence[int]
     clusters: Sequence[int]
-    question: Callable[[int], str]
+    judge: Judge
 
     def split(self, place: int) -> str:
         """The split that a row is in."""
@@ -78,7 +78,7 @@ def _verify_hold_outs(placed: Placed, options: BundleOptions, findings: Findings
 def _verify_clusters(placed: Placed, findings: Findings) -> None:
     ids = placed.index.ids
     oldest: dict[int, int] = {}
-    for members in find_clusters(placed.index, range(len(ids)), placed.question):
+    for members in find_clusters(placed.judge, range(len(ids))):
         for place in members:
             oldest[place] = members[0]
             if placed.split(place) != placed.split(members[0]):
@@ -103,7 +103,7 @@ def _verify_order(placed: Placed, seed: int, findings: Findings) -> None:
 def _verify_assignment(placed: Placed, options: BundleOptions, findings: Findings) -> None:
     """Rows that were left out bound nobody: those that are here get the same splits without them."""
     index = placed.index
-    assigned = assign(range(len(index)), placed.kind, Alike(index, placed.question), options.splits)
+    assigned = assign(range(len(index)), placed.kind, Kept(placed.judge), options.splits)
     for place, split in assigned.splits.items():
         if placed.split(place) != split:
             findings.add("splits", f"{placed.named(place)} belongs to {split}.")
