@@ -19,7 +19,7 @@ DEFAULT_SPLITS, DEFAULT_EPISODES = SplitOptions(), EpisodeOptions()
 
 
 def _option(*names: str, help: str, default: object = None, **more: Any) -> Any:  # noqa: A002 - typer's word
-    shown = f" [default: {default}]" if default is not None else ""
+    shown = f" Default: {default}." if default is not None else ""
     return typer.Option(*names, help=f"{help}{shown}", rich_help_panel=PANEL, **more)
 
 

@@ -19,7 +19,7 @@ class BundleOptions:
 
     def __post_init__(self) -> None:
         """Raises ValueError or TypeError on nonsense."""
-        if not isinstance(self.order_seed, int) or not isinstance(self.openai, bool):
+        if [type(self.order_seed), type(self.openai)] != [int, bool]:
             raise TypeError("the order seed is a whole number, openai true or false")
         if not 0 <= self.order_seed < 2**63:
             raise ValueError("the order seed is out of its range")

@@ -7,8 +7,8 @@ from pathlib import Path
 from shared.bundle.alike import Judge, Kept, find_clusters
 from shared.bundle.row_index import index_rows
 from shared.bundle.row_lines import RowLines
+from shared.corpus.duplicates import NEAR_SIMILARITY
 from shared.corpus.fingerprint import fingerprint_many
-from shared.corpus.near_duplicates import NEAR_SIMILARITY
 from shared.corpus.normalise import normalise
 from shared.corpus.similarity import similarities
 from tests.unit.bundle.samples import exported_row, made_up_question, write_export
