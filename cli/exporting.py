@@ -67,7 +67,7 @@ def export(  # noqa: PLR0917 - typer passes every argument by name
         _export_bundle(dataset, out, {**typed, "seed": seed}, force=force, as_json=as_json)
         return
     for name, value in typed.items():
-        if value not in (None, [], False):
+        if value not in (None, []):
             raise BadArgument(f"--{name.replace('_', '-')} is an option of --format bundle; add that, or leave it out.")
     if out.is_dir():
         raise BadArgument(f"{out} is a folder; name a file in it.")
