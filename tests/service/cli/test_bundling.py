@@ -194,6 +194,6 @@ async def test_python_makes_the_same_bundle(shell: Shell, engine: AsyncEngine, s
     await make_answered(engine, shell, spec, 40)
     shell.run("export", spec["dataset"], "--format", "bundle", "--out", "b", *SMALL, "--hold-out", "topic=sets")
     with Questmill(api_url) as mill:
-        options = {"support": 2, "query": 3, "hold_out": ["topic=sets"]}
+        options: dict[str, Any] = {"support": 2, "query": 3, "hold_out": ["topic=sets"]}
         folder = mill.export_bundle(spec["dataset"], shell.folder / "c", **options)
     assert (folder / "manifest.json").read_bytes() == (shell.folder / "b/manifest.json").read_bytes()
