@@ -1,6 +1,7 @@
 """A bundle as a whole: the same bytes each time, every character kept, a parent's rows where they were."""
 
 import os
+import random
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from tests.unit.bundle.samples import (
     content_of,
     exported_row,
     exported_rows,
+    made_up_question,
     make_bundle,
     split_of,
     write_export,
@@ -183,6 +185,23 @@ def test_a_parents_rows_keep_their_splits_whatever_was_answered_later(tmp_path: 
     told = manifest["parent"]
     assert (told["rows"], told["shared"], told["moved"], told["removed"], told["added"]) == (400, 399, 0, 1, 100)
     assert verify_bundle(tmp_path / "child").problems == []
+
+
+def test_a_repeat_that_is_only_found_oldest_first_is_left_out(tmp_path: Path) -> None:
+    """Where a parent's rows come first, those of a crowd hide the one that a late, older row repeats."""
+    passage = made_up_question(random.Random(0), words=120)[:-1]
+    names = ["Anna", *("".join(random.Random(at).sample("bcdfglmnprst", 4)).capitalize() for at in range(1, 30))]
+    crowd = [exported_row(10 + at, f"{passage} and then {name} came?") for at, name in enumerate(names)]
+    crowd[0]["tags"] = ["held"]
+    late = exported_row(1, f"{passage} and then Anna came here?")
+    options = SplitOptions(
+        test_share=0, validation_share=0, test_topics=0, validation_topics=0, topics={"held": "test"}
+    )
+    make_bundle(tmp_path / "parent", crowd, splits=options)
+    assert split_of(tmp_path / "parent")[10] == "test"
+    manifest = make_bundle(tmp_path / "child", [late, *crowd], splits=options, parent=read_parent(tmp_path / "parent"))
+    assert verify_bundle(tmp_path / "child").problems == []
+    assert {1, 10} & {each["id"] for each in manifest["left_out"]["torn"]}
 
 
 def test_a_parent_that_was_changed_is_refused(tmp_path: Path) -> None:
