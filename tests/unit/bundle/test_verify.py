@@ -17,8 +17,9 @@ from shared.bundle.findings import MOST_OF_A_KIND
 from shared.bundle.manifest import as_json, describe_files
 from shared.bundle.names import EPISODES, MANIFEST, SPLITS, BadBundle, jsonl_path, openai_path, parquet_path
 from shared.bundle.split_files import write_split
-from shared.bundle.splits import SplitOptions
+from shared.bundle.splits import SplitOptions, place_in_order
 from shared.bundle.verify import verify_bundle
+from shared.corpus.normalise import text_hash
 from tests.unit.bundle.samples import exported_rows, make_bundle
 
 Row = dict[str, Any]
@@ -175,9 +176,6 @@ def test_a_row_in_another_split_is_found_whatever_else_fits(bundle: Path) -> Non
         )
         moved.update(rows["test"].pop(place))
         rows["train"].append(moved)
-        from shared.bundle.splits import place_in_order
-        from shared.corpus.normalise import text_hash
-
         rows["train"].sort(key=lambda row: place_in_order(2025, text_hash(row["question"])))
 
     rewrite(bundle, move)
