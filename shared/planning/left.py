@@ -78,7 +78,7 @@ def seconds_left(
     if not any(left.values()):
         return 0
     planned = {each["stage"]: each for each in forecast if each.get("questions") and each["stage"] in left}
-    worth = {
+    worth: dict[str, float] = {
         stage: (its.get("input_tokens", 0) + its.get("output_tokens", 0)) / its["questions"]
         for stage, its in planned.items()
     }
@@ -90,7 +90,7 @@ def seconds_left(
     minutes = sum(count * worth[stage] for stage, count in left.items()) / pace
     last = list(left)[-1]
     if last in planned and per_minute.get(last):
-        done = max(0.0, 1 - left[last] / planned[last]["questions"])
+        done: float = max(0.0, 1 - left[last] / planned[last]["questions"])
         minutes += done * (left[last] / per_minute[last] - minutes)
     return round(minutes * 60)
 
