@@ -10,6 +10,7 @@ from typer._click.exceptions import ClickException, NoArgsIsHelpError, UsageErro
 
 from cli.plain_words import ApiProblem, BadArgument
 from cli.spec_file import BadSpecFile
+from shared.bundle.names import BadBundle
 from shared.errors import InvalidInput
 
 INTERRUPTED = 130
@@ -32,7 +33,7 @@ def complaining_plainly(run: Callable[[], object]) -> NoReturn:
     except ApiProblem as problem:
         errors = problem.problem.get("errors") or []
         fail(str(problem), *(f"  {each['loc']}: {each['msg']}" for each in errors if len(errors) > 1))
-    except (BadArgument, BadSpecFile, ImportError) as error:
+    except (BadArgument, BadBundle, BadSpecFile, ImportError) as error:
         fail(str(error))
     except InvalidInput as error:
         fail(error.detail)

@@ -2,31 +2,25 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from shared.bundle.alike import Alike, find_clusters
-from shared.bundle.card import card
+from shared.bundle.alike import Judge, Kept, find_clusters
+from shared.bundle.card import cards_of
 from shared.bundle.croissant import croissant
 from shared.bundle.episodes import Episode, Member, cut_episodes
-from shared.bundle.fields import SPLITS, Row, bundle_row
-from shared.bundle.manifest import as_json, describe_files, make_manifest
+from shared.bundle.fields import Row, bundle_row
+from shared.bundle.manifest import Contents, as_json, describe_files, make_manifest
+from shared.bundle.names import CROISSANT, EPISODES, MANIFEST, SPLITS, BadBundle
 from shared.bundle.options import BundleOptions, Origin
 from shared.bundle.parent import Parent
-from shared.bundle.read import EPISODES, MANIFEST, BadBundle
 from shared.bundle.row_index import RowIndex, index_rows
 from shared.bundle.row_lines import RowLines
 from shared.bundle.split_files import write_split
 from shared.bundle.splits import Kind, Torn, assign, place_in_order
 from shared.bundle.tally import Tally
-
-CARD = "README.md"
-CROISSANT = "croissant.json"
-# Rows that are compared are read again from the file; the same ones come up several times.
-REMEMBERED_QUESTIONS = 8_192
 
 # Told what is being done, how much of it is, and of how much.
 OnProgress = Callable[[str, int, int], None]
@@ -41,25 +35,38 @@ def build_bundle(
     parent: Parent | None = None,
     on_progress: OnProgress = lambda *_: None,
 ) -> dict[str, Any]:
-    """Write a bundle of exported JSON lines into an empty folder; its manifest. Raises BadBundle when nothing is answered.
+    """Write a bundle of exported JSON lines into an empty folder; its manifest.
 
-    The same rows, options and origin make the same bytes.
+    Raises BadBundle when nothing is answered. The same rows, options and origin make the same bytes.
     """
     with RowLines([export]) as rows:
         decided = _decide(rows, origin, options, parent, on_progress)
         tally = Tally()
         episodes: list[Episode] = []
-        written = 0
         for split in SPLITS:
             places = decided.in_order(split, options.order_seed)
-            made = _counted(decided.rows(rows, places), split, tally, written, len(decided.splits), on_progress)
-            write_split(folder, split, made, openai=options.openai)
-            written += len(places)
+
+            def made(split: str = split, places: Sequence[int] = places) -> Iterator[Row]:
+                for row in decided.rows(rows, places):
+                    tally.add(split, row)
+                    on_progress("writing", tally.rows, len(decided.splits))
+                    yield row
+
+            write_split(folder, split, made(), openai=options.openai)
             episodes += cut_episodes(split, map(decided.member, places), options.episodes)
         (folder / EPISODES).write_bytes(
             b"".join(orjson.dumps(each.to_json(), option=orjson.OPT_APPEND_NEWLINE) for each in episodes)
         )
-        return _describe(folder, decided, tally, episodes, origin, options, parent)
+        members = [(decided.splits[place], decided.member(place)) for place in sorted(decided.splits)]
+        by_id = {member.id: split for split, member in members}
+        manifest = make_manifest(
+            origin,
+            options,
+            Contents(tally, members, episodes),
+            decided.left_out(origin.contaminated),
+            parent.to_json(by_id) if parent else None,
+        )
+    return _describe(folder, manifest, len(episodes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,16 @@ class _Decided:
         kind = index.domains[place], index.topics[place], index.difficulties[place]
         return Member(int(index.ids[place]), *kind, self._cluster(place))
 
+    def left_out(self, contaminated: int) -> dict[str, Any]:
+        """Which rows are not in the bundle, as the manifest has it."""
+        ids = self.index.ids.tolist()
+        torn = [(ids[each.place], sorted(ids[other] for other in each.repeats)) for each in self.torn]
+        return {
+            "unanswered": self.unanswered,
+            "contaminated": contaminated,
+            "torn": [{"id": each, "repeats": repeats} for each, repeats in sorted(torn)],
+        }
+
     def _cluster(self, place: int) -> int:
         return int(self.index.ids[self.clusters.get(place, place)])
 
@@ -104,7 +121,6 @@ def _decide(
         )
     index = index_rows(rows, answered, lambda done: on_progress("reading", done, len(answered)))
 
-    @lru_cache(REMEMBERED_QUESTIONS)
     def question(place: int) -> str:
         text: str = rows.row(int(index.lines[place]))["question"]
         return text
@@ -114,15 +130,18 @@ def _decide(
         its = index.domains[place], index.topics[place], index.difficulties[place]
         return Kind(*its, index.text_hashes[place])
 
+    judge = Judge(index, question)
     settled = {}
     if parent is not None:
         settled = {place: parent.splits[its] for place, its in enumerate(index.ids.tolist()) if its in parent.splits}
-    assigned = assign(range(len(index)), kind, Alike(index, question), options.splits, settled)
+    assigned = assign(range(len(index)), kind, Kept(judge), options.splits, settled)
     splits, torn = dict(assigned.splits), list(assigned.torn)
     # Oldest first, as whoever verifies it compares them. That finds no more, but where a parent's rows came first.
     while True:
-        clusters = find_clusters(index, sorted(splits), question)
-        astray = [(place, members[0]) for members in clusters for place in members if splits[place] != splits[members[0]]]
+        clusters = find_clusters(judge, sorted(splits))
+        astray = [
+            (place, members[0]) for members in clusters for place in members if splits[place] != splits[members[0]]
+        ]
         if not astray:
             break
         for place, first in astray:
@@ -132,43 +151,13 @@ def _decide(
     return _Decided(index, splits, by_place, torn, len(rows) - len(answered))
 
 
-def _counted(
-    rows: Iterator[Row], split: str, tally: Tally, before: int, total: int, on_progress: OnProgress
-) -> Iterator[Row]:
-    for number, row in enumerate(rows, before + 1):
-        tally.add(split, row)
-        on_progress("writing", number, total)
-        yield row
-
-
-def _describe(
-    folder: Path,
-    decided: _Decided,
-    tally: Tally,
-    episodes: Sequence[Episode],
-    origin: Origin,
-    options: BundleOptions,
-    parent: Parent | None,
-) -> dict[str, Any]:
+def _describe(folder: Path, manifest: dict[str, Any], episodes: int) -> dict[str, Any]:
     """Write the files that say what the others hold; the manifest, which names them all, last."""
-    ids = decided.index.ids
-    left_out = {
-        "unanswered": decided.unanswered,
-        "contaminated": origin.contaminated,
-        "torn": [
-            {"id": int(ids[each.place]), "repeats": sorted(int(ids[other]) for other in each.repeats)}
-            for each in sorted(decided.torn, key=lambda each: each.place)
-        ],
-    }
-    by_id = {int(ids[place]): split for place, split in decided.splits.items()}
-    descent = parent.to_json(by_id) if parent else None
-    members = {place: decided.member(place) for place in decided.splits}
-    manifest = make_manifest(
-        origin, options, tally, [(decided.splits[place], members[place]) for place in sorted(members)], episodes, left_out, descent
-    )
-    manifest["files"] = describe_files(folder)
+    for path, content in cards_of(manifest).items():
+        (folder / path).write_text(content, encoding="utf-8")
+    rows = {**manifest["rows"], EPISODES: episodes}
+    manifest["files"] = describe_files(folder, rows)
     (folder / CROISSANT).write_bytes(as_json(croissant(manifest)))
-    (folder / CARD).write_text(card(manifest), encoding="utf-8")
-    manifest["files"] = describe_files(folder)
+    manifest["files"] = describe_files(folder, rows)
     (folder / MANIFEST).write_bytes(as_json(manifest))
     return manifest

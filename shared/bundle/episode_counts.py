@@ -1,24 +1,21 @@
 """How many episodes a bundle has, and what a person should know of tasks that are too small for one."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shared.bundle.episodes import Episode, EpisodeOptions, Member, Task, task_of
-from shared.bundle.fields import SPLITS, TEST, TRAIN, VALIDATION
-from shared.bundle.options import BundleOptions
+from shared.bundle.episodes import Episode, EpisodeOptions, Member, Task, Tasks, task_of
+from shared.bundle.names import SPLITS, TEST, TRAIN, VALIDATION
 
 # A cell that gives fewer episodes than this teaches or measures little.
 FEW_EPISODES = 10
 
 
-def count_episodes(
-    members: Sequence[tuple[str, Member]], episodes: Sequence[Episode], options: BundleOptions
-) -> dict[str, Any]:
+def count_episodes(members: Sequence[tuple[str, Member]], episodes: Sequence[Episode], tasks: Tasks) -> dict[str, Any]:
     """By split: episodes, tasks that have some, tasks too small for one, and how many tasks training never sees."""
     rows: defaultdict[str, Counter[Task]] = defaultdict(Counter)
     for split, member in members:
-        rows[split][task_of(member, options.episodes.tasks)] += 1
+        rows[split][task_of(member, tasks)] += 1
     counted = {}
     for split in SPLITS:
         of_tasks = Counter((each.domain, each.topic, each.difficulty) for each in episodes if each.split == split)
@@ -28,20 +25,22 @@ def count_episodes(
             "unseen_tasks": sum(task not in rows[TRAIN] for task in of_tasks) if split != TRAIN else 0,
             "too_small_tasks": sum(task not in of_tasks for task in rows[split]),
         }
-    return {**counted, "warnings": [*_cell_warnings(members, options.episodes), *_split_warnings(counted, options.episodes)]}
+    return counted
 
 
-def _cell_warnings(members: Sequence[tuple[str, Member]], options: EpisodeOptions) -> list[str]:
+def warn_of_cells(members: Sequence[tuple[str, Member]], options: EpisodeOptions) -> list[str]:
+    """One warning per cell that gives few episodes however its rows are split."""
     cells = Counter((member.domain, member.difficulty) for _, member in members)
     return [
-        f"{domain}/{difficulty}: {_count(rows, 'row')} give at most {_count(rows // options.size, 'episode')} of "
+        f"{domain}/{difficulty}: at most {_count(rows // options.size, 'episode')} from {_count(rows, 'row')}, of "
         f"{options.support}+{options.query}"
         for (domain, difficulty), rows in sorted(cells.items())
         if rows // options.size < FEW_EPISODES
     ]
 
 
-def _split_warnings(counted: dict[str, Any], options: EpisodeOptions) -> list[str]:
+def warn_of_splits(counted: Mapping[str, Any], options: EpisodeOptions) -> list[str]:
+    """What the counts of `count_episodes` say of tasks that are too small, or not unseen."""
     size = f"{options.support}+{options.query}"
     told = [
         f"{split}: {_count(its['too_small_tasks'], 'task')} of {its['too_small_tasks'] + its['tasks']:,} "

@@ -6,13 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from shared.bundle.names import NO_TOPIC
 from shared.planning.mix import fold_name
 from shared.questions.judging import CRITERIA
-
-TRAIN, VALIDATION, TEST = "train", "validation", "test"
-SPLITS = (TRAIN, VALIDATION, TEST)
-# The topic of a question that has no tag.
-NO_TOPIC = "other"
 
 Row = dict[str, Any]
 
@@ -44,8 +40,6 @@ SCHEMA = pa.schema(
         pa.field("metadata", pa.string()),
     ]
 )
-# What stands in an exported row under the same name; the rest is made here.
-_MADE = {"prompt", "completion", "topic", "cluster"}
 
 
 def topic_of(tags: list[str]) -> str:
@@ -59,12 +53,15 @@ def messages_of(question: str, answer: str) -> tuple[list[Row], list[Row]]:
 
 
 def bundle_row(exported: Mapping[str, Any], cluster: int) -> Row:
-    """An exported row that has an answer, as a row of a bundle; times are ISO 8601, as in the JSON lines."""
+    """An exported row that has an answer, as a row of a bundle."""
     prompt, completion = messages_of(exported["question"], exported["answer"])
-    made = {"prompt": prompt, "completion": completion, "topic": topic_of(exported["tags"]), "cluster": cluster}
-    return {name: made[name] if name in _MADE else exported[name] for name in SCHEMA.names}
-
-
-def parquet_row(row: Row) -> Row:
-    """The same row for Parquet, whose times are times."""
-    return {**row, "created_at": datetime.fromisoformat(row["created_at"])}
+    scores = exported["scores"]
+    made = {
+        "prompt": prompt,
+        "completion": completion,
+        "topic": topic_of(exported["tags"]),
+        "cluster": cluster,
+        "scores": scores and {name: float(scores[name]) for name in CRITERIA},
+        "created_at": datetime.fromisoformat(exported["created_at"]),
+    }
+    return {name: made[name] if name in made else exported[name] for name in SCHEMA.names}

@@ -12,8 +12,8 @@ from shared.bundle.splits import SplitOptions
 class BundleOptions:
     """How a bundle is made. `order_seed` puts the rows of each file in their order."""
 
-    splits: SplitOptions = SplitOptions()
-    episodes: EpisodeOptions = EpisodeOptions()
+    splits: SplitOptions = field(default_factory=SplitOptions)
+    episodes: EpisodeOptions = field(default_factory=EpisodeOptions)
     order_seed: int = 2025
     openai: bool = False
 

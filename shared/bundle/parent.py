@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shared.bundle.fields import SPLITS
+from shared.bundle.names import MANIFEST, SPLITS, BadBundle, parquet_path
 from shared.bundle.options import BundleOptions, options_from
-from shared.bundle.read import MANIFEST, BadBundle, parquet_path, read_manifest
+from shared.bundle.read import read_manifest
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,23 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shared.bundle.episodes import Episode
-from shared.bundle.fields import SCHEMA, SPLITS, Row
+from shared.bundle.fields import SCHEMA, Row
+from shared.bundle.names import EPISODES, FORMAT, MANIFEST, SPLITS, VERSION, BadBundle, parquet_path
 
 __all__ = ["BadBundle", "Episode", "read_episodes", "read_manifest", "read_rows"]
-
-FORMAT = "questmill bundle"
-VERSION = 1
-MANIFEST = "manifest.json"
-EPISODES = "episodes.jsonl"
-
-
-class BadBundle(Exception):
-    """A folder is no bundle, or not as it was made; the text is one sentence for a person."""
-
-
-def parquet_path(split: str) -> str:
-    """Where a split's rows are in a bundle."""
-    return f"data/{split}.parquet"
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -32,7 +19,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = orjson.loads((folder / MANIFEST).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
-        raise BadBundle(f"{folder} is no bundle: it has no {MANIFEST}; questmill export --format bundle makes one.") from None
+        raise BadBundle(
+            f"{folder} is no bundle: it has no {MANIFEST}; questmill export --format bundle makes one."
+        ) from None
     except (orjson.JSONDecodeError, OSError) as error:
         raise BadBundle(f"{folder / MANIFEST} cannot be read: {error}.") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:

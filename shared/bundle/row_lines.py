@@ -47,7 +47,8 @@ class RowLines:
 
     def line(self, place: int) -> bytes:
         """The bytes of a line, its end included."""
-        return self._files[self._file[place]][self._starts[place] : self._ends[place]]
+        content = self._files[self._file[place]]
+        return bytes(content[self._starts[place] : self._ends[place]])
 
     def row(self, place: int) -> dict[str, Any]:
         """The row of a line; its `metadata` is JSON text. Raises ValueError for what is no JSON object."""

@@ -8,21 +8,11 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shared.bundle.fields import SCHEMA, Row, parquet_row
-from shared.bundle.read import parquet_path
+from shared.bundle.fields import SCHEMA, Row
+from shared.bundle.names import jsonl_path, openai_path, parquet_path
 
 ROWS_PER_GROUP = 10_000
 CHARACTERS_PER_GROUP = 32_000_000  # a group of long answers is full before
-
-
-def jsonl_path(split: str) -> str:
-    """Where a split's rows are as JSON lines."""
-    return f"jsonl/{split}.jsonl"
-
-
-def openai_path(split: str) -> str:
-    """Where a split's rows are as chats."""
-    return f"openai/{split}.jsonl"
 
 
 def row_line(row: Row) -> bytes:
@@ -44,7 +34,7 @@ def write_split(folder: Path, split: str, rows: Iterable[Row], *, openai: bool) 
         for group in _groups(rows):
             for file, line_of in files:
                 file.writelines(map(line_of, group))
-            table.write_table(pa.Table.from_pylist(list(map(parquet_row, group)), schema=SCHEMA))
+            table.write_table(pa.Table.from_pylist(group, schema=SCHEMA))
 
 
 def _create(path: Path) -> Path:

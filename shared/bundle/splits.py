@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from shared.bundle.fields import NO_TOPIC, TEST, TRAIN, VALIDATION
+from shared.bundle.names import NO_TOPIC, TEST, TRAIN, VALIDATION
 
 # A cell is owed a row of test, and one of validation, for each so many of its rows, until it has the minimum.
 ROWS_PER_LEAST = 10
@@ -116,7 +116,11 @@ def held_out_split(its: Kind, options: SplitOptions) -> str | None:
 
 def drawn_topic(topic: str, seed: int, validation_topics: float, test_topics: float) -> str | None:
     """The split that a topic is held out for, by the keyed hash of its name; "other" never is."""
-    return None if topic == NO_TOPIC else _by_share(_fraction(b"topic", seed, topic.encode()), validation_topics, test_topics)
+    return (
+        None
+        if topic == NO_TOPIC
+        else _by_share(_fraction(b"topic", seed, topic.encode()), validation_topics, test_topics)
+    )
 
 
 def _own_split(its: Kind, options: SplitOptions, rows: int, held: Mapping[tuple[tuple[str, str], str], int]) -> str:

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from shared.bundle.fields import SPLITS, Row
+from shared.bundle.fields import Row
+from shared.bundle.names import SPLITS
 
 Cell = tuple[str, str]
 # Rows, tokens of the prompts, tokens of the completions.
@@ -20,9 +21,11 @@ class Tally:
             name: Counter() for name in ("tokenizer", "source", "model", "answer_model", "prompt_version")
         }
         self._rehearsed = 0
+        self.rows = 0
 
     def add(self, split: str, row: Row) -> None:
         """One more row."""
+        self.rows += 1
         cell = row["domain"], row["difficulty"]
         self._cells[cell, split, "rows"] += 1
         self._cells[cell, split, "prompt_tokens"] += row["prompt_tokens"]
