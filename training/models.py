@@ -67,14 +67,14 @@ def load_model(
 
 
 def tiny_llama(vocabulary: int, attention: str) -> Any:
-    """About a million random parameters: four layers of 128, four heads."""
+    """About a million random parameters: two layers of 192, three heads."""
     config = LlamaConfig(
         vocab_size=vocabulary,
-        hidden_size=128,
-        intermediate_size=384,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=4,
+        hidden_size=192,
+        intermediate_size=512,
+        num_hidden_layers=2,
+        num_attention_heads=3,
+        num_key_value_heads=3,
         max_position_embeddings=16_384,
         attn_implementation=attention,
     )

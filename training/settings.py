@@ -60,4 +60,4 @@ class Settings:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
-        return asdict(self)
+        return {name: str(value) if isinstance(value, StrEnum) else value for name, value in asdict(self).items()}
