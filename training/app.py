@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from typer._click.exceptions import ClickException, UsageError
 
 from shared.bundle.read import BadBundle, read_rows
@@ -64,9 +64,7 @@ def masks(
         told_of = {"bundle": str(bundle), "tokenizer": tokenizer, **report.to_json()}
         sys.stdout.write(json.dumps(told_of, ensure_ascii=False) + "\n")
     else:
-        console = Console(highlight=False)
-        shown = console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
-        shown.print(masks_view(report, tokenizer), markup=False)
+        show(masks_view(report, tokenizer))
     if report.wrong_rows:
         raise typer.Exit(1)
 
@@ -82,7 +80,7 @@ def train(  # noqa: PLR0917 - typer passes every argument by name
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Where the run is kept; in .questmill/training if left out.")
     ] = None,
-    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Steps of the outer optimizer, AdamW.")] = 100,
+    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Steps of the outer optimizer, AdamW.")] = 60,
     tasks_per_step: Annotated[int, typer.Option(metavar="N", min=1, help="Episodes in a step.")] = 2,
     inner_steps: Annotated[int, typer.Option(metavar="K", min=1, help="Steps of descent on a support set.")] = 3,
     inner_lr: Annotated[
@@ -156,7 +154,7 @@ def train(  # noqa: PLR0917 - typer passes every argument by name
     if as_json:
         sys.stdout.write(json.dumps(outcome.metrics, ensure_ascii=False) + "\n")
     else:
-        Console(highlight=False).print(outcome_view(outcome.metrics, where), markup=False)
+        show(outcome_view(outcome.metrics, where))
     if not outcome.finished:
         fail(f"Stopped after step {len(outcome.metrics['steps'])}, which is saved; --resume goes on.", code=INTERRUPTED)
 
@@ -165,6 +163,13 @@ def default_out(data: Path, settings: Settings) -> Path:
     """A folder that is named after what is trained on what."""
     home = Path(os.environ.get("QUESTMILL_HOME") or ".questmill")
     return home / "training" / f"{data.resolve().name}-{settings.algo}-{Path(settings.model).name}"
+
+
+def show(view: RenderableType) -> None:
+    """Print it; in a pipe, which has no width, without folding."""
+    console = Console(highlight=False)
+    shown = console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
+    shown.print(view, markup=False)
 
 
 def main() -> NoReturn:

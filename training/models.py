@@ -8,10 +8,14 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from training.errors import BadRun
 from training.settings import TINY, Algo
 from training.tokenizing import BYTES, load_tokenizer
+
+# Its bars would stand among ours.
+logging.disable_progress_bar()
 
 # Second order needs attention whose gradient can be differentiated again; the fused kernels' cannot.
 TWICE_DIFFERENTIABLE = "eager"
