@@ -206,6 +206,10 @@ def import_command(dataset: Dataset, file: SourceFile, as_json: AsJson = False) 
     print_answer(report, import_view(report), as_json=as_json)
 
 
+app.command()(export)
+app.command()(verify)
+
+
 @app.command()
 def check(dataset: Dataset, file: SourceFile, as_json: AsJson = False) -> None:
     """Tell which questions of a JSONL or text file a dataset has already."""
@@ -316,7 +320,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-for command in (export, verify, init, completion, sample, verdicts, reparse):
+for command in (init, completion, sample, verdicts, reparse):
     app.command()(command)
 
 

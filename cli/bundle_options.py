@@ -19,7 +19,7 @@ DEFAULT_SPLITS, DEFAULT_EPISODES = SplitOptions(), EpisodeOptions()
 
 
 def _option(*names: str, help: str, default: object = None, **more: Any) -> Any:  # noqa: A002 - typer's word
-    shown = f" [default: {default}]" if default is not None else ""
+    shown = f" Default: {default}." if default is not None else ""
     return typer.Option(*names, help=f"{help}{shown}", rich_help_panel=PANEL, **more)
 
 
@@ -75,7 +75,14 @@ ValidationHoldOut = Annotated[
 ]
 SplitSeed = Annotated[
     int | None,
-    _option("--split-seed", help="Another one splits otherwise.", default=DEFAULT_SPLITS.seed, metavar="N", min=0),
+    _option(
+        "--split-seed",
+        help="Another one splits otherwise.",
+        default=DEFAULT_SPLITS.seed,
+        metavar="N",
+        min=0,
+        max=2**63 - 1,
+    ),
 ]
 TaskKind = Annotated[
     Tasks | None,
@@ -119,12 +126,11 @@ def options_of(typed: Mapping[str, Any], base: BundleOptions, *, has_parent: boo
 
     A parent's splits stay as they are.
     """
+    _require_shares(typed, base)
     splits = {field: typed[name] for name, field in SPLIT_FIELDS.items() if typed.get(name) is not None}
     if typed.get("hold_out") or typed.get("validation_hold_out"):
         splits |= _held_out(typed.get("hold_out") or (), typed.get("validation_hold_out") or ())
     wanted = replace(base.splits, **splits)
-    if wanted.test_share + wanted.validation_share > 1 or wanted.test_topics + wanted.validation_topics > 1:
-        raise BadArgument("The shares of test and validation are more than 1 together; give smaller ones.")
     if has_parent and wanted != base.splits:
         raise BadArgument(
             "The parent was split otherwise, and its rows keep their splits; leave out the options of splits, which "
@@ -134,6 +140,14 @@ def options_of(typed: Mapping[str, Any], base: BundleOptions, *, has_parent: boo
     order_seed = base.order_seed if typed.get("seed") is None else typed["seed"]
     openai = base.openai if typed.get("openai") is None else typed["openai"]
     return BundleOptions(wanted, episodes, order_seed, openai)
+
+
+def _require_shares(typed: Mapping[str, Any], base: BundleOptions) -> None:
+    for what in ("share", "topics"):
+        both = [f"{split}_{what}" for split in (TEST, VALIDATION)]
+        if sum(getattr(base.splits, name) if typed.get(name) is None else typed[name] for name in both) > 1:
+            options = " and ".join(f"--{name.replace('_', '-')}" for name in both)
+            raise BadArgument(f"{options} are more than 1 together; give smaller ones.")
 
 
 def _held_out(for_test: Sequence[str], for_validation: Sequence[str]) -> dict[str, dict[str, str]]:

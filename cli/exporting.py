@@ -18,7 +18,9 @@ def export(  # noqa: PLR0917 - typer passes every argument by name
     dataset: Dataset,
     out: Annotated[Path, typer.Option(metavar="PATH", help="The file to write, or the folder of a bundle.")],
     file_format: Annotated[Literal["jsonl", "parquet", "bundle"], typer.Option("--format")] = "jsonl",
-    seed: Annotated[int | None, typer.Option(help="Another order than the dataset's own.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", min=0, max=2**63 - 1, help="Another order than the dataset's own.")
+    ] = None,
     include_contaminated: Annotated[
         bool, typer.Option("--include-contaminated", help="Also what benchmarks flag, in a field that says so.")
     ] = False,
@@ -65,7 +67,7 @@ def export(  # noqa: PLR0917 - typer passes every argument by name
         _export_bundle(dataset, out, {**typed, "seed": seed}, force=force, as_json=as_json)
         return
     for name, value in typed.items():
-        if value not in (None, [], False):
+        if value not in (None, []):
             raise BadArgument(f"--{name.replace('_', '-')} is an option of --format bundle; add that, or leave it out.")
     if out.is_dir():
         raise BadArgument(f"{out} is a folder; name a file in it.")

@@ -134,6 +134,17 @@ class Questmill:
         self.client.export(dataset, kind, target, seed=seed, contaminated=contaminated, all_answers=all_answers)
         return target
 
+    def export_bundle(self, dataset: str, folder: str | Path, *, force: bool = False, **options: Any) -> Path:
+        """Write the answered questions as a bundle to train on; its path. docs/bundle.md.
+
+        Options are those of the command line: `test_share=0.1`, `hold_out=["topic=sets"]` ... Raises BadBundle too.
+        """
+        from cli.bundling import make_bundle
+
+        target = Path(folder)
+        make_bundle(self.client, dataset, target, options, force=force)
+        return target
+
     def to_pandas(self, dataset: str, **options: Any) -> Any:
         """An export as a pandas.DataFrame; options as for `export`. Raises MissingPackage without pandas."""
         import_package("pandas", "to_pandas()")

@@ -41,10 +41,9 @@ def warn_of_cells(members: Sequence[tuple[str, Member]], options: EpisodeOptions
 
 def warn_of_splits(counted: Mapping[str, Any], options: EpisodeOptions) -> list[str]:
     """What the counts of `count_episodes` say of tasks that are too small, or not unseen."""
-    size = f"{options.support}+{options.query}"
     told = [
-        f"{split}: {_count(its['too_small_tasks'], 'task')} of {its['too_small_tasks'] + its['tasks']:,} "
-        f"are too small for an episode of {size}"
+        f"{split}: {its['too_small_tasks']:,} of {its['too_small_tasks'] + its['tasks']:,} tasks have too few rows for "
+        f"an episode of {options.support}+{options.query}"
         for split, its in counted.items()
         if its["too_small_tasks"]
     ]

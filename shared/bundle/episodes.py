@@ -22,6 +22,13 @@ class EpisodeOptions:
     support: int = 5
     query: int = 15
 
+    def __post_init__(self) -> None:
+        """Raises ValueError or TypeError on nonsense; what a person typed is checked before, with better words."""
+        if not all(isinstance(each, int) for each in (self.support, self.query)):
+            raise TypeError("support and query are whole numbers")
+        if self.support < 1 or self.query < 0:
+            raise ValueError("an episode has rows")
+
     @property
     def size(self) -> int:
         """Rows of an episode."""

@@ -17,20 +17,22 @@ class BundleOptions:
     order_seed: int = 2025
     openai: bool = False
 
+    def __post_init__(self) -> None:
+        """Raises ValueError or TypeError on nonsense."""
+        if [type(self.order_seed), type(self.openai)] != [int, bool]:
+            raise TypeError("the order seed is a whole number, openai true or false")
+        if not 0 <= self.order_seed < 2**63:
+            raise ValueError("the order seed is out of its range")
+
     def to_json(self) -> dict[str, Any]:
         """As the manifest has them."""
         return asdict(self)
 
 
 def options_from(said: Mapping[str, Any]) -> BundleOptions:
-    """The options of a manifest. Raises KeyError, TypeError or ValueError for what are none."""
-    episodes = said["episodes"]
-    return BundleOptions(
-        SplitOptions(**said["splits"]),
-        EpisodeOptions(Tasks(episodes["tasks"]), episodes["support"], episodes["query"]),
-        said["order_seed"],
-        said["openai"],
-    )
+    """The options of a manifest. Raises KeyError, TypeError, ValueError or AttributeError for what are none."""
+    episodes = EpisodeOptions(**{**said["episodes"], "tasks": Tasks(said["episodes"]["tasks"])})
+    return BundleOptions(**{**said, "splits": SplitOptions(**said["splits"]), "episodes": episodes})
 
 
 @dataclass(frozen=True, slots=True)

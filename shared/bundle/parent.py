@@ -54,5 +54,5 @@ def read_parent(folder: Path) -> Parent:
         splits |= dict.fromkeys(ids, split)
     try:
         return Parent(manifest["dataset"], digest, options_from(manifest["options"]), splits)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise BadBundle(f"{folder / MANIFEST} does not say how the bundle was made; name another bundle.") from None

@@ -47,7 +47,7 @@ def verify_bundle(folder: Path, on_progress: OnProgress = lambda *_: None) -> Fo
     findings = Findings()
     try:
         options = options_from(manifest["options"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         findings.add("manifest", f"{MANIFEST} does not say how the bundle was made.")
         return Found(0, 0, findings.sentences())
     if not verify_files(folder, manifest.get("files"), openai=options.openai, findings=findings):
