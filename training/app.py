@@ -16,7 +16,6 @@ from training.errors import BadRun
 from training.masks import check_rows, limit_of
 from training.masks_view import masks_view
 from training.progress import Line, following
-from training.run import train as train_run
 from training.settings import SAID, TINY, Algo, Normalise, Settings
 from training.tokenizing import BYTES, load_tokenizer
 from training.train_view import outcome_view
@@ -128,6 +127,8 @@ def train(  # noqa: PLR0917 - typer passes every argument by name
     Into --out go metrics.json, loss.png, checkpoint.pt and, at the end, model/: an adapter for peft, or a whole model
     for transformers. Ctrl-C saves and stops; the same command with --resume goes on, to the same outcome bit for bit.
     """
+    from training.run import train as train_run  # seconds, which masks does not need
+
     tiny = model == TINY
     settings = Settings(
         algo=algo,

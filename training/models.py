@@ -1,5 +1,6 @@
 """The model of a run: a random little Llama, or one from a folder, whole or through LoRA."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,9 @@ def with_lora(module: Any, rank: int) -> Any:
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(module, config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name that has become another
+        return get_peft_model(module, config)
 
 
 def _from_folder(name: str, attention: str) -> Any:

@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 COLOURS = ("#0072b2", "#d55e00", "#8a8a8a")  # blue, vermilion, grey: apart for the colour-blind too
 SIZE = (10.0, 4.2)
@@ -19,6 +17,7 @@ SMOOTHED_OVER = 20
 def draw(metrics: Mapping[str, Any], path: Path) -> None:
     """Write a PNG: left the loss of each step, right the held-out query loss after each inner step."""
     figure = Figure(figsize=SIZE, dpi=DOTS_PER_INCH, layout="constrained")
+    FigureCanvasAgg(figure)  # needs no display
     steps, held_out = figure.subplots(1, 2)
     learners = [name for name in metrics["steps"][0] if name != "step"] if metrics["steps"] else []
     colours = dict(zip((*learners, "untrained"), (*COLOURS[: len(learners)], COLOURS[-1]), strict=True))
@@ -37,6 +36,7 @@ def _draw_steps(axes: Any, steps: list[dict[str, Any]], learners: list[str], col
         losses = [each[name] for each in steps]
         axes.plot(at, losses, color=colours[name], alpha=0.25, linewidth=0.8)
         axes.plot(at, smoothed(losses), color=colours[name], label=name)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(title="Loss of each training step", xlabel="step", ylabel="nats per trained token")
     _finish(axes)
 

@@ -24,7 +24,7 @@ def outcome_view(metrics: Mapping[str, Any], out: Path) -> RenderableType:
     lines = (
         f"{rehearsal}{model['trained_parameters']:,} of {model['parameters']:,} parameters trained: {taken}, of "
         f"{data['train_episodes']:,}{dropped}; {metrics['seconds']:,.0f} s.",
-        f"Query loss on {len(held_out['episodes'])} held-out episodes, in nats per trained token, ± its standard error:",
+        f"Query loss on {len(held_out['episodes'])} held-out episodes, in nats per token, ± its standard error:",
     )
     kept = "metrics.json, loss.png, checkpoint.pt" + (" and model/" if metrics["finished"] else "")
     return Group(*lines, table, f"{out}: {kept}")

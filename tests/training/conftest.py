@@ -6,10 +6,14 @@ from typing import Any
 
 import orjson
 import pytest
+import torch
 
 from shared.bundle.build import build_bundle
 from shared.bundle.options import BundleOptions, Origin
+from shared.bundle.splits import SplitOptions
+from tests.training.models import small_llama
 from tests.training.rows import NASTY
+from training.tokenizing import byte_tokenizer
 
 WORDS = [
     "prime",
@@ -31,6 +35,7 @@ WORDS = [
     "loop",
 ]
 TOPICS = {"math": ("algebra", "geometry", "sets"), "coding": ("lists", "graphs", "caches")}
+HELD_OUT = {"sets": "test", "caches": "test"}
 
 
 def exported(count: int, seed: int) -> list[dict[str, Any]]:
@@ -75,10 +80,25 @@ def make_bundle(folder: Path, rows: list[dict[str, Any]]) -> Path:
     export.write_bytes(b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows))
     bundle = folder / "bundle"
     bundle.mkdir()
-    build_bundle(export, bundle, Origin("tests"), BundleOptions())
+    build_bundle(export, bundle, Origin("tests"), BundleOptions(splits=SplitOptions(topics=HELD_OUT)))
     return bundle
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """These models are too small for more; two threads that wait for each other on a busy machine take far longer."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_bundle(tmp_path_factory.mktemp("bundle"), exported(700, seed=11))
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of a model of bytes, fifty times smaller than tiny."""
+    folder = tmp_path_factory.mktemp("small")
+    small_llama().save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
+    return str(folder)
