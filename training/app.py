@@ -1,6 +1,7 @@
 """The commands `./run train` and `./run masks`. Each reads its arguments, works, and prints."""
 
 import json
+import math
 import os
 import sys
 from enum import StrEnum
@@ -82,12 +83,9 @@ def train(  # noqa: PLR0917 - typer passes every argument by name
     steps: Annotated[int, typer.Option(metavar="N", min=1, help="Steps of the outer optimizer, AdamW.")] = 60,
     tasks_per_step: Annotated[int, typer.Option(metavar="N", min=1, help="Episodes in a step.")] = 2,
     inner_steps: Annotated[int, typer.Option(metavar="K", min=1, help="Steps of descent on a support set.")] = 3,
-    inner_lr: Annotated[
-        float | None, typer.Option(metavar="RATE", min=0, help="Of those steps. [default: 0.1]", show_default=False)
-    ] = None,
+    inner_lr: Annotated[float, typer.Option(metavar="RATE", help="Of those steps.")] = 0.1,
     lr: Annotated[
-        float | None,
-        typer.Option(metavar="RATE", min=0, help="Of AdamW. [default: tiny 0.002, else 0.0002]", show_default=False),
+        float | None, typer.Option(metavar="RATE", help="Of AdamW.", show_default="tiny 0.002, else 0.0002")
     ] = None,
     loss: Annotated[
         Normalise, typer.Option(help="Divide by the trained tokens of a step, or weigh its tasks alike.")
@@ -100,16 +98,14 @@ def train(  # noqa: PLR0917 - typer passes every argument by name
     ] = False,
     max_tokens: Annotated[
         int | None,
-        typer.Option(metavar="N", min=2, help="The longest row. [default: tiny 1024, else 2048]", show_default=False),
+        typer.Option(metavar="N", min=2, help="The longest row.", show_default="tiny 1024, else 2048"),
     ] = None,
     over_length: Annotated[
         OverLength, typer.Option(help="What is done with longer rows; they are never cut.")
     ] = OverLength.REFUSE,
     lora_rank: Annotated[
         int | None,
-        typer.Option(
-            metavar="R", min=0, help="Train adapters; 0: all weights. [default: tiny 0, else 16]", show_default=False
-        ),
+        typer.Option(metavar="R", min=0, help="Train adapters; 0: all weights.", show_default="tiny 0, else 16"),
     ] = None,
     baseline: Annotated[
         bool, typer.Option("--baseline/--no-baseline", help="Train a multi-task baseline on the same rows beside it.")
@@ -124,8 +120,9 @@ def train(  # noqa: PLR0917 - typer passes every argument by name
 ) -> None:
     """Train a model on the episodes of a bundle, and judge how it adapts to tasks that it has not seen.
 
-    Into --out go metrics.json, loss.png, checkpoint.pt and, at the end, model/: an adapter for peft, or a whole model
-    for transformers. Ctrl-C saves and stops; the same command with --resume goes on, to the same outcome bit for bit.
+    Into --out go metrics.json, loss.png, checkpoint.pt and at the end model/, an adapter or a whole model.
+
+    Ctrl-C saves and stops; the same command with --resume goes on, to the same outcome bit for bit.
     """
     from training.run import train as train_run  # seconds, which masks does not need
 
@@ -136,7 +133,7 @@ def train(  # noqa: PLR0917 - typer passes every argument by name
         steps=steps,
         tasks_per_step=tasks_per_step,
         inner_steps=inner_steps,
-        inner_lr=0.1 if inner_lr is None else inner_lr,
+        inner_lr=inner_lr,
         lr=(0.002 if tiny else 0.0002) if lr is None else lr,
         loss=loss,
         accumulate=accumulate,
@@ -148,6 +145,9 @@ def train(  # noqa: PLR0917 - typer passes every argument by name
         held_out_tasks=held_out_tasks,
         seed=seed,
     )
+    for name, rate in (("--lr", settings.lr), ("--inner-lr", inner_lr)):
+        if not 0 < rate < math.inf:
+            raise BadRun(f"{name} is {rate}, and has to be more than 0.")
     where = out or default_out(data, settings)
     sys.stderr.write(f"The loss is {SAID[loss]} (--loss {loss}).\n")
     with Line() as line:

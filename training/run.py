@@ -1,5 +1,6 @@
 """A run from its bundle to its model: train, keep, stop, go on, judge."""
 
+import math
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 
 from shared.bundle.read import Episode
+from training.errors import BadRun
 from training.judging import judge
 from training.learning import Learner, Task, Workbench
 from training.models import Model, load_model, tokenizer_for
@@ -141,6 +143,10 @@ class Run:
         episodes = self._tasks.of_step(progress.step, settings.tasks_per_step)
         tasks = self._encoded(episodes)
         losses = {learner.name: learner.step(self._bench, tasks) for learner in self._learners}
+        if not all(map(math.isfinite, losses.values())):
+            raise BadRun(
+                f"The loss of step {progress.step + 1} is no number: begin anew with a lower --lr or --inner-lr."
+            )
         progress.losses.append(losses)
         progress.answer_tokens += sum(row.trained for task in tasks for row in (*task.support, *task.query))
         progress.step += 1

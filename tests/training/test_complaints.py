@@ -127,6 +127,14 @@ def test_wrong_arguments_are_one_sentence(capsys: Any, monkeypatch: Any) -> None
     assert "./run train --help" in said
 
 
+def test_rates_that_lead_nowhere(bundle: Path, small: str, tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    code, _, said = command(capsys, monkeypatch, "train", "--data", bundle, "--algo", "reptile", "--inner-lr", "0")
+    assert code == 1
+    assert "--inner-lr is 0.0, and has to be more than 0" in said
+    with pytest.raises(BadRun, match="lower --lr or --inner-lr"):
+        run(bundle, tmp_path / "run", model=small, inner_lr=1e30)
+
+
 def test_held_out_episodes_are_of_as_many_tasks_as_can_be() -> None:
     episodes = [Episode(f"{topic}/{at}", "test", "math", topic, None, (1,), (2,)) for topic in "ab" for at in range(3)]
     assert [each.name for each in spread(episodes)] == ["a/0", "b/0", "a/1", "b/1", "a/2", "b/2"]
