@@ -44,10 +44,10 @@ from shared.watchdog import Watchdog
 def create_app(settings: Settings) -> FastAPI:
     """The API on the settings' database and broker. It publishes nothing and holds no provider key."""
     settings = settings.model_copy(update={"openai_api_key": None, "anthropic_api_key": None})
-    engine = open_engine(settings.database_url, application="questmill-api")
+    engine = open_engine(settings.database_url, application="questmill-api", pooled=settings.is_pooled)
     hub = ProgressHub(partial(read_job, engine))
     redis = open_limiter_redis(settings.redis_url)
-    readiness = ReadinessCheck(settings.database_url, settings.redis_url)
+    readiness = ReadinessCheck(settings)
     system = SystemCollector(partial(read_system_sums, engine))
     metrics = Metrics(open_streams=lambda: hub.open_streams, system=system)
 

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared.database.engine import open_engine
 from shared.database.patience import patience
 from shared.database.trouble import Trouble, find_trouble, first_line
+from shared.settings import Settings
 
 PROBE_SECONDS = 0.7
 REDIS_SECONDS = 0.3
@@ -71,10 +72,12 @@ class _Probe:
 class ReadinessCheck:
     """The checks behind /readyz, on connections of their own: a busy pool is not an absent database."""
 
-    def __init__(self, database_url: str, redis_url: str) -> None:
-        self._engine: AsyncEngine = open_engine(database_url, application="questmill-readyz", pool_size=1)
+    def __init__(self, settings: Settings) -> None:
+        self._engine: AsyncEngine = open_engine(
+            settings.database_url, application="questmill-readyz", pool_size=1, pooled=settings.is_pooled
+        )
         self._redis = Redis.from_url(
-            redis_url,
+            settings.redis_url,
             socket_timeout=REDIS_SECONDS,
             socket_connect_timeout=REDIS_SECONDS,
             retry=Retry(NoBackoff(), 0),

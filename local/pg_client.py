@@ -76,7 +76,7 @@ def embedded_server(home: Home) -> Iterator[str]:
 def own_server(settings: Settings, home: Home) -> Iterator[str]:
     """The server of DATABASE_URL when that is set, else the home's own, started for the block."""
     if os.environ.get("DATABASE_URL"):
-        yield settings.database_url
+        yield settings.session_database_url
     else:
         with embedded_server(home) as url:
             yield url

@@ -1,4 +1,4 @@
-"""Alembic's entry: the URL comes from DATABASE_URL, the target from shared/database/tables.py."""
+"""Alembic's entry: the URL comes from DATABASE_DIRECT_URL or DATABASE_URL, the target from shared/database/tables.py."""
 
 from alembic import context
 from sqlalchemy import NullPool, create_engine, text
@@ -10,7 +10,7 @@ from shared.settings import Settings
 # Two starting processes must not migrate at once; the number is this lock's name.
 MIGRATION_LOCK = 7_346_001
 
-url = context.config.get_main_option("database_url") or Settings().database_url
+url = context.config.get_main_option("database_url") or Settings().session_database_url
 # No connection is left behind, also when there is an error: a restore renames the database right after.
 engine = create_engine(sqlalchemy_url(url), poolclass=NullPool)
 with engine.connect() as connection:

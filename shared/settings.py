@@ -37,6 +37,11 @@ class Settings(BaseSettings):
         default="postgresql://questmill@127.0.0.1:5432/questmill",
         validation_alias=AliasChoices("database_url", "DATABASE_URL"),
     )
+    database_direct_url: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("database_direct_url", "DATABASE_DIRECT_URL"),
+        description="the server itself, where database_url is a pooler in transaction mode",
+    )
     redis_url: str = Field(
         default="redis://127.0.0.1:6379/0",
         validation_alias=AliasChoices("redis_url", "REDIS_URL"),
@@ -69,6 +74,9 @@ class Settings(BaseSettings):
 
     lease_seconds: float = Field(default=30.0, gt=0)
     stall_seconds: float = Field(default=30.0, gt=0, description="how long an event loop may be blocked")
+    heartbeat_file: Path | None = Field(
+        default=None, description="touched each second by a worker or reconciler whose event loop turns"
+    )
     tick_seconds: float = Field(default=5.0, gt=0, description="pause between reconciler ticks")
     hint_repeat_seconds: float = Field(default=30.0, gt=0)
     max_attempts: int = Field(default=5, ge=1, description="claims without any committed call before a batch is parked")
@@ -109,9 +117,26 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
 
     @property
+    def session_database_url(self) -> str:
+        """Where a connection keeps its session: LISTEN, locks that outlive a transaction, and migrations need one."""
+        return self.database_direct_url or self.database_url
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether two transactions of one connection may meet two sessions of the server."""
+        return self.database_direct_url is not None
+
+    @property
     def flower_address(self) -> str:
         """Where a browser finds Flower, without a slash at the end."""
         return (self.flower_url or flower_at(self.flower_host, self.flower_port)).rstrip("/")
+
+    @field_validator("database_direct_url")
+    @classmethod
+    def _pooler_named(cls, direct_url: str | None, info: ValidationInfo) -> str | None:
+        if direct_url is not None and info.data["database_url"] == cls.model_fields["database_url"].default:
+            raise ValueError("goes with DATABASE_URL, the pooler's: set both or neither")
+        return direct_url
 
     @field_validator("webhook_secret")
     @classmethod

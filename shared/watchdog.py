@@ -9,6 +9,8 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 
 import structlog
@@ -33,13 +35,22 @@ class Watchdog:
 
     A C call that keeps the GIL, such as a runaway regular expression, stops this thread too. Against it a timer of CPU
     time runs, set anew at each step: after twice the patience SIGPROF has the stacks written in C and ends the process.
-    What keeps the GIL and uses no CPU is not noticed.
+    What keeps the GIL and uses no CPU is not noticed here; whoever watches the age of the `heartbeat`, a file that is
+    touched with each sign of life, notices that too.
     """
 
-    def __init__(self, name: str, loop: asyncio.AbstractEventLoop, *, patience_seconds: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        patience_seconds: float,
+        heartbeat: Path | None = None,
+    ) -> None:
         self._name = name
         self._loop = loop
         self._patience_seconds = patience_seconds
+        self._heartbeat = heartbeat
         self._step_seconds = min(STEP_SECONDS, patience_seconds / LEAST_STEPS)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="questmill-watchdog", daemon=True)
@@ -47,6 +58,9 @@ class Watchdog:
 
     def __enter__(self) -> None:
         self._loop_thread = threading.get_ident()
+        if self._heartbeat is not None:
+            # Here, so that a file that cannot be written stops the process with its name.
+            self._heartbeat.touch()
         faulthandler.register(signal.SIGPROF, file=STDERR, all_threads=True, chain=True)
         self._wind_up()
         self._thread.start()
@@ -68,6 +82,7 @@ class Watchdog:
             self._wind_up()
             if answered.is_set():
                 missed = 0
+                self._beat()
                 answered = self._ask()
                 continue
             missed += 1
@@ -83,6 +98,12 @@ class Watchdog:
         answered = threading.Event()
         self._loop.call_soon_threadsafe(answered.set)
         return answered
+
+    def _beat(self) -> None:
+        # The process is well even if the file is not: whoever looks at it decides.
+        with suppress(OSError):
+            if self._heartbeat is not None:
+                self._heartbeat.touch()
 
     def _wind_up(self) -> None:
         signal.setitimer(signal.ITIMER_PROF, 2 * self._patience_seconds)

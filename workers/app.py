@@ -1,5 +1,7 @@
 """The Celery application: how hints travel. Redis may lose them at any time; the reconciler repeats them."""
 
+import ssl
+
 from celery import Celery
 
 from shared.database.states import Stage
@@ -9,8 +11,11 @@ QUEUE = "questmill"
 TASK_NAMES = {stage: f"questmill.{stage}" for stage in Stage}
 
 # The tasks are imported by `python -m workers` alone: publishing and watching need only their names.
-app = Celery("questmill", broker=load_settings().redis_url)
+broker_url = load_settings().redis_url
+app = Celery("questmill", broker=broker_url)
 app.conf.update(
+    # By default Celery takes any certificate, unlike the limiter's client; what the URL says of it still counts.
+    broker_use_ssl={"ssl_cert_reqs": ssl.CERT_REQUIRED} if broker_url.startswith("rediss:") else None,
     task_default_queue=QUEUE,
     task_acks_late=True,
     task_ignore_result=True,

@@ -73,7 +73,7 @@ class BulkKeeper:
         with suppress(Draining):
             while True:
                 try:
-                    async with keeper_lock(self._settings.database_url) as lock:
+                    async with keeper_lock(self._settings.session_database_url) as lock:
                         while lock is not None:
                             await self.run_once(lock)
                             await stop.sleep(self._settings.bulk_poll_seconds)

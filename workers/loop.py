@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any, TypeVar
 
 from shared.watchdog import Watchdog
@@ -13,9 +14,9 @@ T = TypeVar("T")
 class LoopThread:
     """Runs coroutines for the pool's threads. Celery runs no asyncio itself: an `async def` task never runs."""
 
-    def __init__(self, *, stall_seconds: float) -> None:
+    def __init__(self, *, stall_seconds: float, heartbeat: Path | None = None) -> None:
         self._loop = asyncio.new_event_loop()
-        self._watchdog = Watchdog("worker", self._loop, patience_seconds=stall_seconds)
+        self._watchdog = Watchdog("worker", self._loop, patience_seconds=stall_seconds, heartbeat=heartbeat)
         self._thread = threading.Thread(target=self._turn, name="questmill-loop", daemon=True)
         self._thread.start()
 

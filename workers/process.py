@@ -52,7 +52,7 @@ class WorkerProcess:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         import_sdks(settings)
-        self._loop = LoopThread(stall_seconds=settings.stall_seconds)
+        self._loop = LoopThread(stall_seconds=settings.stall_seconds, heartbeat=settings.heartbeat_file)
         self._stops: set[Stop] = set()
         self._keeping = Stop()
         self._engine: AsyncEngine
@@ -81,6 +81,7 @@ class WorkerProcess:
             application="questmill-worker",
             pool_size=POOL_SIZE,
             idle_in_transaction_seconds=STALLED_SECONDS,
+            pooled=settings.is_pooled,
         )
         self._providers = open_providers(settings)
         self._bulk_providers = open_bulk_providers(settings)

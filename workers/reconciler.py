@@ -116,7 +116,7 @@ class Reconciler:
         while True:
             try:
                 async with await psycopg.AsyncConnection.connect(
-                    libpq_url(self._settings.database_url),
+                    libpq_url(self._settings.session_database_url),
                     autocommit=True,
                     application_name="questmill-reconciler-listen",
                     connect_timeout=5,
@@ -136,12 +136,15 @@ async def main() -> None:
     settings = load_settings()
     configure_logs(settings)
     loop = asyncio.get_running_loop()
-    with Watchdog("reconciler", loop, patience_seconds=settings.stall_seconds):
+    with Watchdog(
+        "reconciler", loop, patience_seconds=settings.stall_seconds, heartbeat=settings.heartbeat_file
+    ):
         async with engine_for(
             settings.database_url,
             application="questmill-reconciler",
             pool_size=3,
             idle_in_transaction_seconds=STALLED_SECONDS,
+            pooled=settings.is_pooled,
         ) as engine:
             running = asyncio.create_task(Reconciler(settings, engine).run())
             for each in (signal.SIGINT, signal.SIGTERM):

@@ -54,15 +54,28 @@ def _without_scheme(database_url: str) -> str:
 
 
 def open_engine(
-    database_url: str, *, application: str, pool_size: int = 10, idle_in_transaction_seconds: int = 60
+    database_url: str,
+    *,
+    application: str,
+    pool_size: int = 10,
+    idle_in_transaction_seconds: int = 60,
+    pooled: bool = False,
 ) -> AsyncEngine:
     """An async engine. `application` is what pg_stat_activity shows; `pool_size` bounds its connections.
 
     A statement may take 60 s and a lock 20 s, so that nothing hangs unseen on a stuck peer. A process that stops inside
     a transaction keeps what it has locked for `idle_in_transaction_seconds`. How long a silent server is waited for is
     shared.database.patience's business.
+
+    `pooled`: behind a pooler in transaction mode each transaction may meet another session. Nothing is prepared then,
+    and the pooler sets the limits, since it lets no client do so (docs/deployment.md).
     """
     limits = SERVER_LIMITS | {"idle_in_transaction_session_timeout": f"{idle_in_transaction_seconds}s"}
+    session: dict[str, Any] = (
+        {"prepare_threshold": None}
+        if pooled
+        else {"options": " ".join(f"-c {name}={value}" for name, value in limits.items())}
+    )
     engine = create_async_engine(
         sqlalchemy_url(database_url),
         pool_size=pool_size,
@@ -73,7 +86,7 @@ def open_engine(
             "async_creator_fn": connect_patiently,
             "application_name": application,
             "connect_timeout": 5,
-            "options": " ".join(f"-c {name}={value}" for name, value in limits.items()),
+            **session,
             **KEEP_ALIVE,
         },
     )
@@ -99,7 +112,12 @@ def _discard_if_closed(connection: DBAPIConnection, *_: object) -> None:
 
 @asynccontextmanager
 async def engine_for(
-    database_url: str, *, application: str, pool_size: int = 10, idle_in_transaction_seconds: int = 60
+    database_url: str,
+    *,
+    application: str,
+    pool_size: int = 10,
+    idle_in_transaction_seconds: int = 60,
+    pooled: bool = False,
 ) -> AsyncIterator[AsyncEngine]:
     """An engine that is closed at the end of the block; the arguments are those of `open_engine`."""
     engine = open_engine(
@@ -107,6 +125,7 @@ async def engine_for(
         application=application,
         pool_size=pool_size,
         idle_in_transaction_seconds=idle_in_transaction_seconds,
+        pooled=pooled,
     )
     try:
         yield engine

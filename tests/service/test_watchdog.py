@@ -13,10 +13,10 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def watched(scene: str, patience_seconds: float) -> Iterator[subprocess.Popen[str]]:
+def watched(scene: str, patience_seconds: float, *rest: str) -> Iterator[subprocess.Popen[str]]:
     """The scene in a process of its own, once it is ready."""
     pipe = subprocess.PIPE
-    command = [sys.executable, "-m", "tests.service.watched", scene, str(patience_seconds)]
+    command = [sys.executable, "-m", "tests.service.watched", scene, str(patience_seconds), *rest]
     with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
         try:
             assert process.stdout is not None
@@ -75,3 +75,17 @@ def test_long_work_in_other_threads_is_no_alarm() -> None:
     with watched("compute_beside", 0.8) as process:
         process.communicate(timeout=20)
     assert process.returncode == 0
+
+
+def test_a_heartbeat_goes_on_as_long_as_the_loop_turns_and_stops_with_it(tmp_path: Path) -> None:
+    heartbeat = tmp_path / "alive"
+    with watched("live_until_told", 0.6, str(heartbeat)):
+        seen = {heartbeat.stat().st_mtime_ns}
+        deadline = time.monotonic() + 10
+        while len(seen) < 4 and time.monotonic() < deadline:
+            seen.add(heartbeat.stat().st_mtime_ns)
+        assert len(seen) == 4
+    with watched("sleep_for_ever", 3, str(heartbeat)) as process:
+        began = time.time()
+        process.wait(timeout=10)
+    assert heartbeat.stat().st_mtime < began + 1.5

@@ -1,4 +1,4 @@
-"""`python -m tests.service.watched SCENE PATIENCE_SECONDS`: a process under the watchdog, for test_watchdog.py."""
+"""`python -m tests.service.watched SCENE PATIENCE_SECONDS [HEARTBEAT]`: a process under the watchdog, for test_watchdog.py."""
 
 import asyncio
 import hashlib
@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from shared.settings import Settings
 from shared.watchdog import Watchdog
@@ -56,8 +57,9 @@ BLOCKS: dict[str, Callable[[], None]] = {
 }
 
 
-async def main(scene: str, patience_seconds: float) -> None:
-    with Watchdog("watched", asyncio.get_running_loop(), patience_seconds=patience_seconds):
+async def main(scene: str, patience_seconds: float, heartbeat: Path | None) -> None:
+    loop = asyncio.get_running_loop()
+    with Watchdog("watched", loop, patience_seconds=patience_seconds, heartbeat=heartbeat):
         await asyncio.sleep(0.1)
         print("ready", flush=True)
         if scene in BLOCKS:
@@ -74,4 +76,5 @@ async def main(scene: str, patience_seconds: float) -> None:
 
 if __name__ == "__main__":
     configure_logs(Settings())
-    asyncio.run(main(sys.argv[1], float(sys.argv[2])))
+    heartbeat_file = Path(sys.argv[3]) if len(sys.argv) > 3 else None
+    asyncio.run(main(sys.argv[1], float(sys.argv[2]), heartbeat_file))
