@@ -17,6 +17,7 @@ from cli.checking import check_file
 from cli.complaints import INTERRUPTED, complaining_plainly
 from cli.completion import TYPED_LINE, completion, print_completions
 from cli.connection import Client
+from cli.database import db
 from cli.decontaminating import decontaminate_all, decontaminated_view
 from cli.exporting import export
 from cli.initialising import init
@@ -46,6 +47,7 @@ app = typer.Typer(
 
 prompts_app = typer.Typer(no_args_is_help=True, help="Show what the models are asked with, and what changed in it.")
 app.add_typer(prompts_app, name="prompts")
+app.add_typer(db, name="db")
 
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML or JSON file, or - for stdin.")]
 SourceFile = Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, readable=True)]

@@ -58,7 +58,7 @@ def _schema(connection: psycopg.Connection) -> Check:
     if row[0] == wanted:
         return Check("schema", Verdict.OK, f"{wanted}, as this release needs it")
     if row[0] in known:
-        told = f"{row[0]} is older than this release's {wanted}: start ./run up again, or run alembic upgrade head"
+        told = f"{row[0]} is older than this release's {wanted}: start ./run up again, or ./run questmill db upgrade"
     else:
         told = f"{row[0]} is unknown to this release, whose newest is {wanted}: update this clone"
     return Check("schema", Verdict.MISSING, told)

@@ -97,7 +97,9 @@ class Stack:
             port = remembered_port(self.home.path / "rehearsal-port")
             services.append(self._rehearsal(base, port))
             for_workers = rehearsal_environment(port)
-        self.supervisor.run_once(Child("migrate", _python(base, "-m", "alembic", "upgrade", "head")))
+        # On our own server no process runs but ours, none of which has started.
+        alone = [] if os.environ.get("DATABASE_URL") else ["--contract"]
+        self.supervisor.run_once(Child("migrate", _python(base, "-m", "cli", "db", "upgrade", *alone)))
         with psycopg.connect(libpq_url(database_url)) as connection:
             if not os.environ.get("DATABASE_URL"):
                 # Nobody else's workers are on our own server; what an earlier run announced may be other providers.

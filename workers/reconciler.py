@@ -136,9 +136,7 @@ async def main() -> None:
     settings = load_settings()
     configure_logs(settings)
     loop = asyncio.get_running_loop()
-    with Watchdog(
-        "reconciler", loop, patience_seconds=settings.stall_seconds, heartbeat=settings.heartbeat_file
-    ):
+    with Watchdog("reconciler", loop, patience_seconds=settings.stall_seconds, heartbeat=settings.heartbeat_file):
         async with engine_for(
             settings.database_url,
             application="questmill-reconciler",

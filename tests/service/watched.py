@@ -1,4 +1,4 @@
-"""`python -m tests.service.watched SCENE PATIENCE_SECONDS [HEARTBEAT]`: a process under the watchdog, for test_watchdog.py."""
+"""`python -m tests.service.watched SCENE PATIENCE_SECONDS [HEARTBEAT]`: a process under the watchdog."""
 
 import asyncio
 import hashlib
