@@ -13,6 +13,7 @@ from shared.database.schema import ROOT, Standing, Step, judge, read_steps
 # What went before was upgraded by starting all anew; its steps are what they are.
 FIRST_RULED = "0015"
 NARROWING = frozenset({"drop_column", "drop_table", "rename_table"})
+UNIQUE_DROPS = frozenset({"drop_constraint", "drop_index"})
 # SQL that does the same.
 NARROWING_SQL = ("DROP COLUMN", "DROP TABLE", "DROP VIEW", "RENAME", "SET NOT NULL", "SET DATA TYPE")
 NARROWING_ARGUMENTS = frozenset({"new_column_name", "type_"})
@@ -74,6 +75,9 @@ def narrowing(source: str) -> Iterator[str]:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             if node.func.attr in NARROWING:
                 yield node.func.attr
+            if node.func.attr in UNIQUE_DROPS and any(name in ast.unparse(node.args[0]) for name in ("pk_", "uq_")):
+                # The release before may name its columns in ON CONFLICT.
+                yield f"{node.func.attr} {ast.unparse(node.args[0])}"
             if node.func.attr == "alter_column":
                 given_names = {each.arg for each in node.keywords}
                 yield from (f"alter_column {name}" for name in NARROWING_ARGUMENTS & given_names)
@@ -96,5 +100,7 @@ def test_narrowing_is_seen() -> None:
     assert list(narrowing('def upgrade():\n    op.execute("ALTER TABLE a DROP COLUMN b")')) == ["DROP COLUMN"]
     narrowed = 'def upgrade():\n    op.alter_column("a", "b", nullable=False)'
     assert list(narrowing(narrowed)) == ["alter_column nullable=False"]
+    assert list(narrowing('def upgrade():\n    op.drop_constraint(op.f("pk_a"), "a")')) == ["drop_constraint op.f('pk_a')"]
+    assert list(narrowing('def upgrade():\n    op.drop_constraint(op.f("ck_a"), "a")')) == []
     back = 'def upgrade():\n    op.add_column("a", b)\n\ndef downgrade():\n    op.drop_column("a", "b")'
     assert list(narrowing(back)) == []
