@@ -4,12 +4,15 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import psycopg
+from alembic import command
+from alembic.config import Config
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from local.home import Home
@@ -20,6 +23,7 @@ from local.supervisor import Supervisor
 from shared.database.engine import libpq_url
 from shared.settings import Settings
 
+ROOT = Path(__file__).parents[1]
 # From 17 on pg_restore sets transaction_timeout, which an older server does not know.
 OLDEST_SERVER = 17
 BY_HAND = "see docs/backup.md, By hand"
@@ -80,6 +84,40 @@ def own_server(settings: Settings, home: Home) -> Iterator[str]:
     else:
         with embedded_server(home) as url:
             yield url
+
+
+@contextmanager
+def open_database(settings: Settings, purpose: str, *, make: bool = False) -> Iterator[str]:
+    """The URL of the database, on a server that answers for the whole block, whether the system runs or not.
+
+    That of DATABASE_URL, else what runs in this home, else the home's own, started for `purpose`. Raises LocalProblem
+    when there is none; `make` makes the home's own then.
+    """
+    home = Home(settings.home)
+    with ExitStack() as stack:
+        if not os.environ.get("DATABASE_URL"):
+            if not make and not (home.path / "postgres").is_dir():
+                raise LocalProblem(f"There is no database in {home.path}: set QUESTMILL_HOME or DATABASE_URL.")
+            try:
+                stack.enter_context(home.held(purpose))
+            except LocalProblem:
+                addresses = home.read()
+                if addresses is None:
+                    raise
+                yield addresses.database_url
+                return
+        url = stack.enter_context(own_server(settings, home))
+        if make and not os.environ.get("DATABASE_URL"):
+            EmbeddedPostgres(home.path / "postgres").create_database()
+            upgrade(url)
+        yield url
+
+
+def upgrade(database_url: str) -> None:
+    """Bring a database's schema up to this release's."""
+    config = Config(ROOT / "alembic.ini")
+    config.set_main_option("database_url", database_url.replace("%", "%%"))
+    command.upgrade(config, "head")
 
 
 def count_contents(connection: Connection) -> Contents:

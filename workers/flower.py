@@ -3,11 +3,10 @@
 import os
 import sys
 from collections.abc import Sequence
-from ipaddress import ip_address
 from pathlib import Path
 
 from shared.errors import InvalidInput
-from shared.settings import Settings, load_settings
+from shared.settings import Settings, is_loopback, load_settings
 
 # The arguments' text names the batch: "phase1 math/hard #0005, 40 questions".
 COLUMNS = ("args", "state", "received", "runtime", "worker", "name", "uuid")
@@ -25,7 +24,7 @@ def why_refused(settings: Settings) -> str | None:
         if all(":" in pair for pair in settings.flower_auth.get_secret_value().split(",")):
             return None
         return "QUESTMILL_FLOWER_AUTH: write user:password, several separated by commas"
-    if _is_loopback(reached_at):
+    if is_loopback(reached_at):
         return None
     return f"Flower would be open to everybody who reaches {reached_at}: set QUESTMILL_FLOWER_AUTH=user:password"
 
@@ -48,15 +47,6 @@ def flower_arguments(settings: Settings) -> list[str]:
 def database_path(home: Path) -> Path:
     """Where Flower keeps what it saw."""
     return home.absolute() / "flower"
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def main(given: Sequence[str]) -> None:
