@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from cli.new_file import unfinished_of
 from cli.plain_words import ApiProblem, not_questmill, raise_problem, read_object, speaking_plainly
+from shared.access.key_text import KEY
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
@@ -350,14 +351,14 @@ class Client:
 def bearing(api_key: SecretStr | None) -> dict[str, str]:
     """The headers that bring a key; httpx2 leaves them out where a redirect leads to another host.
 
-    Raises ApiProblem for a text that no header can hold, without showing it.
+    Raises ApiProblem for what is no key, without showing it.
     """
     if api_key is None:
         return {}
-    secret = api_key.get_secret_value().strip()
-    if not (secret.isascii() and secret.isprintable()):
-        raise ApiProblem("QUESTMILL_API_KEY is no key: keys are qm_ and 43 letters, digits, - and _.")
-    return {"Authorization": f"Bearer {secret}"}
+    key = api_key.get_secret_value().strip()
+    if not KEY.fullmatch(key):
+        raise ApiProblem("What QUESTMILL_API_KEY or its file holds is no key: keys are qm_ and 43 more characters.")
+    return {"Authorization": f"Bearer {key}"}
 
 
 def dataset_path(name: str) -> str:

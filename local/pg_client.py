@@ -64,25 +64,31 @@ def connected(database_url: str, application: str) -> Iterator[Connection]:
 
 
 @contextmanager
-def embedded_server(home: Home) -> Iterator[str]:
-    """The home's own Postgres and nothing else, for as long as the block; the URL of its database."""
+def embedded_server(home: Home, *, make: bool = False) -> Iterator[str]:
+    """The home's own Postgres and nothing else, for as long as the block; the URL of its database.
+
+    With `make` that is there, and its schema this release's.
+    """
     postgres = EmbeddedPostgres(home.path / "postgres")
     postgres.prepare()
     supervisor = Supervisor(home.logs, lambda _: None)
     try:
         supervisor.start(postgres_child(postgres))
+        if make:
+            postgres.create_database()
+            upgrade(postgres.url())
         yield postgres.url()
     finally:
         supervisor.stop()
 
 
 @contextmanager
-def own_server(settings: Settings, home: Home) -> Iterator[str]:
-    """The server of DATABASE_URL when that is set, else the home's own, started for the block."""
+def own_server(settings: Settings, home: Home, *, make: bool = False) -> Iterator[str]:
+    """The server of DATABASE_URL when that is set, else the home's own, started for the block, made where asked for."""
     if os.environ.get("DATABASE_URL"):
         yield settings.database_url
     else:
-        with embedded_server(home) as url:
+        with embedded_server(home, make=make) as url:
             yield url
 
 
@@ -106,11 +112,7 @@ def open_database(settings: Settings, purpose: str, *, make: bool = False) -> It
                     raise
                 yield addresses.database_url
                 return
-        url = stack.enter_context(own_server(settings, home))
-        if make and not os.environ.get("DATABASE_URL"):
-            EmbeddedPostgres(home.path / "postgres").create_database()
-            upgrade(url)
-        yield url
+        yield stack.enter_context(own_server(settings, home, make=make))
 
 
 def upgrade(database_url: str) -> None:
