@@ -1,6 +1,9 @@
 """Who asks, and whether they may: every route says which scope it needs, `dependencies=[READ]`."""
 
 import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -20,6 +23,8 @@ from shared.errors import OutOfScope, TooManyRequests, Unauthenticated
 from shared.ids import KeyId
 
 PATIENCE_SECONDS = 5.0
+# How long an open stream may outlive its key.
+LOOK_AGAIN_SECONDS = 60.0
 SIGN_IN = (
     "Send a key, as `Authorization: Bearer qm_...`, or sign in on the dashboard; the command line takes it from "
     "QUESTMILL_API_KEY."
@@ -32,6 +37,7 @@ class Guard:
 
     def __init__(self, engine: AsyncEngine, redis: Redis, *, required: bool) -> None:
         self.required = required
+        self.look_again_seconds = LOOK_AGAIN_SECONDS
         self._engine = engine
         self._rate = RequestRate(redis)
         self._notes: dict[KeyId, asyncio.Task[None]] = {}
@@ -75,6 +81,29 @@ class Guard:
         if known is None:
             raise Unauthenticated(NO_SUCH_KEY)
         return known
+
+    async def while_admitted(self, request: Request, events: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+        """The events, until the key or session that asked for them is over; looked at once a minute."""
+        known: Known | None = request.state.known
+        looked_at = time.monotonic()
+        async with aclosing(events):
+            async for event in events:
+                if known is not None and time.monotonic() - looked_at >= self.look_again_seconds:
+                    looked_at = time.monotonic()
+                    if await self._has_left(request):
+                        return
+                yield event
+
+    async def _has_left(self, request: Request) -> bool:
+        try:
+            return await self.recognise(request) is None
+        except Unauthenticated:
+            return True
+        except Exception as error:
+            # Not known while the database is away; the stream is told of that by its own reader.
+            if find_trouble(error) is None:
+                raise
+            return False
 
     async def close(self) -> None:
         """Wait for what is still being written."""

@@ -110,13 +110,18 @@ def declared_problems(*statuses: int) -> dict[int | str, dict[str, object]]:
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in listed}
 
 
+IN_OUR_WORDS = {
+    "extra_forbidden": "unknown key",
+    "missing": "required",
+    "int_parsing": "write a whole number",
+    "int_from_float": "write a whole number",
+    "float_parsing": "write a number, like 0.5",
+}
+
+
 def plain_message(kind: str, msg: str) -> str:
     """Pydantic's message of this error type, in the words we use everywhere."""
-    if kind == "extra_forbidden":
-        return "unknown key"
-    if kind == "missing":
-        return "required"
-    return msg.removeprefix("Value error, ")
+    return IN_OUR_WORDS.get(kind) or msg.removeprefix("Value error, ")
 
 
 def explain_trouble(trouble: Trouble, method: str) -> Unavailable:

@@ -14,12 +14,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.problems import SAFE_METHODS, problem_response
 from shared.errors import ForeignOrigin
-from shared.settings import Settings
+from shared.settings import EVERYWHERE, Settings
 
 COOKIE = "questmill_session"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
-# Binding to all addresses names none.
-WILDCARD_HOSTS = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 ANY_HOST = "*"
 # They tell nothing but whether we live; whoever probes a container knows only its address.
 PROBES = frozenset({"/healthz", "/readyz"})
@@ -38,8 +36,9 @@ Headers = list[tuple[bytes, bytes]]
 
 def own_names(settings: Settings) -> frozenset[str]:
     """The names by which we may be asked, as a Host has them; ANY_HOST among them allows all."""
-    told = (settings.api_host, settings.api_published_host or "", *settings.allowed_hosts)
-    return frozenset({*LOOPBACK_NAMES, *(_as_in_url(host) for host in told if host not in WILDCARD_HOSTS)})
+    told = (settings.api_host, settings.api_reached_at, *settings.allowed_hosts)
+    # Binding to all addresses names none.
+    return frozenset({*LOOPBACK_NAMES, *(_as_in_url(host) for host in told if host not in EVERYWHERE)})
 
 
 class RefuseForeignOrigin:

@@ -4,12 +4,11 @@ import structlog
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from api.security import WILDCARD_HOSTS
 from shared.access.keys import has_any_key
 from shared.database.engine import engine_for
 from shared.database.patience import patience
 from shared.database.trouble import find_trouble, first_line
-from shared.settings import Settings
+from shared.settings import EVERYWHERE, Settings
 
 PATIENCE_SECONDS = 5.0
 
@@ -23,12 +22,12 @@ async def why_refused(settings: Settings) -> str | None:
     """
     if not settings.keys_required:
         return None
-    if settings.api_reached_at in WILDCARD_HOSTS and not settings.allowed_hosts:
+    if settings.api_reached_at in EVERYWHERE and not settings.allowed_hosts:
         return (
             "The API would be reached under names that it does not know: set QUESTMILL_ALLOWED_HOSTS to those that "
             "people use, such as questmill.example.org,10.0.0.5 (* allows any)."
         )
-    where = f"who reaches {settings.api_reached_at}" if settings.api_reached_at not in WILDCARD_HOSTS else "the network"
+    where = f"who reaches {settings.api_reached_at}" if settings.api_reached_at not in EVERYWHERE else "the network"
     try:
         with patience(PATIENCE_SECONDS):
             async with engine_for(settings.database_url, application="questmill-api", pool_size=1) as engine:

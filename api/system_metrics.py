@@ -70,7 +70,8 @@ class SystemCollector(Collector):
             ("stage", "state"),
             _counted(sums.open_batches),
         )
-        in_flight = [((each.model, each.stage), float(each.calls)) for each in sums.calls if each.in_flight]
+        # Also where none is: a line falls to 0 then, and does not break off.
+        in_flight = [((each.model, each.stage), float(each.calls * each.in_flight)) for each in sums.calls]
         yield _gauge(
             "questmill_calls_in_flight", "Ledger rows that wait for an answer.", ("model", "stage"), _added(in_flight)
         )
@@ -98,8 +99,8 @@ class SystemCollector(Collector):
             "Tokens of calls, as the providers counted them.",
             ("model", "stage", "direction"),
             _added(
-                ((each.model, each.stage, direction), tokens)
-                for each in settled
+                ((each.model, each.stage, direction), float(tokens * (not each.in_flight)))
+                for each in sums.calls
                 for direction, tokens in (("input", each.input_tokens), ("output", each.output_tokens))
             ),
         )
@@ -107,7 +108,7 @@ class SystemCollector(Collector):
             "questmill_cost_usd",
             "US dollars that calls have cost; a lost call counts as its worst case.",
             ("model", "stage"),
-            _added(((each.model, each.stage), float(each.usd)) for each in settled),
+            _added(((each.model, each.stage), float(each.usd * (not each.in_flight))) for each in sums.calls),
         )
         yield self._counter(
             "questmill_batches_ended", "Ended batches.", ("stage", "state"), _counted(sums.ended_batches)

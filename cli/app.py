@@ -4,7 +4,7 @@ import os
 import sys
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console, Group
@@ -18,10 +18,10 @@ from cli.complaints import INTERRUPTED, complaining_plainly
 from cli.completion import TYPED_LINE, completion, print_completions
 from cli.connection import Client
 from cli.decontaminating import decontaminate_all, decontaminated_view
+from cli.exporting import export
 from cli.initialising import init
 from cli.judges import verdicts
 from cli.near_report import check_targets, near_view, read_near_report, write_near_report
-from cli.new_file import require_absent
 from cli.novelty import novelty_view, topics_view
 from cli.prompts import compare_prompts, diff_view, files_view, find_prompts, versions_view
 from cli.pruning import prune_carefully, prune_view
@@ -31,6 +31,7 @@ from cli.sampling import sample
 from cli.spec_file import STDIN, read_spec
 from cli.tables import import_view, jobs_view, plan_view, submissions_view
 from cli.terminal import open_client, print_answer
+from cli.verifying import verify
 from cli.watching import watch
 
 PROGRAM = "./run questmill"
@@ -205,31 +206,8 @@ def import_command(dataset: Dataset, file: SourceFile, as_json: AsJson = False) 
     print_answer(report, import_view(report), as_json=as_json)
 
 
-@app.command()
-def export(  # noqa: PLR0917 - typer passes every argument by name
-    dataset: Dataset,
-    out: Annotated[Path, typer.Option(metavar="PATH", dir_okay=False, help="The file to write.")],
-    file_format: Annotated[Literal["jsonl", "parquet"], typer.Option("--format")] = "jsonl",
-    seed: Annotated[int | None, typer.Option(help="Another order than the dataset's own.")] = None,
-    include_contaminated: Annotated[
-        bool, typer.Option("--include-contaminated", help="Also what benchmarks flag, in a field that says so.")
-    ] = False,
-    all_answers: Annotated[
-        bool, typer.Option("--all-answers", help="Every answer of a question, in a field beside the first.")
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Write the selected questions of a dataset, shuffled, to a file."""
-    require_absent(out, force=force, what="another --out")
-    with open_client() as client:
-        more = {"contaminated": include_contaminated, "all_answers": all_answers}
-        size = client.export(dataset, file_format, out, seed=seed, **more)
-        flagged = int(client.dataset(dataset)["contamination"]["left_out"])
-    left_out = 0 if include_contaminated else flagged
-    told = f"; {left_out:,} contaminated questions were left out (--include-contaminated)" if left_out else ""
-    wrote = {"path": str(out), "bytes": size, "left_out": left_out}
-    print_answer(wrote, f"wrote {escape(str(out))} ({size:,} bytes){told}", as_json=as_json)
+app.command()(export)
+app.command()(verify)
 
 
 @app.command()

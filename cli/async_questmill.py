@@ -182,18 +182,18 @@ class AsyncQuestmill:
         return target
 
     async def to_pandas(self, dataset: str, **options: Any) -> Any:
-        """An export as a pandas.DataFrame; options as for `export`. Raises MissingPackage without pandas."""
+        """An export as a pandas.DataFrame; options as for `export`, no format. Raises MissingPackage without pandas."""
         import_package("pandas", "to_pandas()")
         return await self._load(dataset, to_pandas, options)
 
     async def to_dataset(self, dataset: str, **options: Any) -> Any:
-        """An export as a datasets.Dataset; options as for `export`. Raises MissingPackage without datasets."""
+        """A datasets.Dataset of an export; options as for `export`, no format. Raises MissingPackage without it."""
         import_package("datasets", "to_dataset()")
         return await self._load(dataset, to_dataset, options)
 
     async def _load(self, dataset: str, load: Callable[[Path], Any], options: Mapping[str, Any]) -> Any:
         with tempfile.TemporaryDirectory(prefix="questmill-") as folder:
-            path = await self.export(dataset, Path(folder) / "export.parquet", **options)
+            path = await self.export(dataset, Path(folder) / "export.parquet", file_format="parquet", **options)
             return await asyncio.to_thread(load, path)
 
     async def _id(self, job: str) -> str:

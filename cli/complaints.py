@@ -10,6 +10,7 @@ from typer._click.exceptions import ClickException, NoArgsIsHelpError, UsageErro
 
 from cli.plain_words import ApiProblem, BadArgument
 from cli.spec_file import BadSpecFile
+from shared.bundle.names import BadBundle
 from shared.errors import InvalidInput
 
 INTERRUPTED = 130
@@ -24,6 +25,15 @@ WHAT_TO_DO = {
     errno.EISDIR: "it is a folder, and a file is needed. Add the file's name",
 }
 
+# What the library that reads arguments says, and people would not.
+IN_PLAIN_WORDS = {
+    "Value error, ": "",
+    "Input should be a valid integer, unable to parse string as an integer": "write a whole number",
+    "Input should be a valid number, unable to parse string as a number": "write a number",
+    "Input should be greater": "write a number greater",
+    "Input should be less": "write a number less",
+}
+
 
 def complaining_plainly(run: Callable[[], object]) -> NoReturn:
     """Run a command line and end the process: 0, what the command says, 1 for a failure, 2 for wrong arguments."""
@@ -32,7 +42,7 @@ def complaining_plainly(run: Callable[[], object]) -> NoReturn:
     except ApiProblem as problem:
         errors = problem.problem.get("errors") or []
         fail(str(problem), *(f"  {each['loc']}: {each['msg']}" for each in errors if len(errors) > 1))
-    except (BadArgument, BadSpecFile, ImportError) as error:
+    except (BadArgument, BadBundle, BadSpecFile, ImportError) as error:
         fail(str(error))
     except InvalidInput as error:
         fail(error.detail)
@@ -68,5 +78,8 @@ def fail(*lines: str, code: int = 1) -> NoReturn:
 
 def _usage(error: ClickException) -> str:
     said = " ".join(error.format_message().split()).rstrip(".")
+    for theirs, ours in IN_PLAIN_WORDS.items():
+        said = said.replace(theirs, ours)
+    said += "" if said.endswith("?") else "."
     context = error.ctx if isinstance(error, UsageError) else None
-    return f"{said}. See {context.command_path} --help" if context else f"{said}."
+    return f"{said} See {context.command_path} --help" if context else said

@@ -34,7 +34,8 @@ def load_what_can_be() -> tuple[Settings, list[Check]]:
                 if os.environ.pop(variable, None) is None and not any(check.name == variable for check in wrong):
                     raise
                 example = f"; write it like {EXAMPLES[variable]}" if variable in EXAMPLES else ""
-                wrong.append(Check(variable, Verdict.MISSING, f"{each.loc}: {each.msg}{example}"))
+                place = "" if each.loc == variable else f"{each.loc}: "
+                wrong.append(Check(variable, Verdict.MISSING, f"{place}{each.msg}{example}"))
 
 
 def disk_check(home: Path) -> Check:

@@ -1,5 +1,6 @@
 """`questmill init`: a job spec to edit."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -34,10 +35,14 @@ def init(  # noqa: PLR0917 - typer passes every argument by name
         domains=_split(domains or (_ask("Domains", ", ".join(DOMAINS)) if asks else ",".join(DOMAINS))),
         questions=questions or _read_count(_ask("Questions in all", str(QUESTIONS)) if asks else str(QUESTIONS)),
     )
+    if not wishes.domains:
+        raise BadArgument(
+            "There is no domain among these; write names with commas between them, such as sailing,knots."
+        )
     if len(wishes.domains) > wishes.questions:
         raise BadArgument(f"{wishes.questions} questions are too few for {len(wishes.domains)} domains; ask for more.")
     write_new(file, write_template(wishes).encode())
-    said = f"wrote {file}; edit it, then see what it would do: ./run questmill plan {file}"
+    said = f"wrote {file}; edit it, then see what it would do: ./run questmill plan {shlex.quote(str(file))}"
     print_answer({"path": str(file), "dataset": wishes.dataset}, said, as_json=as_json, soft_wrap=True, markup=False)
 
 
@@ -52,6 +57,8 @@ def _read_stages(written: str) -> tuple[Stage, ...]:
     wanted = _split(written)
     if unknown := [name for name in wanted if name not in set(Stage)]:
         raise BadArgument(f"No stage is called {unknown[0]!r}; there are {', '.join(Stage)}.")
+    if not wanted:
+        raise BadArgument(f"There is no stage among these; there are {', '.join(Stage)}.")
     return tuple(stage for stage in Stage if stage in wanted)
 
 

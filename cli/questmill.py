@@ -138,19 +138,30 @@ class Questmill:
         self.client.export(dataset, kind, target, seed=seed, contaminated=contaminated, all_answers=all_answers)
         return target
 
+    def export_bundle(self, dataset: str, folder: str | Path, *, force: bool = False, **options: Any) -> Path:
+        """Write the answered questions as a bundle to train on; its path. docs/bundle.md.
+
+        Options are those of the command line: `test_share=0.1`, `hold_out=["topic=sets"]` ... Raises BadBundle too.
+        """
+        from cli.bundling import make_bundle
+
+        target = Path(folder)
+        make_bundle(self.client, dataset, target, options, force=force)
+        return target
+
     def to_pandas(self, dataset: str, **options: Any) -> Any:
-        """An export as a pandas.DataFrame; options as for `export`. Raises MissingPackage without pandas."""
+        """An export as a pandas.DataFrame; options as for `export`, no format. Raises MissingPackage without pandas."""
         import_package("pandas", "to_pandas()")
         return self._load(dataset, to_pandas, options)
 
     def to_dataset(self, dataset: str, **options: Any) -> Any:
-        """An export as a datasets.Dataset; options as for `export`. Raises MissingPackage without datasets."""
+        """A datasets.Dataset of an export; options as for `export`, no format. Raises MissingPackage without it."""
         import_package("datasets", "to_dataset()")
         return self._load(dataset, to_dataset, options)
 
     def _load(self, dataset: str, load: Callable[[Path], Any], options: Mapping[str, Any]) -> Any:
         with tempfile.TemporaryDirectory(prefix="questmill-") as folder:
-            return load(self.export(dataset, Path(folder) / "export.parquet", **options))
+            return load(self.export(dataset, Path(folder) / "export.parquet", file_format="parquet", **options))
 
     def _id(self, job: str) -> str:
         return find_job(self.client, job)

@@ -25,7 +25,7 @@ def pick_job(known: Sequence[Mapping[str, Any]], wanted: str) -> str:
     if len(matching) > 1:
         raise BadArgument(f"{len(matching)} jobs begin with {wanted}; write more of the id.")
     if not matching:
-        raise BadArgument(f"No job or dataset is called {wanted or 'nothing'}; list them with: questmill jobs")
+        raise BadArgument(f"No job or dataset is called {wanted or 'nothing'}; list them with: ./run questmill jobs")
     return matching[0]
 
 

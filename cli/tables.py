@@ -84,10 +84,10 @@ def import_view(report: Mapping[str, Any]) -> RenderableType:
     return Group(*lines)
 
 
-def stages_table(stages: Sequence[Mapping[str, Any]]) -> Table:
+def stages_table(stages: Sequence[Mapping[str, Any]], *, is_narrow: bool = False) -> Table:
     """What each stage did and cost, beside what was forecast; what it has still to do, if anything."""
     is_done = not any(each["left"]["questions"] for each in stages)
-    table = Table(box=None, pad_edge=False, show_footer=True)
+    table = Table(box=None, pad_edge=False, show_footer=True, collapse_padding=is_narrow)
     table.add_column("stage", "total", footer_style="bold")
     money: dict[str, float] = {"forecast": 0.0, "actual": 0.0, "left": 0.0}
     for each in stages:
@@ -99,8 +99,11 @@ def stages_table(stages: Sequence[Mapping[str, Any]]) -> Table:
         ("calls", f"{sum(each['actual']['calls'] for each in stages):,}"),
         ("forecast", format_usd(money["forecast"])),
         ("actual", format_usd(money["actual"])),
-        ("off", _off(money["forecast"], money["actual"]) if is_done else ""),
-        *(() if is_done else (("left", ""), ("to cost", format_usd(money["left"])))),
+        *(
+            (("off", _off(money["forecast"], money["actual"])),)
+            if is_done
+            else (("left", ""), ("to cost", format_usd(money["left"])))
+        ),
     ):
         table.add_column(heading, footer, justify="right", footer_style="bold")
     for each in stages:
@@ -111,10 +114,12 @@ def stages_table(stages: Sequence[Mapping[str, Any]]) -> Table:
             f"{actual['calls']:,}",
             format_usd(forecast["cost_usd"]) if forecast else "",
             format_usd(actual["cost_usd"]),
-            _off(float(forecast["cost_usd"]), float(actual["cost_usd"])) if forecast and is_done else "",
         ]
-        left = [] if is_done else [f"{each['left']['questions']:,}", format_usd(each["left"]["cost_usd"])]
-        table.add_row(*row, *left)
+        if is_done:
+            row.append(_off(float(forecast["cost_usd"]), float(actual["cost_usd"])) if forecast else "")
+        else:
+            row += [f"{each['left']['questions']:,}", format_usd(each["left"]["cost_usd"])]
+        table.add_row(*row)
     return table
 
 

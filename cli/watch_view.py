@@ -26,6 +26,10 @@ LEAST_ROWS = 4
 # A screen that is not told its height is as high as terminals were.
 USUAL_HEIGHT = 24
 MOST_REASONS = 6
+# Below so many columns the table of stages has no room to spare.
+NARROW = 70
+# What goes first, and next, where the screen is too low for everything.
+FIRST_TO_GO = ("tokens", "refused", "calls", "stages")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +49,22 @@ class ProgressView:
     clock: Callable[[], float] = time.monotonic
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        head, tail = list(self._head(options.max_width)), list(self._tail())
-        taken = sum(len(console.render_lines(each, options.update(height=None))) for each in (*head, *tail))
+        head, tail = list(self._head(options.max_width)), dict(self._tail(options.max_width))
         height = options.height or (options.size.height if console.is_terminal else None) or USUAL_HEIGHT
+
+        def room() -> int:
+            """Rows that are left for the cells."""
+            taken = (console.render_lines(each, options.update(height=None)) for each in (*head, *tail.values()))
+            return height - sum(map(len, taken)) - 1
+
+        least = min(LEAST_ROWS, 1 + len({cell["domain"] for cell in self.data["cells"]}))
+        for name in FIRST_TO_GO:
+            if room() >= least:
+                break
+            tail.pop(name, None)
         yield from head
-        yield cells_view(self.data["cells"], self._counted, options.max_width, max(LEAST_ROWS, height - taken - 1))
-        yield from tail
+        yield cells_view(self.data["cells"], self._counted, options.max_width, max(LEAST_ROWS, room()))
+        yield from tail.values()
 
     @property
     def _counted(self) -> str:
@@ -70,33 +84,40 @@ class ProgressView:
         told = f"{share_of(done, target)}  {done:,} of {target:,} {word}"
         if data["state"] == "running":
             eta = data["eta_seconds"]
+            left = "" if eta is None else f", about {format_seconds(eta)} left"
             # Nothing comes out of the last stage while the first ones are at work.
-            told += f", {data['per_minute']:,.0f} a minute" if data["per_minute"] else ""
-            told += "" if eta is None else f", about {format_seconds(eta)} left"
-        wide = max(SMALLEST_BAR, min(LARGEST_BAR, width - len(told) - 2))
-        yield _row(StagedBar(done, data["selected"], target, wide), told)
+            rate = f", {data['per_minute']:,.0f} a minute" if data["per_minute"] else ""
+            told += rate + left if len(told + rate + left) <= width else left
+        room = width - len(told) - 2
+        bar = StagedBar(done, data["selected"], target, min(LARGEST_BAR, room))
+        # The cells have bars of their own.
+        yield _row(bar, told) if room >= SMALLEST_BAR else Text(told)
 
-    def _tail(self) -> Iterator[RenderableType]:
+    def _tail(self, width: int) -> Iterator[tuple[str, RenderableType]]:
+        """What is below the cells, each by a name."""
         data = self.data
         if stages := data.get("stages"):
-            yield stages_table(stages)
-        yield Text(_money(data))
+            yield "stages", stages_table(stages, is_narrow=width < NARROW)
+        yield "money", Text(_money(data))
         if tokens := _tokens(data.get("token_shares", {})):
-            yield Text(tokens)
+            yield "tokens", Text(tokens)
         calls = data["calls"]
-        yield Text(
+        told = (
             f"calls: {calls['ok']:,} ok, {calls['failed']:,} failed, {calls['retried']:,} retried, "
             f"{calls['in_flight']:,} in flight"
         )
-        yield Text(f"refused: {_reasons(data['rejected'])}")
-        yield from (Text(f"warning: {harmless(each)}", style="yellow") for each in warnings_of(data))
+        yield "calls", Text(told)
+        yield "refused", Text(f"refused: {_reasons(data['rejected'])}")
+        for each in warnings_of(data):
+            yield each, Text(f"warning: {harmless(each)}", style="yellow")
         if data["reason"]:
-            yield Text(f"reason: {harmless(data['reason'])}", style=STATE_STYLE.get(data["state"], ""))
+            yield "reason", Text(f"reason: {harmless(data['reason'])}", style=STATE_STYLE.get(data["state"], ""))
         if self.lost:
             stale = format_seconds(self.clock() - self.lost.since)
-            yield Text(f"connection lost, the numbers are {stale} old; trying again: {self.lost.why}", style="red")
+            why = f"connection lost, the numbers are {stale} old; trying again: {self.lost.why}"
+            yield "lost", Text(why, style="red")
         elif hint := what_next(data):
-            yield Text(hint, style="dim")
+            yield "hint", Text(hint, style="dim")
 
 
 def cells_view(cells: Sequence[Mapping[str, Any]], counted: str, width: int, rows: int) -> RenderableType:

@@ -1,9 +1,9 @@
 """Following a job: a live view in a terminal, one parseable line per event elsewhere."""
 
 import json
-import time
 from collections.abc import Iterator
 from decimal import Decimal
+from time import monotonic
 
 from rich.console import Console
 from rich.live import Live
@@ -81,16 +81,18 @@ def _watch_live(client: Client, job_id: str, console: Console) -> int:
     state = "running"
     latest: ProgressView | None = None
     lost: Lost | None = None
+    # A server that is stopped breaks off long after its last word.
+    heard_at = monotonic()
     with Live(console=console, refresh_per_second=4) as live:
 
         def show_lost(problem: ApiProblem) -> None:
             nonlocal lost
-            lost = lost or Lost(str(problem), time.monotonic())
+            lost = lost or Lost(str(problem), heard_at)
             if latest is not None:
                 live.update(ProgressView(latest.data, lost))
 
         for event in until_rest(client.events(job_id, on_lost=show_lost)):
-            state, lost = event.data["state"], None
+            state, lost, heard_at = event.data["state"], None, monotonic()
             latest = ProgressView(event.data)
             live.update(latest)
     return exit_code(state)

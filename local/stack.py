@@ -21,11 +21,10 @@ from local.process import SMALL_MEMORY, Command, LocalProblem, is_port_free, rem
 from local.supervisor import Child, Supervisor
 from local.valkey import EmbeddedValkey
 from shared.database.engine import libpq_url
-from shared.settings import Settings
+from shared.settings import Settings, url_at
 from workers.flower import why_refused
 
 ROOT = Path(__file__).parents[1]
-EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - whether somebody asked for it
 SECRET_VARIABLES = frozenset({"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"})
 # The client's; no process of ours is one.
 CLIENT_VARIABLES = frozenset({"QUESTMILL_API_KEY", "QUESTMILL_API_KEY_FILE"})
@@ -57,12 +56,12 @@ class Stack:
     @property
     def api_url(self) -> str:
         """Where this machine finds the API and its dashboard."""
-        return f"http://{_from_here(self.settings.api_host)}:{self.plan.api_port}"
+        return url_at(self.settings.api_host, self.plan.api_port)
 
     @property
     def flower_url(self) -> str:
         """Where Flower is."""
-        return f"http://{_from_here(self.settings.flower_host)}:{self.plan.flower_port}"
+        return url_at(self.settings.flower_host, self.plan.flower_port)
 
     @contextmanager
     def running(self) -> Iterator["Stack"]:
@@ -194,13 +193,6 @@ def postgres_child(postgres: EmbeddedPostgres) -> Child:
         stop_signal=signal.SIGINT,  # clean and at once; SIGTERM would wait for clients
         grace_seconds=30,
     )
-
-
-def _from_here(host: str) -> str:
-    """How this machine reaches what listens at the host, as a URL has it."""
-    if host in EVERYWHERE:
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host
 
 
 def has_key(settings: Settings) -> bool:

@@ -13,6 +13,7 @@ from shared.errors import FieldError, InvalidInput
 
 # A century: no age that a person means is above it.
 MOST_DAYS = 36_500
+EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - whether somebody asked for it
 
 
 class RateLimit(BaseModel, frozen=True, extra="forbid"):
@@ -75,7 +76,7 @@ class Settings(BaseSettings):
     api_url: str | None = Field(default=None, description="where the client finds the API")
     api_key: SecretStr | None = Field(default=None, description="the client's key")
     api_key_file: Path | None = Field(default=None, description="a file that holds it")
-    flower_url: str | None = Field(default=None, description="where a browser finds Flower; else its port on loopback")
+    flower_url: str | None = Field(default=None, description="where a browser finds Flower; else its host and port")
 
     lease_seconds: float = Field(default=30.0, gt=0)
     stall_seconds: float = Field(default=30.0, gt=0, description="how long an event loop may be blocked")
@@ -131,7 +132,7 @@ class Settings(BaseSettings):
     @property
     def flower_address(self) -> str:
         """Where a browser finds Flower, without a slash at the end."""
-        return (self.flower_url or f"http://127.0.0.1:{self.flower_port}").rstrip("/")
+        return (self.flower_url or url_at(self.flower_host, self.flower_port)).rstrip("/")
 
     @field_validator("allowed_hosts", mode="before")
     @classmethod
@@ -154,6 +155,12 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def url_at(host: str, port: int) -> str:
+    """The URL of what listens there, as this machine finds it."""
+    named = "127.0.0.1" if host in EVERYWHERE else host
+    return f"http://{f'[{named}]' if ':' in named else named}:{port}"
 
 
 @cache

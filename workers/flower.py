@@ -21,7 +21,9 @@ def why_refused(settings: Settings) -> str | None:
     """Why Flower may not be started so; None when it may. Whoever reaches it can shut workers down."""
     reached_at = settings.flower_published_host or settings.flower_host
     if settings.flower_auth is not None:
-        if all(":" in pair for pair in settings.flower_auth.get_secret_value().split(",")):
+        # An empty password would be an open door.
+        pairs = (pair.partition(":") for pair in settings.flower_auth.get_secret_value().split(","))
+        if all(user and password for user, _, password in pairs):
             return None
         return "QUESTMILL_FLOWER_AUTH: write user:password, several separated by commas"
     if is_loopback(reached_at):

@@ -74,6 +74,15 @@ const Mark = () => html`<svg viewBox="0 0 32 32" aria-hidden="true">
   <path d="M7 25V12M13 25V8M19 25v-9M25 25V11" stroke="var(--teal)" stroke-width="3" stroke-linecap="round" />
   <path d="M3 17h26" stroke="var(--ochre-line)" stroke-width="2" /></svg>`;
 
+// A file that misses its field would be opened in place of the page, and of what was typed into it.
+const keep = (event) => {
+  if (event.defaultPrevented || !event.dataTransfer?.types.includes("Files")) return;
+  event.preventDefault();
+  event.dataTransfer.dropEffect = "none";
+};
+addEventListener("dragover", keep);
+addEventListener("drop", keep);
+
 const root = document.getElementById("app");
 root.textContent = "";
 render(html`<${App} />`, root);

@@ -7,7 +7,7 @@ from fastapi.sse import EventSourceResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response, StreamingResponse
 
-from api.access import READ, SUBMIT, AskedBy
+from api.access import READ, SUBMIT, AskedBy, Guard
 from api.agreement_shapes import AgreementShape
 from api.answers import PlainText, answer, read_job_id
 from api.json_body import SpecJson, canonical_hash, parse_json, parse_model
@@ -306,11 +306,15 @@ async def cancel(wired: Wired, job_id: PathJobId) -> Response:
     },
 )
 async def watch(
-    wired: Wired, job_id: PathJobId, last_event_id: Annotated[str | None, Header(max_length=200)] = None
+    wired: Wired,
+    request: Request,
+    job_id: PathJobId,
+    last_event_id: Annotated[str | None, Header(max_length=200)] = None,
 ) -> Response:
     """`progress` events while the job is unfinished, then `end`."""
     ended = await wired.hub.has_ended(job_id)
     if ended and last_event_id is not None and has_seen_end(last_event_id):
         return Response(status_code=204)
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return EventSourceResponse(wired.hub.stream(job_id), headers=headers)
+    guard: Guard = request.app.state.guard
+    return EventSourceResponse(guard.while_admitted(request, wired.hub.stream(job_id)), headers=headers)

@@ -15,6 +15,7 @@ from shared.errors import NotFound
 from shared.ids import JobId
 from shared.jobs.incidents import count_incidents
 from shared.jobs.stage_progress import read_stages
+from shared.planning.left import seconds_left
 
 # Questions a minute are measured over this long.
 RATE_WINDOW = timedelta(seconds=60)
@@ -219,8 +220,7 @@ async def _progress(
         name: sum(cell[name] for cell in cells)
         for name in ("target", "selected", "validated", "answered", "generated", "admitted")
     }
-    left = sum(each["left"]["questions"] for each in by_stage)
-    rate = sum(rates.values())
+    left = {each["stage"]: each["left"]["questions"] for each in by_stage}
     return {
         **sums,
         "rejected": named["rejected"],
@@ -237,7 +237,7 @@ async def _progress(
         "token_shares": _shares(plan, spec, cells),
         # Of what comes out at the end; with several stages the time left goes by what all of them do.
         "per_minute": rates.get(stages[-1], 0.0),
-        "eta_seconds": round(left / rate * 60) if left and rate else (None if left else 0),
+        "eta_seconds": seconds_left(left, rates, (forecast or {}).get("stages", ())),
         "yield": round(sums["admitted"] / sums["generated"], 4) if sums["generated"] else None,
     }
 

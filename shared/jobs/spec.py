@@ -232,4 +232,9 @@ _PLAIN = {
     "model_type": "a mapping is needed: {{name: value}}",
     "too_short": "give at least {min_length}",
     "too_long": "give at most {max_length}",
+    "int_parsing": "write a whole number",
+    "int_parsing_size": "write a smaller number",
+    "int_from_float": "write a whole number",
+    "greater_than_equal": "write a number greater than or equal to {ge}",
+    "less_than_equal": "write a number less than or equal to {le}",
 }

@@ -11,10 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from shared.corpus.stages import stages_of
 from shared.database.states import JobState, Stage
 from shared.jobs.progress import LIST_JOBS, RATE_WINDOW
-from shared.planning.left import Stand, left_of, pass_rate
+from shared.planning.left import Stand, left_of, pass_rate, seconds_left
 
 ABOUT = text("""
 SELECT job.id, job.dataset_id, job.state, jsonb_build_object('stages', job.spec -> 'stages') AS stages,
+    CASE WHEN job.state = 'running' THEN (
+        SELECT plan -> 'forecast' -> 'stages' FROM job_plan WHERE job_plan.job_id = job.id ORDER BY version DESC LIMIT 1
+    ) END AS forecast,
     job_budget.budget_usd, job_budget.spent_usd, job_archive.progress AS archived_progress
 FROM job JOIN job_budget ON job_budget.job_id = job.id LEFT JOIN job_archive ON job_archive.job_id = job.id
 WHERE job.id = ANY (CAST(:ids AS uuid[]))
@@ -39,14 +42,15 @@ JUDGED = text("""
 SELECT job_id, domain, difficulty, what, n FROM batch_count
 WHERE job_id = ANY (CAST(:ids AS uuid[])) AND stage = 'validate' AND what IN ('generated', 'admitted')
 """)
+# One age for all its batches: the transaction has one now().
 RECENT = text("""
 SELECT lately.job_id, lately.stage, SUM(parsed.admitted) / GREATEST(extract(epoch FROM lately.age), 1) * 60 AS rate
 FROM (
-    SELECT batch.id, batch.job_id, batch.stage, LEAST(clock_timestamp() - job.created_at, :window) AS age
+    SELECT batch.id, batch.job_id, batch.stage, LEAST(now() - job.created_at, :window) AS age
     FROM batch JOIN job ON job.id = batch.job_id
     WHERE batch.job_id = ANY (CAST(:ids AS uuid[])) AND batch.state IN ('pending', 'leased') AND batch.fence > 0
     UNION ALL
-    SELECT batch.id, batch.job_id, batch.stage, LEAST(clock_timestamp() - job.created_at, :window)
+    SELECT batch.id, batch.job_id, batch.stage, LEAST(now() - job.created_at, :window)
     FROM batch JOIN job ON job.id = batch.job_id
     WHERE batch.job_id = ANY (CAST(:ids AS uuid[])) AND batch.finished_at >= now() - :window) AS lately
 CROSS JOIN LATERAL (
@@ -100,11 +104,11 @@ def _progress(
         done, eta = min(archived.get(through, archived["selected"]), target), archived["eta_seconds"]
     else:
         done = sum(min(cell[through], cell["target"]) for cell in cells)
-        left = sum(
-            _left(cell, stages, judged.get((job["id"], cell["domain"], cell["difficulty"]), {})) for cell in cells
-        )
-        rate = sum(rates.values())
-        eta = round(left / rate * 60) if left and rate else (None if left else 0)
+        left = dict.fromkeys(map(str, stages), 0)
+        for cell in cells:
+            of_cell = _left(cell, stages, judged.get((job["id"], cell["domain"], cell["difficulty"]), {}))
+            left = {stage: count + of_cell[stage] for stage, count in left.items()}
+        eta = seconds_left(left, rates, job["forecast"] or ())
     return {
         "target": target,
         "done": done,
@@ -116,7 +120,7 @@ def _progress(
     }
 
 
-def _left(cell: RowMapping, stages: Sequence[Stage], judged: Mapping[str, int]) -> int:
+def _left(cell: RowMapping, stages: Sequence[Stage], judged: Mapping[str, int]) -> dict[str, int]:
     names = ("difficulty", "target", "selected", "reserve", "validated", "reserve_validated", "answered")
     rate = pass_rate(judged.get("generated", 0), judged.get("admitted", 0))
-    return sum(left_of(Stand(**{name: cell[name] for name in names}), stages, rate).values())
+    return left_of(Stand(**{name: cell[name] for name in names}), stages, rate)

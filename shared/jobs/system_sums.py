@@ -1,6 +1,6 @@
 """What the whole system holds and has done, for who watches it: sums only, never a row of finished work. Promise 8."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -8,8 +8,11 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared.database.states import IncidentKind, JobState, NotificationState, QuestionState
+from shared.database.states import BatchState, IncidentKind, JobState, NotificationState, QuestionState, Stage
 from shared.jobs.worker_reports import SeenWorker, read_reports
+
+OPEN_STATES = ("pending", "in_bulk", "leased", "expired")
+ENDED_STATES = (BatchState.DONE, BatchState.PARKED, BatchState.DROPPED)
 
 JOBS = text("SELECT state, COUNT(*) AS n FROM job GROUP BY 1")
 # An expired lease is told apart: its batch waits for another worker, and nobody works on it.
@@ -83,7 +86,8 @@ async def read_system_sums(engine: AsyncEngine) -> SystemSums:
     async with engine.connect() as conn:
         await conn.execution_options(isolation_level="REPEATABLE READ")
         jobs = await _by(conn, JOBS, JobState)
-        open_batches = {(row.stage, row.state): int(row.n) for row in await conn.execute(OPEN_BATCHES)}
+        open_batches = _by_stage(OPEN_STATES)
+        open_batches |= {(row.stage, row.state): int(row.n) for row in await conn.execute(OPEN_BATCHES)}
         ended, generated, admitted, rejected = await _batches(conn)
         calls = [_call_sum(row) for row in await conn.execute(CALLS)]
         questions = (await conn.execute(QUESTIONS)).all()
@@ -113,15 +117,19 @@ async def _by(conn: AsyncConnection, statement: Any, known: Any) -> dict[str, in
     return counts | {row[0]: int(row.n) for row in await conn.execute(statement)}
 
 
+def _by_stage(states: Iterable[str]) -> dict[tuple[str, str], int]:
+    return {(str(stage), str(state)): 0 for stage in Stage for state in states}
+
+
 async def _batches(
     conn: AsyncConnection,
 ) -> tuple[dict[tuple[str, str], int], dict[str, int], dict[str, int], dict[tuple[str, str], int]]:
-    ended: dict[tuple[str, str], int] = {}
+    ended = _by_stage(ENDED_STATES)
     rejected: dict[tuple[str, str], int] = {}
-    judged: dict[str, dict[str, int]] = {"generated": {}, "admitted": {}}
+    judged = {what: dict.fromkeys(map(str, Stage), 0) for what in ("generated", "admitted")}
     for row in await conn.execute(BATCHES):
         if row.what == "batches":
-            if row.name in {"done", "parked", "dropped"}:
+            if row.name in ENDED_STATES:
                 ended[row.stage, row.name] = row.n
         elif row.what == "rejected":
             rejected[row.stage, row.name] = row.n

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from math import ceil
+from typing import Any
 
 # With fewer results than this, what was forecast says more than what was spent.
 LEAST_RESULTS = 40
@@ -62,6 +63,28 @@ def left_of(stand: Stand, stages: Sequence[str], rate: float) -> dict[str, int]:
     if "answer" in stages:
         left["answer"] = max(0, stand.target - stand.answered)
     return {stage: left[stage] for stage in stages}
+
+
+def seconds_left(
+    left: Mapping[str, int], per_minute: Mapping[str, float], forecast: Sequence[Mapping[str, Any]]
+) -> int | None:
+    """Time until the results that are `left` by stage are there, at the pace of the last minute; None while unknown.
+
+    A result is worth the tokens that its stage was forecast to need for one: an answer is more than a verdict, and
+    while the early stages are at work the many cheap results of these say little about the late ones. `forecast` are
+    the plan's stages; where one says nothing, all results are worth the same.
+    """
+    worth = {
+        each["stage"]: (each["input_tokens"] + each["output_tokens"]) / each["questions"]
+        for each in forecast
+        if each.get("questions") and each.get("input_tokens", 0) + each.get("output_tokens", 0)
+    }
+    if not set(left) <= worth.keys():
+        worth = dict.fromkeys((*left, *per_minute), 1.0)
+    if not any(left.values()):
+        return 0
+    pace = sum(rate * worth.get(stage, 0.0) for stage, rate in per_minute.items())
+    return round(sum(count * worth[stage] for stage, count in left.items()) / pace * 60) if pace else None
 
 
 def cost_of(left: Mapping[str, Mapping[str, int]], spending: Mapping[tuple[str, str], Spending]) -> dict[str, Decimal]:

@@ -69,7 +69,9 @@ function Near({ name }) {
 
 // JSON lines as they stream in. An answer that breaks off is a problem.
 async function* readLines(path) {
-  const response = await fetch(path);
+  const response = await fetch(path).catch(() => {
+    throw new Problem(0, { detail: "The API cannot be reached." });
+  });
   if (!response.ok) throw new Problem(response.status, await response.json().catch(() => ({})));
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";

@@ -9,7 +9,7 @@ export function ImportDrop({ dataset, onDone }) {
   const [state, setState] = useState({ busy: null, report: null, problem: null });
   const input = useRef(null);
   const send = async (file) => {
-    if (!file) return;
+    if (!file || state.busy) return;
     const into = dataset || name.trim() || file.name.split(".")[0].toLowerCase();
     setState({ busy: `Importing ${file.name} into ${into}`, report: null, problem: null });
     try {
@@ -24,7 +24,9 @@ export function ImportDrop({ dataset, onDone }) {
   const drop = (event) => {
     event.preventDefault();
     setOver(false);
-    send(event.dataTransfer.files[0]);
+    const { files } = event.dataTransfer;
+    if (files.length === 1) send(files[0]);
+    else setState({ ...state, report: null, problem: { message: files.length ? `Drop one file at a time: these are ${files.length}.` : "That is not a file: drop a file of JSON lines." } });
   };
   const { busy, report, problem } = state;
   return html`<div class=${`drop ${over ? "over" : ""}`} data-test="import" onDragOver=${(event) => { event.preventDefault(); setOver(true); }} onDragLeave=${() => setOver(false)} onDrop=${drop}>

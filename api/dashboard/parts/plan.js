@@ -4,7 +4,7 @@ import { count, duration, money, percent } from "../lib/format.js";
 
 export function PlanPanel({ planned, started, unplaced, rehearsal }) {
   const { plan, problem, busy } = planned;
-  return html`<section class=${`panel ${busy && plan ? "plan-wait" : ""}`} data-test="plan" data-busy=${busy} aria-label="Plan and forecast" aria-live="polite" aria-busy=${busy}>
+  return html`<section class=${`panel ${busy && plan ? "plan-wait" : ""}`} data-test="plan" aria-label="Plan and forecast" aria-live="polite" aria-busy=${busy}>
     <header><h2>Plan and forecast</h2>${rehearsal && html`<span class="note">simulated prices</span>`}</header>
     ${!started && html`<p class="quiet">Name a dataset and its domains; the plan appears as you type.</p>`}
     ${started && !plan && !problem && html`<p class="quiet">Planning</p>`}

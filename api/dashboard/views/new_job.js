@@ -17,7 +17,7 @@ export function NewJob({ query }) {
   const spec = useMemo(() => specOf(form), [form]);
   const text = useMemo(() => JSON.stringify(spec, null, 2), [spec]);
   const own = ownErrors(form);
-  const started = form.dataset.trim() !== "" || form.domains.some((each) => each.name.trim());
+  const started = form.domains.some((each) => each.name.trim()) || (form.dataset.trim() !== "" && !form.stages.generate);
   const planned = usePlan(started ? text : null);
   const key = useRef({ text: null, key: null });
   useEffect(() => {
@@ -48,8 +48,8 @@ export function NewJob({ query }) {
   };
   return html`
     <div class="head"><h1>New job</h1><div class="actions">
-      ${settings?.presets?.seed && html`<button type="button" data-test="seed-mix" onClick=${() => setForm(formOf(settings.presets.seed))}>The seed's mix</button>`}
-      <button type="button" class="plain" data-test="clear-form" onClick=${() => setForm(EMPTY)}>Clear</button></div></div>
+      ${settings?.presets?.seed && html`<button type="button" data-test="seed-mix" onClick=${() => change(formOf(settings.presets.seed))}>The seed's mix</button>`}
+      <button type="button" class="plain" data-test="clear-form" onClick=${() => change(EMPTY)}>Clear</button></div></div>
     <form class="form" onSubmit=${submit} data-test="job-form" novalidate>
       <div>
         <${What} form=${form} change=${change} errors=${errors} chosen=${planned.plan?.spec} />

@@ -28,9 +28,11 @@ def api_settings(database_url: str, redis_url: str, **more: object) -> Settings:
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[str]:
+def serving(settings: Settings, *, look_again_seconds: float | None = None) -> Iterator[str]:
     """The API in a thread; yields its address."""
     app = create_app(settings)
+    if look_again_seconds is not None:
+        app.state.guard.look_again_seconds = look_again_seconds
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         port = listener.getsockname()[1]
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_keep_alive=KEEP_ALIVE_SECONDS)

@@ -288,6 +288,30 @@ def test_a_browser_signs_in_and_out(http: httpx2.Client, keys: dict[Scope, str],
     assert http.get("/v1/jobs", headers={"Cookie": f"{COOKIE}={token}"}).status_code == 401
 
 
+async def test_an_open_stream_ends_with_its_key(
+    database_url: str, redis_url: str, engine: AsyncEngine, providers: None, spec: dict[str, Any]
+) -> None:
+    name = f"k{uuid4().hex[:8]}"
+    key = await create_key(engine, name, Scope.SUBMIT, requests_per_minute=None, quotas=Quotas())
+    with serving(api_settings(database_url, redis_url, require_keys=True), look_again_seconds=0.1) as url:
+        job = httpx2.post(f"{url}/v1/jobs", json=spec, headers=bearing(key)).json()
+
+        def read() -> bytes:
+            with httpx2.stream("GET", f"{url}/v1/jobs/{job['id']}/events", headers=bearing(key), timeout=20) as answer:
+                chunks = answer.iter_bytes()
+                first = next(chunks)
+                loop.call_soon_threadsafe(opened.set)
+                return first + b"".join(chunks)
+
+        loop, opened = asyncio.get_running_loop(), asyncio.Event()
+        reading = asyncio.create_task(asyncio.to_thread(read))
+        await opened.wait()
+        await revoke_key(engine, (await find_listed(engine, name)).id)
+        told = await asyncio.wait_for(reading, 15)
+    assert b"event: progress" in told
+    assert b"event: end" not in told
+
+
 def test_behind_tls_the_cookie_is_secure(database_url: str, redis_url: str, keys: dict[Scope, str]) -> None:
     with serving(api_settings(database_url, redis_url, allowed_hosts="q.example")) as url:
         headers = {"Host": "q.example", "Origin": "https://q.example"}

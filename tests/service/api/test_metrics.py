@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from api import system_metrics
 from api.metrics import Metrics
 from api.system_metrics import SystemCollector
+from shared.database.states import Stage
 from shared.ids import new_call_id
 from shared.jobs.system_sums import SystemSums, read_system_sums
 from shared.jobs.worker_reports import WorkerReport, report_worker
@@ -102,6 +103,38 @@ async def test_the_numbers_are_those_of_the_rows(metrics: Metrics) -> None:
     assert value(found, "questmill_worker_rate_wait_seconds_total", worker="host:1") == 12.5
 
 
+async def test_series_are_there_before_their_first_count(metrics: Metrics) -> None:
+    # rate() and increase() do not see a count with which a series begins: of a first job it was most of the work.
+    found = await scrape(metrics)
+    for stage in map(str, Stage):
+        for name in ("candidates", "admitted"):
+            assert value(found, f"questmill_{name}_total", stage=stage) is not None, (name, stage)
+        for state in ("done", "parked", "dropped"):
+            assert value(found, "questmill_batches_ended_total", stage=stage, state=state) is not None, (stage, state)
+        for state in ("pending", "in_bulk", "leased", "expired"):
+            assert value(found, "questmill_batches", stage=stage, state=state) is not None, (stage, state)
+
+
+async def test_calls_in_flight_fall_to_zero_and_their_money_begins_there(engine: AsyncEngine, metrics: Metrics) -> None:
+    async with engine.begin() as conn:
+        hold = await make_hold(conn, "answered")
+        call_id = new_call_id()
+        new = NewCall(hold, call_id=call_id, ordinal=0, model="openai/quick", prompt={}, worst_usd=Decimal("0.01"))
+        await open_call(conn, new)
+
+    async def in_flight() -> float | None:
+        return value(await scrape(metrics), "questmill_calls_in_flight", model="openai/quick", stage="generate")
+
+    assert await in_flight() == 1
+    found, its = await scrape(metrics), {"model": "openai/quick", "stage": "generate"}
+    assert value(found, "questmill_cost_usd_total", **its) == 0
+    assert value(found, "questmill_tokens_total", direction="output", **its) == 0
+    async with engine.begin() as conn:
+        await settle_calls(conn, [Settlement(call_id, reply_of("Why?"), Decimal("0.5"))])
+    assert await in_flight() == 0
+    await execute(engine, "DELETE FROM dataset WHERE name = 'answered'")
+
+
 @pytest.mark.usefixtures("history")
 async def test_names_follow_the_conventions(metrics: Metrics) -> None:
     ours = {name: family for name, family in (await scrape(metrics)).items() if name.startswith("questmill_")}
@@ -127,9 +160,6 @@ async def test_the_dashboard_and_the_documents_name_what_there_is(metrics: Metri
     for name, family in (await scrape(metrics)).items():
         suffix = {"counter": "_total", "histogram": "_bucket"}.get(family.type, "")
         labels[f"{name}{suffix}"] = {key for sample in family.samples for key in sample.labels}
-    # Nothing was rejected, ended or told yet in this module's database.
-    labels["questmill_batches_ended_total"] |= {"stage", "state"}
-
     dashboard = json.loads((ROOT / "docs/grafana/questmill.json").read_text())
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
     assert len(queries) > 30

@@ -41,4 +41,7 @@ def test_a_preset_names_no_model_that_nobody_can_call() -> None:
 
 def test_flower_is_where_the_settings_say() -> None:
     assert Settings(flower_port=5000).flower_address == "http://127.0.0.1:5000"
+    assert Settings(flower_host="192.168.1.5").flower_address == "http://192.168.1.5:5555"
+    assert Settings(flower_host="::1").flower_address == "http://[::1]:5555"
+    assert Settings(flower_host="0.0.0.0").flower_address == "http://127.0.0.1:5555"  # noqa: S104
     assert Settings(flower_url="https://flower.example/f/").flower_address == "https://flower.example/f"

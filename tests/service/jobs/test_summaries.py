@@ -32,6 +32,18 @@ async def test_a_list_says_what_the_jobs_themselves_say(engine: AsyncEngine, job
     assert (summary["per_minute"], summary["budget_usd"]) == (36, (await read_job(engine, job_id))["budget_usd"])
 
 
+async def test_a_young_jobs_rate_counts_all_its_batches(engine: AsyncEngine, job_id: JobId) -> None:
+    await work(engine, job_id)
+    await execute(engine, "UPDATE batch SET fence = 1 WHERE job_id = :id AND state = 'pending'", id=job_id)
+    other = "(SELECT id FROM batch WHERE job_id = :id AND state = 'pending' LIMIT 1)"
+    await execute(engine, f"UPDATE call SET batch_id = {other} WHERE job_id = :id AND ordinal = 1", id=job_id)
+    await execute(engine, "UPDATE job SET created_at = clock_timestamp() - interval '30 s' WHERE id = :id", id=job_id)
+    summary, whole = await summary_of(engine, job_id), (await read_job(engine, job_id))["progress"]
+    assert whole["per_minute"] == pytest.approx(72, rel=0.05)
+    for name in ("per_minute", "eta_seconds"):
+        assert summary[name] == pytest.approx(whole[name], rel=0.05), name
+
+
 async def test_done_is_through_the_last_stage_and_no_more_than_wanted(engine: AsyncEngine, settings: Settings) -> None:
     stages = ["generate", "validate", "answer"]
     mix = {"domains": {"math": 30, "reading": 10}}

@@ -121,6 +121,27 @@ async def test_a_receiver_that_fails_gets_it_again_until_it_takes_it(
     assert len({each.body for each in receiver.received}) == 1
 
 
+@pytest.mark.parametrize("state", ["succeeded", "failed", "cancelled", "paused"])
+async def test_every_end_and_a_pause_reach_once_a_receiver_that_fails_twice(
+    engine: AsyncEngine, own: Settings, receiver: Receiver, job_id: JobId, state: str
+) -> None:
+    receiver.answers = [500, 503]
+    change = """UPDATE job SET state = :state, reason = 'why it is so',
+        finished_at = CASE WHEN :state <> 'paused' THEN clock_timestamp() END WHERE id = :id"""
+    await execute(engine, change, state=state, id=job_id)
+    for _ in range(4):
+        await Notifier(own, engine).run_once()
+        await make_due(engine)
+    assert len(receiver.received) == 3
+    for each in receiver.received:
+        signed = each.headers["Questmill-Timestamp"].encode() + b"." + each.body
+        wanted = hmac.new(SECRET.encode(), signed, hashlib.sha256).hexdigest()
+        assert each.headers["Questmill-Signature"] == f"v1={wanted}"
+        told = orjson.loads(each.body)
+        assert (told["event"], told["job"]["state"], told["job"]["reason"]) == (f"job.{state}", state, "why it is so")
+    assert await states(engine, job_id) == [(state, "delivered", 3, "answered 200")]
+
+
 async def test_a_receiver_that_is_down_gets_it_when_it_is_back(
     engine: AsyncEngine, settings: Settings, job_id: JobId
 ) -> None:

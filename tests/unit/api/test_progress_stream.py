@@ -83,7 +83,7 @@ async def test_the_reader_stops_when_nobody_watches() -> None:
     hub = hub_of(job)
     stream = hub.stream(JOB_ID)
     await next_of(stream)
-    await stream.aclose()  # type: ignore[attr-defined] # it is an async generator
+    await stream.aclose()
     poller = next(task for task in asyncio.all_tasks() if task.get_name() == f"progress of {JOB_ID}")
     await asyncio.wait_for(poller, 5)
     assert hub.open_streams == 0

@@ -118,6 +118,10 @@ def test_an_address_that_is_none_is_told(here: Here, address: str) -> None:
         ("import d none.jsonl", "file 'none.jsonl' does not exist. See ./run questmill import --help"),
         ("export d --format xml --out x", "'xml' is not one of 'jsonl', 'parquet'"),
         ("jobs --colour", "No such option"),
+        ("wtach d", "Did you mean 'watch'? See ./run questmill --help"),
+        ("completion powershell", "'shell': 'powershell' is not one of 'bash', 'zsh', 'fish'. See"),
+        ("init --questions lots", "'--questions': write a whole number. See"),
+        ("init --questions -5", "'--questions': write a number greater than or equal to 1. See"),
     ],
 )
 def test_a_command_typed_wrong_is_one_line_and_names_its_help(here: Here, command: str, sentence: str) -> None:

@@ -140,5 +140,5 @@ def test_settings_that_are_wrong_are_told_and_the_rest_is_examined_all_the_same(
     here.at(f"http://127.0.0.1:{free_port()}")
     said = here.run("doctor", status=1)
     assert 'QUESTMILL_RATE_LIMITS: not valid JSON; write it like {"openai/gpt-6-luna": {"requests' in said
-    assert "QUESTMILL_API_PORT: Input should be a valid integer" in said
+    assert "missing  QUESTMILL_API_PORT: Input should be a valid integer" in said
     assert "missing  api: No Questmill answers" in said

@@ -17,12 +17,18 @@ def test_a_spec_is_written_as_asked_and_never_overwritten_unasked(here: Here, tm
     assert [path.name for path in tmp_path.iterdir()] == ["own.yaml"]
 
 
+def test_the_command_it_names_can_be_pasted(here: Here) -> None:
+    assert here.run("init", "my job.yaml").endswith("./run questmill plan 'my job.yaml'\n")
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         (("--stages", "judge"), "No stage is called 'judge'; there are generate, validate, answer."),
         (("--questions", "2"), "2 questions are too few for 3 domains"),
         (("--dataset", "../x"), "dataset: use 1 to 64 of a-z"),
+        (("--domains", " , "), "There is no domain among these; write names with commas"),
+        (("--stages", ","), "There is no stage among these; there are generate, validate, answer."),
         (("--domains", "a/b"), "a name has no slash"),
         (("nowhere/job.yaml",), "nowhere/job.yaml: there is no such file or folder. Look at how it is written."),
     ],

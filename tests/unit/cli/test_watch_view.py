@@ -87,6 +87,31 @@ def test_a_lost_connection_says_how_old_the_numbers_are() -> None:
     assert "connection lost, the numbers are 12 s old; trying again: No Questmill answers" in text
 
 
+@pytest.mark.parametrize(("width", "height"), [(60, 20), (80, 24), (100, 40)])
+def test_a_small_screen_shows_what_a_person_must_know(width: int, height: int) -> None:
+    rejected = {f"a reason of some length {n}": n for n in range(8)}
+    shares = {name: {"easy": 0.4, "hard": 0.6} for name in ("planned", "measured")}
+    cells = [cell(name, level, target=2105) for name in ("coding", "math", "sailing") for level in ("easy", "hard")]
+    data = progress(
+        cells=cells, rejected=rejected, token_shares=shares, budget_usd=1.0, reason="the key is refused", state="paused"
+    )
+    lost = ProgressView(data, Lost("The connection broke. Try again.", since=100), clock=lambda: 112)
+    lines = shown(lost, width, height).splitlines()
+    assert len(lines) < height
+    for expected in ("sailing", "warning: the budget will not do", "reason: the key is refused", "connection lost"):
+        assert any(expected in line for line in lines), expected
+
+
+def test_no_amount_is_cut_on_a_narrow_screen() -> None:
+    stages = [stage(name, 5_671, 0.00064) for name in STAGES]
+    cells = [cell("math", "easy", target=12_000, selected=11_500, answered=11_051)]
+    lines = shown(ProgressView(progress(cells=cells, stages=stages, per_minute=3124)), width=60).splitlines()
+    assert not [line for line in lines if "…" in line]
+    [heading] = [line for line in lines if line.startswith("stage")]
+    assert "off" not in heading  # nothing is off before the end
+    assert lines[1].endswith("left")
+
+
 @pytest.mark.parametrize(
     ("state", "hint"), [("paused", "resume 0193"), ("succeeded", "export seed"), ("failed", "export seed")]
 )

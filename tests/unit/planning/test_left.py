@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.planning.left import LEAST_PASS_RATE, LEAST_RESULTS, Spending, Stand, cost_of, left_of, pass_rate
+from shared.planning.left import (
+    LEAST_PASS_RATE,
+    LEAST_RESULTS,
+    Spending,
+    Stand,
+    cost_of,
+    left_of,
+    pass_rate,
+    seconds_left,
+)
 
 ALL = ("generate", "validate", "answer")
 COUNTS = st.integers(0, 1_000)
@@ -71,3 +80,24 @@ def test_what_is_left_costs_what_it_has_cost_once_there_was_enough_of_it() -> No
 def test_without_a_forecast_the_little_that_is_known_counts() -> None:
     assert Spending(2, Decimal("0.50")).usd_per_result == Decimal("0.25")
     assert Spending(0, Decimal("0.50")).usd_per_result == 0
+
+
+FORECAST = [
+    {"stage": "generate", "questions": 6000, "input_tokens": 200_000, "output_tokens": 190_000},
+    {"stage": "validate", "questions": 6000, "input_tokens": 600_000, "output_tokens": 300_000},
+    {"stage": "answer", "questions": 6000, "input_tokens": 900_000, "output_tokens": 1_350_000},
+]
+
+
+def test_cheap_results_do_not_promise_dear_ones() -> None:
+    # As measured: in the first ten seconds nearly all questions, hardly a verdict, no answer; the end came after 100 s.
+    left, pace = {"generate": 975, "validate": 5671, "answer": 6000}, {"generate": 30_700.0, "validate": 2_520.0}
+    assert 70 < (seconds_left(left, pace, FORECAST) or 0) < 110
+
+
+def test_time_left_is_that_of_one_stage_by_itself() -> None:
+    assert seconds_left({"generate": 600}, {"generate": 300.0}, FORECAST) == 120
+    assert seconds_left({"generate": 600}, {"generate": 300.0}, []) == 120
+    assert seconds_left({"generate": 600, "answer": 300}, {"generate": 300.0}, FORECAST[:1]) == 180
+    assert seconds_left({"generate": 600, "answer": 300}, {}, FORECAST) is None
+    assert seconds_left({"generate": 0, "answer": 0}, {}, FORECAST) == 0

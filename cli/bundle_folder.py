@@ -1,0 +1,61 @@
+"""Where a bundle is written: beside its place until it is whole. Only a bundle is ever replaced."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cli.plain_words import BadArgument
+from shared.bundle.names import MANIFEST, BadBundle
+from shared.bundle.read import read_manifest
+
+
+def require_replaceable(out: Path, *, force: bool) -> None:
+    """Raise BadArgument when something stands there that is not to be, or must not be, replaced."""
+    if not os.path.lexists(out):
+        return
+    if not force:
+        raise BadArgument(f"{out} exists already; choose another --out, or replace the bundle there with --force.")
+    stranger = _stranger_in(out)
+    if stranger:
+        raise BadArgument(f"{stranger}, so --force does not replace it; choose another --out.")
+
+
+def _stranger_in(out: Path) -> str | None:
+    """Why a folder is not a bundle and nothing but a bundle; None where it is one."""
+    if out.is_symlink():
+        return f"{out} is a link"
+    try:
+        files = read_manifest(out)["files"]
+    except BadBundle:
+        return f"{out} is no bundle"
+    known = {MANIFEST, *files}
+    others = [path for path in sorted(out.rglob("*")) if not path.is_dir() or path.is_symlink()]
+    for path in others:
+        if path.relative_to(out).as_posix() not in known:
+            return f"{path} is not of the bundle"
+    return None
+
+
+@contextmanager
+def new_bundle_folder(out: Path) -> Iterator[tuple[Path, Path]]:
+    """A folder to work in and one in it for the bundle, which takes its place at the end of the block.
+
+    Whatever happens, there is the whole old one or the whole new one, and nothing else is left.
+    """
+    work = out.absolute().parent / f".{out.absolute().name}.{os.getpid()}.unfinished"
+    made, old = work / "bundle", work / "old"
+    made.mkdir(parents=True)
+    try:
+        yield work, made
+        if os.path.lexists(out):
+            out.rename(old)
+        try:
+            made.rename(out)
+        except OSError:
+            if old.exists():
+                old.rename(out)
+            raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)

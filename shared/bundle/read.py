@@ -1,0 +1,74 @@
+"""Reads a bundle: what a trainer needs of it, without asking anybody."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from shared.bundle.episodes import Episode
+from shared.bundle.fields import SCHEMA, Row
+from shared.bundle.names import EPISODES, FORMAT, MANIFEST, SPLITS, VERSION, BadBundle, parquet_path
+
+__all__ = ["BadBundle", "Episode", "read_episodes", "read_manifest", "read_rows"]
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What the bundle says of itself. Raises BadBundle."""
+    try:
+        manifest = orjson.loads((folder / MANIFEST).read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        raise BadBundle(
+            f"{folder} is no bundle: it has no {MANIFEST}; questmill export --format bundle makes one."
+        ) from None
+    except (orjson.JSONDecodeError, OSError) as error:
+        raise BadBundle(f"{folder / MANIFEST} cannot be read: {error}.") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise BadBundle(f"{folder / MANIFEST} is not of a Questmill bundle; name the folder of one.")
+    if manifest.get("version") != VERSION:
+        raise BadBundle(
+            f"{folder} is a bundle of version {manifest.get('version')!r}, and this Questmill reads {VERSION}; "
+            "export it again."
+        )
+    return manifest
+
+
+def read_rows(folder: Path, split: str) -> list[Row]:
+    """All rows of a split in the order of its file; `created_at` is a datetime in UTC. Raises BadBundle.
+
+    Of each row there are the fields of `shared.bundle.fields.SCHEMA`.
+    """
+    if split not in SPLITS:
+        raise BadBundle(f"A bundle has no split {split!r}; there are {', '.join(SPLITS)}.")
+    read_manifest(folder)
+    path = folder / parquet_path(split)
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise BadBundle(f"{path} cannot be read: {' '.join(str(error).split())}.") from None
+    if not table.schema.equals(SCHEMA):
+        raise BadBundle(f"{path} has other columns than a bundle's; export it again.")
+    rows: list[Row] = table.to_pylist()
+    return rows
+
+
+def read_episodes(folder: Path) -> list[Episode]:
+    """All episodes of all splits, in the order of their file. Raises BadBundle."""
+    read_manifest(folder)
+    path = folder / EPISODES
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise BadBundle(f"{path} cannot be read: {error.strerror}.") from None
+    return [_read_episode(path, number, line) for number, line in enumerate(lines, 1)]
+
+
+def _read_episode(path: Path, number: int, line: bytes) -> Episode:
+    try:
+        said = orjson.loads(line)
+        support, query = (tuple(map(int, said[side])) for side in ("support", "query"))
+        kind = said["domain"], said["topic"], said["difficulty"]
+        return Episode(said["episode"], said["split"], *kind, support, query)
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        raise BadBundle(f"{path}, line {number} is no episode; export the bundle again.") from None

@@ -1,0 +1,95 @@
+"""Whether a bundle's episodes, counts and cards are what its rows make."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from shared.bundle.card import cards_of
+from shared.bundle.croissant import croissant
+from shared.bundle.episodes import Episode, Member, cut_episodes
+from shared.bundle.findings import Findings
+from shared.bundle.manifest import Contents, as_json, count_contents
+from shared.bundle.names import CROISSANT, EPISODES, MANIFEST, SPLITS, BadBundle, files_of
+from shared.bundle.options import BundleOptions
+from shared.bundle.read import read_episodes
+from shared.bundle.tally import Tally
+from shared.bundle.verify_episodes import verify_episodes
+from shared.bundle.verify_splits import Placed
+
+Json = dict[str, Any]
+
+
+def contents_of(placed: Placed, options: BundleOptions, tally: Tally) -> Contents:
+    """What the rows make: their kinds and clusters, and the episodes that are cut from them."""
+    members = [(placed.split(place), _member(placed, place)) for place in range(len(placed.index))]
+    episodes: list[Episode] = []
+    in_files = sorted(range(len(members)), key=lambda place: placed.index.lines[place])
+    for split in SPLITS:
+        its = (members[place][1] for place in in_files if members[place][0] == split)
+        episodes += cut_episodes(split, its, options.episodes)
+    return Contents(tally, members, episodes)
+
+
+def verify_contents(
+    folder: Path, manifest: Json, options: BundleOptions, contents: Contents, findings: Findings
+) -> int:
+    """How many episodes there are; what is wrong with them, with the counts and with the cards is told."""
+    try:
+        episodes = read_episodes(folder)
+    except BadBundle as problem:
+        findings.add(EPISODES, str(problem))
+        return 0
+    by_id = {member.id: (split, member) for split, member in contents.members}
+    verify_episodes(episodes, by_id, contents.episodes, options.episodes, findings)
+    try:
+        _compare_counts(manifest, contents, options, findings)
+        _compare_cards(folder, manifest, findings)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        findings.add("manifest", f"{MANIFEST} is not as it was written: {type(error).__name__} at {error}.")
+    return len(episodes)
+
+
+def _member(placed: Placed, place: int) -> Member:
+    index = placed.index
+    kind = index.domains[place], index.topics[place], index.difficulties[place]
+    return Member(int(index.ids[place]), *kind, placed.clusters[place])
+
+
+def _compare_counts(manifest: Json, contents: Contents, options: BundleOptions, findings: Findings) -> None:
+    cells = manifest["cells"]
+    planned = {(its["domain"], its["difficulty"]): its["planned"] for its in cells if its["planned"] is not None}
+    counted = count_contents(manifest, contents, options, planned)
+    for name, value in counted.items():
+        if manifest.get(name) != json.loads(json.dumps(value)):
+            where = _where(manifest.get(name), value)
+            findings.add("manifest", f"{MANIFEST} has other {name} than the rows make{where}.")
+    stems = {path: Path(path).stem for path in files_of(openai=options.openai)}
+    rows: Mapping[str, int] = {
+        **{path: counted["rows"][stem] for path, stem in stems.items() if stem in SPLITS},
+        EPISODES: len(contents.episodes),
+    }
+    for path, count in rows.items():
+        said = manifest["files"][path].get("rows")
+        if said != count:
+            findings.add("manifest", f"{MANIFEST} says that {path} has {said} rows, and it has {count}.")
+
+
+def _where(said: Any, counted: Any) -> str:
+    """The first place where two values part, as far as it is in a mapping."""
+    if isinstance(said, dict) and isinstance(counted, dict):
+        for key in (*counted, *said):
+            if said.get(key) != counted.get(key):
+                return f": {key}{_where(said.get(key), counted.get(key))}"
+    if isinstance(said, list) and isinstance(counted, list):
+        for place, (one, other) in enumerate(zip(said, counted, strict=False)):
+            if one != other:
+                return f", number {place + 1}{_where(one, other)}"
+    return f" ({said} and not {counted})" if isinstance(counted, int | str) else ""
+
+
+def _compare_cards(folder: Path, manifest: Json, findings: Findings) -> None:
+    made = {path: content.encode() for path, content in cards_of(manifest).items()}
+    for path, content in {**made, CROISSANT: as_json(croissant(manifest))}.items():
+        if (folder / path).read_bytes() != content:
+            findings.add("cards", f"{path} says something else than {MANIFEST}.")
