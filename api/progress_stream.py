@@ -153,11 +153,12 @@ class ProgressHub:
             return
         feed.trouble = None
         data = progress_data(job)
+        feed.ended = job["state"] not in UNFINISHED_JOB_STATES
         if data != feed.data:
             feed.data = data
             feed.version += 1
-        feed.ended = job["state"] not in UNFINISHED_JOB_STATES
-        feed.wake()
+            # Only then: who is woken without need begins to wait for the next heartbeat anew, and sends none.
+            feed.wake()
 
     @staticmethod
     def _note_trouble(job_id: JobId, feed: _Feed, error: Exception) -> None:
