@@ -1,4 +1,4 @@
-"""`python -m workers.flower`: Flower as this system runs it. It remembers what it saw, and asks who is there."""
+"""`python -m workers.flower`: Flower as this system runs it: it shows, remembers, asks who is there, and changes nothing."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ SAVE_SECONDS = 60
 
 
 def why_refused(settings: Settings) -> str | None:
-    """Why Flower may not be started so; None when it may. Whoever reaches it can shut workers down."""
+    """Why Flower may not be started so; None when it may. Whoever reaches it sees every task."""
     reached_at = settings.flower_published_host or settings.flower_host
     if settings.flower_auth is not None:
         # An empty password would be an open door.
@@ -39,6 +39,7 @@ def flower_arguments(settings: Settings) -> list[str]:
         f"--port={settings.flower_port}",
         f"--tasks_columns={','.join(COLUMNS)}",
         f"--task_runtime_metric_buckets={','.join(map(str, RUNTIME_BUCKETS))}",
+        "--read_only=True",  # who steers does so through the API, whose keys have scopes
         "--persistent=True",
         f"--db={database_path(settings.home)}",
         f"--state_save_interval={SAVE_SECONDS * 1000}",
