@@ -22,7 +22,9 @@ from shared.errors import (
     InvalidInput,
     OutOfScope,
     QuestmillError,
+    TooLarge,
     TooManyRequests,
+    TooSlow,
     Unauthenticated,
     Unavailable,
 )
@@ -96,6 +98,9 @@ def _headers_of(error: QuestmillError) -> dict[str, str]:
             return {"Retry-After": str(RETRY_AFTER_SECONDS)}
         case TooManyRequests():
             return {"Retry-After": str(error.retry_after_seconds)}
+        case TooSlow() | TooLarge():
+            # The rest of the body is not waited for.
+            return {"Connection": "close"}
         case Unauthenticated():
             return {"WWW-Authenticate": CHALLENGE}
         case OutOfScope():

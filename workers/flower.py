@@ -1,4 +1,4 @@
-"""`python -m workers.flower`: Flower as this system runs it: it shows, remembers, asks who is there, and changes nothing."""
+"""`python -m workers.flower`: Flower as this system runs it. It shows, remembers and asks who is there; no more."""
 
 import os
 import sys

@@ -272,7 +272,7 @@ def test_a_browser_signs_in_and_out(http: httpx2.Client, keys: dict[Scope, str],
     assert http.get("/v1/session").json()["key"] == signed_in.json()["key"]
     assert http.post("/v1/jobs", json=spec, headers=own).status_code == 202
     assert http.post("/v1/prune", json={}, headers=own).status_code == 403
-    # FAULTS of browsers: another site's page, or one that does not say which it is.
+    # Another site's page, or one that does not say which it is.
     foreign = {"Origin": "https://evil.example"}
     for headers in (foreign, {}, {"Origin": "null"}):
         refused = http.post(f"/v1/datasets/{spec['dataset']}/duplicates", json={"texts": []}, headers=headers)
