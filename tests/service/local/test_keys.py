@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from local.process import free_port
 from shared.access.key_text import hash_secret
 from tests.service.conftest import at_database
 
@@ -106,3 +107,20 @@ def test_the_first_key_of_a_home_that_was_never_started(tmp_path: Path) -> None:
     assert made.returncode == 0, made.stderr
     assert key_in(made.stdout)
     assert "first" in run("list").stdout
+
+
+def test_the_whole_system_does_not_start_for_others_without_a_key(tmp_path: Path) -> None:
+    told = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "QUESTMILL_HOME": str(tmp_path / "home"),
+        "QUESTMILL_API_PORT": str(free_port()),
+        "QUESTMILL_FLOWER_PORT": str(free_port()),
+        "QUESTMILL_API_HOST": "0.0.0.0",  # noqa: S104 - it does not come to that
+        "QUESTMILL_ALLOWED_HOSTS": "questmill.example.org",
+    }
+    up = [sys.executable, "-m", "local", "up"]
+    done = subprocess.run(up, check=False, env=told, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert "./run keys create NAME --scope admin" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "home" / "logs" / "api.log").exists()
