@@ -24,19 +24,27 @@ Manifest = Mapping[str, Any]
 
 def cards_of(manifest: Manifest) -> dict[str, str]:
     """The card of the bundle, and one of each folder of JSON lines, by path."""
+    loading = loading_of(manifest)
+    parts = {path: _card_of_part(its) for path, its in loading.items() if path != CARD}
+    return {CARD: _card(manifest, loading[CARD]), **parts}
+
+
+def loading_of(manifest: Manifest) -> dict[str, dict[str, Any]]:
+    """What each card tells `datasets`, by its path: which files make which split, and their columns."""
     parts = {"jsonl": SCHEMA, **({"openai": _CHATS} if manifest["options"]["openai"] else {})}
-    return {CARD: _card(manifest), **{f"{part}/{CARD}": _card_of_part(manifest, its) for part, its in parts.items()}}
+    loading = {f"{part}/{CARD}": _configuration(manifest, "{split}.jsonl", its) for part, its in parts.items()}
+    return {CARD: _configuration(manifest, "data/{split}.parquet", SCHEMA), **loading}
 
 
-def _card(manifest: Manifest) -> str:
-    front = yaml.safe_dump(_front_matter(manifest), sort_keys=False, allow_unicode=True)
+def _card(manifest: Manifest, loading: Mapping[str, Any]) -> str:
+    front = yaml.safe_dump({**_front_matter(manifest), **loading}, sort_keys=False, allow_unicode=True)
     parts = (f"---\n{front}---", _heading(manifest), _tables(manifest), _episodes(manifest), _how_to_load(manifest))
     return "\n\n".join(parts) + "\n"
 
 
-def _card_of_part(manifest: Manifest, schema: pa.Schema) -> str:
+def _card_of_part(loading: Mapping[str, Any]) -> str:
     """The card of a folder of JSON lines, which is loaded by itself: all that one card configures is of one format."""
-    front = yaml.safe_dump(_configuration(manifest, "{split}.jsonl", schema), sort_keys=False)
+    front = yaml.safe_dump(dict(loading), sort_keys=False)
     return f"---\n{front}---\n\nThe rows of ../data as JSON lines; load_dataset of this folder reads them.\n"
 
 
@@ -49,7 +57,6 @@ def _front_matter(manifest: Manifest) -> dict[str, Any]:
         "task_categories": ["text-generation"],
         "size_categories": [next((name for most, name in _SIZES if total < most), "n>10M")],
         "tags": ["synthetic", "meta-learning", "questmill", *(["rehearsal"] if manifest["rehearsal"] else [])],
-        **_configuration(manifest, "data/{split}.parquet", SCHEMA),
     }
 
 

@@ -64,12 +64,6 @@ _TYPES = {
 def croissant(manifest: Mapping[str, Any]) -> Json:
     """The metadata of a bundle whose manifest has the files of its data."""
     rehearsal = " Rehearsal: simulated models wrote of it; do not train on it." if manifest["rehearsal"] else ""
-    parquet = "application/x-parquet"
-    formats = {
-        **{parquet_path(split): parquet for split in SPLITS},
-        **{jsonl_path(split): "application/jsonlines" for split in SPLITS},
-        EPISODES: "application/jsonlines",
-    }
     files = manifest["files"]
     return {
         "@context": _CONTEXT,
@@ -78,8 +72,17 @@ def croissant(manifest: Mapping[str, Any]) -> Json:
         "description": f"{manifest['rows']['total']:,} questions with answers, made with Questmill.{rehearsal}",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "license": "unknown",
-        "distribution": [_file_object(path, files[path], encoding) for path, encoding in formats.items()],
+        "distribution": [_file_object(path, files[path], encoding) for path, encoding in described_files().items()],
         "recordSet": [_record_set(split, parquet_path(split)) for split in SPLITS],
+    }
+
+
+def described_files() -> dict[str, str]:
+    """The paths that are described, each with its format."""
+    return {
+        **{parquet_path(split): "application/x-parquet" for split in SPLITS},
+        **{jsonl_path(split): "application/jsonlines" for split in SPLITS},
+        EPISODES: "application/jsonlines",
     }
 
 

@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from shared.bundle.card import cards_of
-from shared.bundle.croissant import croissant
+import yaml
+
+from shared.bundle.card import loading_of
+from shared.bundle.croissant import described_files
 from shared.bundle.episodes import Episode, Member, cut_episodes
 from shared.bundle.findings import Findings
-from shared.bundle.manifest import Contents, as_json, count_contents
+from shared.bundle.manifest import Contents, count_contents
 from shared.bundle.names import CROISSANT, EPISODES, MANIFEST, SPLITS, BadBundle, files_of
 from shared.bundle.options import BundleOptions
 from shared.bundle.read import read_episodes
@@ -45,7 +47,7 @@ def verify_contents(
     try:
         _compare_counts(manifest, contents, options, findings)
         _compare_cards(folder, manifest, findings)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         findings.add("manifest", f"{MANIFEST} is not as it was written: {type(error).__name__} at {error}.")
     return len(episodes)
 
@@ -60,6 +62,7 @@ def _compare_counts(manifest: Json, contents: Contents, options: BundleOptions, 
     cells = manifest["cells"]
     planned = {(its["domain"], its["difficulty"]): its["planned"] for its in cells if its["planned"] is not None}
     counted = count_contents(manifest, contents, options, planned)
+    del counted["warnings"]  # their words are those of the release that made the bundle
     for name, value in counted.items():
         if manifest.get(name) != json.loads(json.dumps(value)):
             where = _where(manifest.get(name), value)
@@ -89,7 +92,20 @@ def _where(said: Any, counted: Any) -> str:
 
 
 def _compare_cards(folder: Path, manifest: Json, findings: Findings) -> None:
-    made = {path: content.encode() for path, content in cards_of(manifest).items()}
-    for path, content in {**made, CROISSANT: as_json(croissant(manifest))}.items():
-        if (folder / path).read_bytes() != content:
-            findings.add("cards", f"{path} says something else than {MANIFEST}.")
+    """What programs read in them; their words are those of the release that made the bundle."""
+    for path, loading in loading_of(manifest).items():
+        front = _read_front_matter((folder / path).read_text(encoding="utf-8"))
+        if {name: front.get(name) for name in loading} != loading:
+            findings.add("cards", f"{path} lets load_dataset read something else than the bundle's files.")
+    described = json.loads((folder / CROISSANT).read_bytes())["distribution"]
+    said = {each["contentUrl"]: each["sha256"] for each in described}
+    if said != {path: manifest["files"][path]["sha256"] for path in described_files()}:
+        findings.add("cards", f"{CROISSANT} has other files or hashes than {MANIFEST}.")
+
+
+def _read_front_matter(card: str) -> Json:
+    try:
+        front = yaml.safe_load(card.split("---", 2)[1])
+    except (yaml.YAMLError, IndexError, RecursionError):
+        return {}
+    return front if isinstance(front, dict) else {}

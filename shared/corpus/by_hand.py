@@ -32,14 +32,17 @@ RESTORE = text("""
         validated = back.validated OR back.reason IS NOT NULL, tries = 0, reason = NULL
     WHERE back.id = :id AND back.state IN ('discarded', 'rejected')
 """)
-# The place of a question that was taken out goes to the first of its cell's reserve, as selection orders it.
+# The place of a question that was taken out goes to the first of its cell's reserve, as selection orders it. Where no
+# job is left to judge and answer it, only to one that is as far as the other was; else the place stays free.
 PROMOTE = text("""
     UPDATE question SET state = 'selected' WHERE id = (
         SELECT other.id FROM question AS gone
         JOIN dataset ON dataset.id = gone.dataset_id
         JOIN question AS other ON other.dataset_id = gone.dataset_id AND other.domain = gone.domain
             AND other.difficulty = gone.difficulty AND other.state = 'reserve'
-        WHERE gone.id = :id
+        WHERE gone.id = :id AND (
+            (other.answered >= gone.answered AND other.validated >= gone.validated)
+            OR EXISTS (SELECT FROM job WHERE job.dataset_id = gone.dataset_id AND job.state IN ('running', 'paused')))
         ORDER BY other.answered DESC, other.validated DESC,
             sha256(int8send(dataset.order_seed) || other.text_hash) LIMIT 1)
 """)

@@ -71,20 +71,28 @@ def seconds_left(
     """Time until the results that are `left` by stage are there, at the pace of the last minute; None while unknown.
 
     A result is worth the tokens that its stage was forecast to need for one: an answer is more than a verdict, and
-    while the early stages are at work the many cheap results of these say little about the late ones. `forecast` are
-    the plan's stages; where one says nothing, all results are worth the same.
+    while the early stages are at work the many cheap results of these say little about the late ones. As the last
+    stage gets on, its own pace says more and more: it alone is what the end waits for. `forecast` are the plan's
+    stages; where one says nothing, all results are worth the same.
     """
-    worth = {
-        each["stage"]: (each["input_tokens"] + each["output_tokens"]) / each["questions"]
-        for each in forecast
-        if each.get("questions") and each.get("input_tokens", 0) + each.get("output_tokens", 0)
-    }
-    if not set(left) <= worth.keys():
-        worth = dict.fromkeys((*left, *per_minute), 1.0)
     if not any(left.values()):
         return 0
+    planned = {each["stage"]: each for each in forecast if each.get("questions") and each["stage"] in left}
+    worth: dict[str, float] = {
+        stage: (its.get("input_tokens", 0) + its.get("output_tokens", 0)) / its["questions"]
+        for stage, its in planned.items()
+    }
+    if not set(left) <= worth.keys() or not all(worth.values()):
+        worth = dict.fromkeys((*left, *per_minute), 1.0)
     pace = sum(rate * worth.get(stage, 0.0) for stage, rate in per_minute.items())
-    return round(sum(count * worth[stage] for stage, count in left.items()) / pace * 60) if pace else None
+    if not pace:
+        return None
+    minutes = sum(count * worth[stage] for stage, count in left.items()) / pace
+    last = list(left)[-1]
+    if last in planned and per_minute.get(last):
+        done: float = max(0.0, 1 - left[last] / planned[last]["questions"])
+        minutes += done * (left[last] / per_minute[last] - minutes)
+    return round(minutes * 60)
 
 
 def cost_of(left: Mapping[str, Mapping[str, int]], spending: Mapping[tuple[str, str], Spending]) -> dict[str, Decimal]:

@@ -113,3 +113,28 @@ async def test_the_place_goes_to_what_is_answered_first(engine: AsyncEngine) -> 
     await change(engine, ids["Who waits at gate 4?"], answered=True)
     await discard_question(engine, leaves)
     assert (await states(engine, name))["Who waits at gate 4?"] == "selected"
+
+
+async def test_where_no_job_answers_any_more_the_place_waits_for_an_answered_question(engine: AsyncEngine) -> None:
+    name = next(names)
+    await make_questions(engine, name, "Leaves now?", "Nobody answered me?")
+    ids = await ids_by_text(engine, name)
+    await set_state(engine, "reserve", ids["Nobody answered me?"])
+    await change(engine, ids["Leaves now?"], validated=True, answered=True)
+    await discard_question(engine, ids["Leaves now?"])
+    assert (await states(engine, name))["Nobody answered me?"] == "reserve"
+    assert (await restore_question(engine, ids["Leaves now?"]))["state"] == "selected"
+
+
+async def test_a_running_job_answers_what_takes_the_place(engine: AsyncEngine) -> None:
+    name = next(names)
+    await make_questions(engine, name, "Leaves now?", "Nobody answered me yet?")
+    ids = await ids_by_text(engine, name)
+    await set_state(engine, "reserve", ids["Nobody answered me yet?"])
+    await change(engine, ids["Leaves now?"], validated=True, answered=True)
+    async with engine.begin() as conn:
+        dataset_id = (await conn.execute(select(dataset.c.id).where(dataset.c.name == name))).scalar_one()
+        await make_job(conn, dataset_id)
+    await discard_question(engine, ids["Leaves now?"])
+    assert (await states(engine, name))["Nobody answered me yet?"] == "selected"
+    await finish_jobs(engine)

@@ -95,6 +95,12 @@ def test_cheap_results_do_not_promise_dear_ones() -> None:
     assert 70 < (seconds_left(left, pace, FORECAST) or 0) < 110
 
 
+def test_at_the_end_the_last_stage_is_waited_for_at_its_own_pace() -> None:
+    # The verdicts of the last minute are many, and none of them is left.
+    left, pace = {"generate": 0, "validate": 0, "answer": 60}, {"validate": 6_000.0, "answer": 120.0}
+    assert 28 <= (seconds_left(left, pace, FORECAST) or 0) <= 30
+
+
 def test_time_left_is_that_of_one_stage_by_itself() -> None:
     assert seconds_left({"generate": 600}, {"generate": 300.0}, FORECAST) == 120
     assert seconds_left({"generate": 600}, {"generate": 300.0}, []) == 120
