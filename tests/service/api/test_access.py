@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from api.access import scope_of
 from api.app import create_app
 from api.security import COOKIE
-from cli.client import ApiProblem, Client, Questmill
+from cli.client import ApiProblem, AsyncQuestmill, Client, Questmill
 from cli.doctor_jobs import key_check
 from shared.access.key_text import make_key
 from shared.access.keys import create_key, find_listed, revoke_key
@@ -356,8 +356,8 @@ def test_every_answer_has_the_safe_headers(http: httpx2.Client, path: str) -> No
         assert answer.headers["cache-control"] in {"no-store", "no-cache"}
 
 
-async def test_the_command_line_says_in_a_sentence_what_is_missing(
-    http: httpx2.Client, keys: dict[Scope, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_clients_send_their_key_and_say_in_a_sentence_what_is_missing(
+    http: httpx2.Client, keys: dict[Scope, str]
 ) -> None:
     url = str(http.base_url).rstrip("/")
     with Client(url) as client:
@@ -381,6 +381,9 @@ async def test_the_command_line_says_in_a_sentence_what_is_missing(
     with Questmill(url, api_key=keys[Scope.READ]) as questmill:
         assert isinstance(questmill.jobs(), list)
         assert keys[Scope.READ] not in repr(questmill)
+    async with AsyncQuestmill(url, api_key=keys[Scope.READ]) as patient:
+        assert isinstance(await patient.jobs(), list)
+        assert keys[Scope.READ] not in repr(patient)
 
 
 # Processes of their own: whether they start, and what they write.
