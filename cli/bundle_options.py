@@ -145,9 +145,10 @@ def options_of(typed: Mapping[str, Any], base: BundleOptions, *, has_parent: boo
 def _require_shares(typed: Mapping[str, Any], base: BundleOptions) -> None:
     for what in ("share", "topics"):
         both = [f"{split}_{what}" for split in (TEST, VALIDATION)]
-        if sum(getattr(base.splits, name) if typed.get(name) is None else typed[name] for name in both) > 1:
+        shares = [getattr(base.splits, name) if typed.get(name) is None else typed[name] for name in both]
+        if not all(0 <= share <= 1 for share in shares) or sum(shares) > 1:
             options = " and ".join(f"--{name.replace('_', '-')}" for name in both)
-            raise BadArgument(f"{options} are more than 1 together; give smaller ones.")
+            raise BadArgument(f"{options} are from 0 to 1, and at most 1 together; give other ones.")
 
 
 def _held_out(for_test: Sequence[str], for_validation: Sequence[str]) -> dict[str, dict[str, str]]:
