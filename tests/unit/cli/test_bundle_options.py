@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from cli.bundle_folder import new_bundle_folder, require_replaceable
@@ -32,6 +33,14 @@ def test_what_is_typed_is_in_its_place() -> None:
     made = typed(test_share=0.2, split_seed=9, tasks=Tasks.DIFFICULTY, support=1, seed=4, openai=True)
     assert (made.splits.test_share, made.splits.seed, made.order_seed, made.openai) == (0.2, 9, 4, True)
     assert (made.episodes.tasks, made.episodes.support, made.episodes.query) == (Tasks.DIFFICULTY, 1, 15)
+
+
+@pytest.mark.parametrize("name", ["minimum", "support", "query", "split_seed", "seed"])
+def test_a_number_that_no_manifest_can_hold_is_refused(name: str) -> None:
+    largest = typed(**{name: 2**63 - 1})
+    assert options_from(orjson.loads(as_json(largest.to_json()))) == largest
+    with pytest.raises(ValueError, match="range"):
+        typed(**{name: 2**63})
 
 
 def test_held_out_names_are_folded() -> None:
