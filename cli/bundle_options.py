@@ -24,7 +24,8 @@ def _option(*names: str, help: str, default: object = None, **more: Any) -> Any:
 
 
 _SHARE = {"metavar": "SHARE", "min": 0, "max": 1}
-_COUNT = {"metavar": "N", "min": 1}
+_LARGEST = 2**63 - 1
+_COUNT = {"metavar": "N", "min": 1, "max": _LARGEST}
 
 TestShare = Annotated[
     float | None, _option("--test-share", help="Of the rows, to test.", default=DEFAULT_SPLITS.test_share, **_SHARE)
@@ -41,6 +42,7 @@ Minimum = Annotated[
         default=DEFAULT_SPLITS.minimum,
         metavar="N",
         min=0,
+        max=_LARGEST,
     ),
 ]
 TestTopics = Annotated[
@@ -81,7 +83,7 @@ SplitSeed = Annotated[
         default=DEFAULT_SPLITS.seed,
         metavar="N",
         min=0,
-        max=2**63 - 1,
+        max=_LARGEST,
     ),
 ]
 TaskKind = Annotated[
@@ -145,9 +147,10 @@ def options_of(typed: Mapping[str, Any], base: BundleOptions, *, has_parent: boo
 def _require_shares(typed: Mapping[str, Any], base: BundleOptions) -> None:
     for what in ("share", "topics"):
         both = [f"{split}_{what}" for split in (TEST, VALIDATION)]
-        if sum(getattr(base.splits, name) if typed.get(name) is None else typed[name] for name in both) > 1:
+        shares = [getattr(base.splits, name) if typed.get(name) is None else typed[name] for name in both]
+        if not all(0 <= share <= 1 for share in shares) or sum(shares) > 1:
             options = " and ".join(f"--{name.replace('_', '-')}" for name in both)
-            raise BadArgument(f"{options} are more than 1 together; give smaller ones.")
+            raise BadArgument(f"{options} are from 0 to 1, and at most 1 together; give other ones.")
 
 
 def _held_out(for_test: Sequence[str], for_validation: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -29,7 +29,7 @@ def make_bundle(client: Client, dataset: str, out: Path, typed: Mapping[str, Any
     if parent is not None and parent.dataset != dataset:
         raise BadArgument(f"{typed['parent']} is of the dataset {parent.dataset}; name a bundle of {dataset}.")
     options = options_of(typed, parent.options if parent else BundleOptions(), has_parent=parent is not None)
-    with new_bundle_folder(out) as (work, folder), showing_progress(PHASES) as on_progress:
+    with new_bundle_folder(out, force=force) as (work, folder), showing_progress(PHASES) as on_progress:
         on_progress("asking", 0, 0)
         origin = ask_origin(client, dataset)
         export = work / "export.jsonl"

@@ -1,6 +1,7 @@
 """Whether a bundle's episodes, counts and cards are what its rows make."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from shared.bundle.verify_episodes import verify_episodes
 from shared.bundle.verify_splits import Placed
 
 Json = dict[str, Any]
+
+_FRONT_MATTER = re.compile(r"---\n(.*?)\n---\n", re.DOTALL)
 
 
 def contents_of(placed: Placed, options: BundleOptions, tally: Tally) -> Contents:
@@ -104,8 +107,9 @@ def _compare_cards(folder: Path, manifest: Json, findings: Findings) -> None:
 
 
 def _read_front_matter(card: str) -> Json:
+    head = _FRONT_MATTER.match(card)
     try:
-        front = yaml.safe_load(card.split("---", 2)[1])
-    except (yaml.YAMLError, IndexError, RecursionError):
+        front = yaml.safe_load(head[1]) if head else None
+    except (yaml.YAMLError, ValueError, RecursionError):
         return {}
     return front if isinstance(front, dict) else {}

@@ -253,6 +253,11 @@ def test_a_split_may_be_empty(tmp_path: Path, share: float) -> None:
     assert verify_bundle(tmp_path / "b").problems == []
 
 
+def test_a_name_that_looks_like_the_end_of_a_cards_head_is_none(tmp_path: Path) -> None:
+    make_bundle(tmp_path / "b", exported_rows(40), origin=Origin("a---b"))
+    assert verify_bundle(tmp_path / "b").problems == []
+
+
 def test_reading_what_is_no_bundle_says_so(tmp_path: Path) -> None:
     with pytest.raises(BadBundle, match=r"is no bundle: it has no manifest\.json"):
         read_rows(tmp_path, "train")

@@ -16,6 +16,7 @@ from shared.bundle.fields import SCHEMA
 from shared.bundle.findings import MOST_OF_A_KIND
 from shared.bundle.manifest import as_json, describe_files
 from shared.bundle.names import EPISODES, MANIFEST, SPLITS, BadBundle, jsonl_path, openai_path, parquet_path
+from shared.bundle.read import read_rows
 from shared.bundle.split_files import write_split
 from shared.bundle.splits import SplitOptions, place_in_order
 from shared.bundle.verify import verify_bundle
@@ -245,7 +246,12 @@ def test_a_row_that_is_not_sound_is_found(bundle: Path, change: Row, sentence: s
         (lambda each, _: each["query"].reverse(), "is not as the rows make it"),
         (lambda each, _: each.update(episode="mine"), "is not as the rows make it"),
         (lambda each, _: each.pop("support"), "is no episode"),
-        (lambda each, _: each.update(support="12"), "has 2+3 rows|names row|is no episode"),
+        (lambda each, _: each.update(support="12"), "is no episode"),
+        (lambda each, _: each.update(support=[str(its) for its in each["support"]]), "is no episode"),
+        (lambda each, _: each.update(query=[its + 0.5 for its in each["query"]]), "is no episode"),
+        (lambda each, _: each.update(episode=["a", "list"]), "is no episode"),
+        (lambda each, _: each.update(topic={"a": "mapping"}), "is no episode"),
+        (lambda each, _: each.update(note="more"), "is no episode"),
     ],
 )  # fmt: skip
 def test_an_episode_that_was_edited_is_named(bundle: Path, change: Callable[[Row, Row], object], sentence: str) -> None:
@@ -332,6 +338,22 @@ def test_what_is_no_parquet_is_told(bundle: Path) -> None:
     (bundle / "data/train.parquet").write_bytes(b"PAR1" + b"\0" * 100 + b"PAR1")
     sign_again(bundle)
     assert "data/train.parquet cannot be read" in said(bundle)
+
+
+@pytest.mark.parametrize("column", ["question", "created_at"])
+def test_a_parquet_with_values_that_cannot_be_read_is_told(bundle: Path, column: str) -> None:
+    path = bundle / "data/train.parquet"
+    table = pq.read_table(path)
+    beyond = {
+        "question": pa.array([b"\xff"] * len(table), pa.binary()).view(pa.string()),
+        "created_at": pa.array([2**62] * len(table), pa.int64()).cast(pa.timestamp("us", tz="UTC")),
+    }
+    at = SCHEMA.get_field_index(column)
+    pq.write_table(table.set_column(at, SCHEMA.field(column), beyond[column]), path)
+    sign_again(bundle)
+    assert "data/train.parquet cannot be read: " in said(bundle)
+    with pytest.raises(BadBundle, match=r"train\.parquet cannot be read"):
+        read_rows(bundle, "train")
 
 
 def test_a_parquet_that_unpacks_to_far_more_is_not_unpacked(bundle: Path) -> None:
