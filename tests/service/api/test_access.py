@@ -24,6 +24,7 @@ from api.app import create_app
 from api.security import COOKIE
 from cli.client import ApiProblem, AsyncQuestmill, Client, Questmill
 from cli.doctor_jobs import key_check
+from local.process import free_port
 from shared.access.key_text import make_key
 from shared.access.keys import create_key, find_listed, revoke_key
 from shared.access.quotas import Quotas
@@ -434,6 +435,16 @@ def test_it_does_not_start_for_all_the_world_under_unknown_names(database_url: s
     assert "QUESTMILL_ALLOWED_HOSTS" in refusal(
         process_environment(database_url, redis_url, QUESTMILL_API_HOST=EVERYWHERE)
     )
+
+
+def test_while_the_database_is_away_it_starts_and_lets_nobody_in(redis_url: str) -> None:
+    nowhere = f"postgresql://questmill@127.0.0.1:{free_port()}/questmill"
+    with serving_process(nowhere, redis_url, QUESTMILL_REQUIRE_KEYS="true") as (url, _):
+        assert httpx2.get(f"{url}/v1/jobs").status_code == 401
+        away = httpx2.get(f"{url}/v1/jobs", headers=bearing(make_key()))
+        assert away.status_code == 503
+        assert away.json()["type"] == "urn:questmill:unavailable"
+        assert httpx2.get(f"{url}/v1/session").json() == {"required": True, "key": None}
 
 
 def test_on_an_older_schema_it_says_what_to_do(postgres_url: str, redis_url: str) -> None:
