@@ -35,7 +35,8 @@ def make_bundle(client: Client, dataset: str, out: Path, typed: Mapping[str, Any
         export = work / "export.jsonl"
         client.export(dataset, "jsonl", export)
         manifest = build_bundle(export, folder, origin, options, parent=parent, on_progress=on_progress)
-        _require_held_out(manifest, options)
+        if parent is None:
+            _require_held_out(manifest, options)
     return manifest
 
 
