@@ -46,7 +46,7 @@ def verify_contents(
         findings.add(EPISODES, str(problem))
         return 0
     by_id = {member.id: (split, member) for split, member in contents.members}
-    verify_episodes(episodes, by_id, contents.episodes, options.episodes, findings)
+    findings.take(verify_episodes(episodes, by_id, contents.episodes, options.episodes))
     try:
         _compare_counts(manifest, contents, options, findings)
         _compare_cards(folder, manifest, findings)

@@ -47,16 +47,18 @@ class Placed:
         return Kind(index.domains[place], index.topics[place], index.difficulties[place], index.text_hashes[place])
 
 
-def verify_splits(placed: Placed, options: BundleOptions, findings: Findings, *, has_parent: bool) -> None:
+def verify_splits(placed: Placed, options: BundleOptions, *, has_parent: bool) -> Findings:
     """Ids, hold-outs, clusters, order; and each split anew, unless a parent has decided on some that is not at hand."""
+    findings = Findings()
     _verify_ids(placed, findings)
     if findings:
-        return  # what repeats an id is met again in everything below
+        return findings  # what repeats an id is met again in everything below
     _verify_hold_outs(placed, options, findings)
     _verify_clusters(placed, findings)
     _verify_order(placed, options.order_seed, findings)
     if not has_parent and not findings:
         _verify_assignment(placed, options, findings)
+    return findings
 
 
 def _verify_ids(placed: Placed, findings: Findings) -> None:
