@@ -92,9 +92,7 @@ class _Decided:
 
     def member(self, place: int) -> Member:
         """What an episode is made of."""
-        index = self.index
-        kind = index.domains[place], index.topics[place], index.difficulties[place]
-        return Member(int(index.ids[place]), *kind, self._cluster(place))
+        return self.index.member(place, self._cluster(place))
 
     def left_out(self, contaminated: int) -> dict[str, Any]:
         """Which rows are not in the bundle, as the manifest has it."""
@@ -127,8 +125,7 @@ def _decide(
 
     def kind(place: int) -> Kind:
         on_progress("comparing", place, len(index))
-        its = index.domains[place], index.topics[place], index.difficulties[place]
-        return Kind(*its, index.text_hashes[place])
+        return index.kind(place)
 
     judge = Judge(index, question)
     settled = {}

@@ -23,8 +23,8 @@ class Findings:
 
     def take(self, others: "Findings") -> None:
         """What was found by looking at a part."""
-        self._kept += others._kept
-        self._counts += others._counts
+        self._kept += others._kept  # noqa: SLF001 - of its own kind
+        self._counts += others._counts  # noqa: SLF001
 
     def sentences(self) -> list[str]:
         """All that is kept, and how many more there are."""

@@ -71,7 +71,9 @@ def _read_episode(path: Path, number: int, line: bytes) -> Episode:
     try:
         said = orjson.loads(line)
         kind = said["domain"], said["topic"], said["difficulty"]
-        episode: Episode | None = Episode(said["episode"], said["split"], *kind, tuple(said["support"]), tuple(said["query"]))
+        episode: Episode | None = Episode(
+            said["episode"], said["split"], *kind, tuple(said["support"]), tuple(said["query"])
+        )
     except (orjson.JSONDecodeError, KeyError, TypeError):
         episode = None
     if episode is None or episode.to_json() != said or not _is_typed(episode):

@@ -197,7 +197,12 @@ def test_one_thing_that_is_wrong_hides_no_other(bundle: Path) -> None:
     sign_again(bundle)
     (bundle / ".DS_Store").write_bytes(b"")
     told = said(bundle)
-    for sentence in (".DS_Store is not of the bundle", "belongs to train.", "of train and names row", "has other episodes"):
+    for sentence in (
+        ".DS_Store is not of the bundle",
+        "belongs to train.",
+        "of train and names row",
+        "has other episodes",
+    ):
         assert sentence in told
 
 
