@@ -37,7 +37,7 @@ def test_what_a_parent_held_out_need_not_be_there_any_more(tmp_path: Path) -> No
     made([*rows, held], tmp_path / "a", hold_out=["topic=held"])
     manifest = made(rows, tmp_path / "b", parent=tmp_path / "a")
     assert (manifest["parent"]["removed"], manifest["options"]["splits"]["topics"]) == (1, {"held": "test"})
-    again = made([*rows, held], tmp_path / "c", parent=tmp_path / "b")
+    again = made([*rows, held], tmp_path / "c", parent=str(tmp_path / "b"))
     assert again["held_out"]["test"]["topics"].count("held") == 1
     assert 99 in {row["id"] for row in read_rows(tmp_path / "c", "test")}
 
