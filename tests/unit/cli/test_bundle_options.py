@@ -98,6 +98,19 @@ def test_a_folder_appears_only_when_it_is_whole(tmp_path: Path) -> None:
     assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["new", "new/whole"]
 
 
+def test_folders_above_it_are_made_when_it_is_whole(tmp_path: Path) -> None:
+    out = tmp_path / "runs/first/b"
+    with pytest.raises(FileNotFoundError), new_bundle_folder(out) as (_, folder):
+        (folder / "half/half").write_bytes(b"")
+    assert list(tmp_path.iterdir()) == []
+    with new_bundle_folder(out) as (_, folder):
+        (folder / "whole").write_bytes(b"")
+    assert [path.name for path in out.iterdir()] == ["whole"]
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+    with pytest.raises(NotADirectoryError), new_bundle_folder(out / "whole/c"):
+        pass
+
+
 def test_an_old_bundle_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
     out = tmp_path / "b"
     make_bundle(out, exported_rows(20))
