@@ -1,6 +1,7 @@
 """What was changed in a bundle is found, also by one who makes the manifest's hashes fit again."""
 
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -411,6 +412,13 @@ def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text('{"format": "questmill bundle", "version": 99}')
     with pytest.raises(BadBundle, match="is a bundle of version 99, and this Questmill reads 1"):
         verify_bundle(tmp_path)
+
+
+def test_a_manifest_that_is_no_file_is_not_waited_for(bundle: Path) -> None:
+    (bundle / MANIFEST).unlink()
+    os.mkfifo(bundle / MANIFEST)
+    with pytest.raises(BadBundle, match="it has no manifest"):
+        verify_bundle(bundle)
 
 
 def test_of_many_problems_of_a_kind_the_first_are_told_and_the_rest_counted(bundle: Path) -> None:
