@@ -24,8 +24,8 @@ def _option(*names: str, help: str, default: object = None, **more: Any) -> Any:
 
 
 _SHARE = {"metavar": "SHARE", "min": 0, "max": 1}
-_LARGEST = 2**63 - 1
-_COUNT = {"metavar": "N", "min": 1, "max": _LARGEST}
+_MOST_ROWS = 1_000_000
+_COUNT = {"metavar": "N", "min": 1, "max": _MOST_ROWS}
 
 TestShare = Annotated[
     float | None, _option("--test-share", help="Of the rows, to test.", default=DEFAULT_SPLITS.test_share, **_SHARE)
@@ -42,7 +42,7 @@ Minimum = Annotated[
         default=DEFAULT_SPLITS.minimum,
         metavar="N",
         min=0,
-        max=_LARGEST,
+        max=_MOST_ROWS,
     ),
 ]
 TestTopics = Annotated[
@@ -83,7 +83,7 @@ SplitSeed = Annotated[
         default=DEFAULT_SPLITS.seed,
         metavar="N",
         min=0,
-        max=_LARGEST,
+        max=2**63 - 1,
     ),
 ]
 TaskKind = Annotated[
