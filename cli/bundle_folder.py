@@ -47,8 +47,8 @@ def new_bundle_folder(out: Path, *, force: bool = False) -> Iterator[tuple[Path,
     something stands there at the end that is not to be replaced.
     """
     place = out.absolute()
-    place.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".unfinished", dir=place.parent))
+    above = next(folder for folder in place.parents if folder.exists())
+    work = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".unfinished", dir=above))
     made, old = work / "bundle", work / "old"
     try:
         made.mkdir()
@@ -57,6 +57,7 @@ def new_bundle_folder(out: Path, *, force: bool = False) -> Iterator[tuple[Path,
         try:
             if os.path.lexists(out):
                 out.rename(old)
+            place.parent.mkdir(parents=True, exist_ok=True)
             made.rename(out)
         except BaseException:
             if old.exists() and not os.path.lexists(out):

@@ -25,7 +25,7 @@ Json = dict[str, Any]
 def make_bundle(client: Client, dataset: str, out: Path, typed: Mapping[str, Any], *, force: bool) -> Json:
     """Make a bundle of a dataset; its manifest. Raises ApiProblem, BadArgument or BadBundle; nothing is left then."""
     require_replaceable(out, force=force)
-    parent = read_parent(typed["parent"]) if typed.get("parent") else None
+    parent = read_parent(Path(typed["parent"])) if typed.get("parent") else None
     if parent is not None and parent.dataset != dataset:
         raise BadArgument(f"{typed['parent']} is of the dataset {parent.dataset}; name a bundle of {dataset}.")
     options = options_of(typed, parent.options if parent else BundleOptions(), has_parent=parent is not None)
@@ -35,7 +35,8 @@ def make_bundle(client: Client, dataset: str, out: Path, typed: Mapping[str, Any
         export = work / "export.jsonl"
         client.export(dataset, "jsonl", export)
         manifest = build_bundle(export, folder, origin, options, parent=parent, on_progress=on_progress)
-        _require_held_out(manifest, options)
+        if parent is None:
+            _require_held_out(manifest, options)
     return manifest
 
 

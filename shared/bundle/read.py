@@ -20,13 +20,11 @@ UNREADABLE = (OSError, ValueError, OverflowError, pa.ArrowException)
 def read_manifest(folder: Path) -> dict[str, Any]:
     """What the bundle says of itself. Raises BadBundle."""
     try:
-        manifest = orjson.loads((folder / MANIFEST).read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        raise BadBundle(
-            f"{folder} is no bundle: it has no {MANIFEST}; questmill export --format bundle makes one."
-        ) from None
+        manifest = orjson.loads((folder / MANIFEST).read_bytes()) if (folder / MANIFEST).is_file() else None
     except (orjson.JSONDecodeError, OSError) as error:
         raise BadBundle(f"{folder / MANIFEST} cannot be read: {error}.") from None
+    if manifest is None:
+        raise BadBundle(f"{folder} is no bundle: it has no {MANIFEST}; questmill export --format bundle makes one.")
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise BadBundle(f"{folder / MANIFEST} is not of a Questmill bundle; name the folder of one.")
     if manifest.get("version") != VERSION:
@@ -71,7 +69,9 @@ def _read_episode(path: Path, number: int, line: bytes) -> Episode:
     try:
         said = orjson.loads(line)
         kind = said["domain"], said["topic"], said["difficulty"]
-        episode: Episode | None = Episode(said["episode"], said["split"], *kind, tuple(said["support"]), tuple(said["query"]))
+        episode: Episode | None = Episode(
+            said["episode"], said["split"], *kind, tuple(said["support"]), tuple(said["query"])
+        )
     except (orjson.JSONDecodeError, KeyError, TypeError):
         episode = None
     if episode is None or episode.to_json() != said or not _is_typed(episode):

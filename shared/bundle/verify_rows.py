@@ -5,7 +5,6 @@ from itertools import zip_longest
 from pathlib import Path
 
 import orjson
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shared.bundle.fields import SCHEMA, Row, messages_of, topic_of

@@ -201,7 +201,8 @@ def test_a_repeat_that_is_only_found_oldest_first_is_left_out(tmp_path: Path) ->
     assert split_of(tmp_path / "parent")[10] == "test"
     manifest = make_bundle(tmp_path / "child", [late, *crowd], splits=options, parent=read_parent(tmp_path / "parent"))
     assert verify_bundle(tmp_path / "child").problems == []
-    assert {1, 10} & {each["id"] for each in manifest["left_out"]["torn"]}
+    assert [each["id"] for each in manifest["left_out"]["torn"]] == [1]  # none of the parent's
+    assert (manifest["parent"]["shared"], manifest["parent"]["removed"]) == (30, 0)
 
 
 def test_a_parent_that_was_changed_is_refused(tmp_path: Path) -> None:

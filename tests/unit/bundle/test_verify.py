@@ -1,7 +1,9 @@
 """What was changed in a bundle is found, also by one who makes the manifest's hashes fit again."""
 
 import json
+import os
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -181,6 +183,28 @@ def test_a_row_in_another_split_is_found_whatever_else_fits(bundle: Path) -> Non
 
     rewrite(bundle, move)
     assert f"(id {moved['id']}) belongs to test." in said(bundle)
+
+
+def test_one_thing_that_is_wrong_hides_no_other(bundle: Path) -> None:
+    def move(rows: Rows) -> None:
+        alone = Counter(row["cluster"] for split in SPLITS for row in rows[split])
+        place = next(at for at, row in enumerate(rows["train"]) if alone[row["cluster"]] == 1)
+        rows["validation"].append(rows["train"].pop(place))
+        rows["validation"].sort(key=lambda row: place_in_order(2025, text_hash(row["question"])))
+
+    rewrite(bundle, move)
+    lines = (bundle / EPISODES).read_bytes().splitlines(keepends=True)
+    (bundle / EPISODES).write_bytes(b"".join(lines[1:]))
+    sign_again(bundle)
+    (bundle / ".DS_Store").write_bytes(b"")
+    told = said(bundle)
+    for sentence in (
+        ".DS_Store is not of the bundle",
+        "belongs to train.",
+        "of train and names row",
+        "has other episodes",
+    ):
+        assert sentence in told
 
 
 def test_a_row_that_is_in_two_splits_is_found(bundle: Path) -> None:
@@ -388,6 +412,13 @@ def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text('{"format": "questmill bundle", "version": 99}')
     with pytest.raises(BadBundle, match="is a bundle of version 99, and this Questmill reads 1"):
         verify_bundle(tmp_path)
+
+
+def test_a_manifest_that_is_no_file_is_not_waited_for(bundle: Path) -> None:
+    (bundle / MANIFEST).unlink()
+    os.mkfifo(bundle / MANIFEST)
+    with pytest.raises(BadBundle, match="it has no manifest"):
+        verify_bundle(bundle)
 
 
 def test_of_many_problems_of_a_kind_the_first_are_told_and_the_rest_counted(bundle: Path) -> None:

@@ -37,10 +37,15 @@ def test_what_is_typed_is_in_its_place() -> None:
 
 @pytest.mark.parametrize("name", ["minimum", "support", "query", "split_seed", "seed"])
 def test_a_number_that_no_manifest_can_hold_is_refused(name: str) -> None:
-    largest = typed(**{name: 2**63 - 1})
+    options: dict[str, Any] = {name: 2**63 - 1}
+    largest = typed(**options)
     assert options_from(orjson.loads(as_json(largest.to_json()))) == largest
     with pytest.raises(ValueError, match="range"):
-        typed(**{name: 2**63})
+        options_of({name: 2**63}, DEFAULTS, has_parent=False)
+
+
+def test_what_a_program_types_is_what_the_command_line_makes_of_it() -> None:
+    assert typed(tasks="domain/difficulty").episodes.tasks is Tasks.DIFFICULTY
 
 
 def test_held_out_names_are_folded() -> None:
@@ -63,6 +68,8 @@ def test_held_out_names_are_folded() -> None:
         ({"validation_topics": 0.95}, "--test-topics and --validation-topics are from 0 to 1, and at most 1 together"),
         ({"test_share": float("nan")}, "--test-share and --validation-share are from 0 to 1"),
         ({"validation_share": float("nan")}, "--test-share and --validation-share are from 0 to 1"),
+        ({"tasks": "topic"}, "tasks are domain/topic, domain/topic/difficulty or domain/difficulty."),
+        ({"test_shares": 0.1}, "A bundle has no option 'test_shares'; docs/bundle.md names those that it has."),
         ({"test_topics": -0.1}, "--test-topics and --validation-topics are from 0 to 1"),
     ],
 )
@@ -92,6 +99,19 @@ def test_a_folder_appears_only_when_it_is_whole(tmp_path: Path) -> None:
     assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["new", "new/whole"]
 
 
+def test_folders_above_it_are_made_when_it_is_whole(tmp_path: Path) -> None:
+    out = tmp_path / "runs/first/b"
+    with pytest.raises(FileNotFoundError), new_bundle_folder(out) as (_, folder):
+        (folder / "half/half").write_bytes(b"")
+    assert list(tmp_path.iterdir()) == []
+    with new_bundle_folder(out) as (_, folder):
+        (folder / "whole").write_bytes(b"")
+    assert [path.name for path in out.iterdir()] == ["whole"]
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+    with pytest.raises(NotADirectoryError), new_bundle_folder(out / "whole/c"):
+        pass
+
+
 def test_an_old_bundle_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
     out = tmp_path / "b"
     make_bundle(out, exported_rows(20))
@@ -110,10 +130,12 @@ def test_an_old_bundle_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize("force", [False, True])
 def test_what_appears_there_in_the_meantime_is_not_replaced(tmp_path: Path, force: bool) -> None:
     out = tmp_path / "b"
-    with pytest.raises(BadArgument), new_bundle_folder(out, force=force) as (_, folder):
-        (folder / "new").write_bytes(b"")
-        out.mkdir()
-        (out / "thesis.tex").write_text("mine")
+    made = new_bundle_folder(out, force=force)
+    made.__enter__()
+    out.mkdir()
+    (out / "thesis.tex").write_text("mine")
+    with pytest.raises(BadArgument):
+        made.__exit__(None, None, None)
     assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["b", "b/thesis.tex"]
 
 
