@@ -1,11 +1,15 @@
 """`python -m api`: serve the API until SIGINT or SIGTERM."""
 
+import asyncio
 import socket
+import sys
 
 import uvicorn
 
 from api.app import create_app
 from api.progress_stream import ProgressHub
+from api.start import why_refused
+from shared.errors import InvalidInput
 from shared.settings import load_settings
 from shared.tracing import configure_tracing
 
@@ -30,8 +34,15 @@ class Server(uvicorn.Server):
 
 
 def main() -> None:
-    """Serve on the host and port of the settings."""
-    settings = load_settings()
+    """Serve on the host and port of the settings; ends with 2 and a sentence where that is refused."""
+    try:
+        settings = load_settings()
+        why = asyncio.run(why_refused(settings))
+    except InvalidInput as error:
+        why = error.detail
+    if why is not None:
+        print(why, file=sys.stderr)
+        sys.exit(2)
     configure_tracing(settings, "api")
     app = create_app(settings)
     config = uvicorn.Config(

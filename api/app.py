@@ -8,6 +8,7 @@ from functools import partial
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
+from api.access import Guard
 from api.metrics import CountRequests, Metrics
 from api.openapi import install_openapi
 from api.problems import install_problem_handlers
@@ -27,8 +28,10 @@ from api.routes import (
     reparse,
     retention,
     samples,
+    session,
 )
-from api.security import RefuseForeignOrigin
+from api.safe_headers import SendSafeHeaders
+from api.security import RefuseForeignOrigin, own_names
 from api.services import Services
 from api.system_metrics import SystemCollector
 from api.traced import TraceRequests
@@ -43,12 +46,13 @@ from shared.watchdog import Watchdog
 
 def create_app(settings: Settings) -> FastAPI:
     """The API on the settings' database and broker. It publishes nothing and holds no provider key."""
-    settings = settings.model_copy(update={"openai_api_key": None, "anthropic_api_key": None})
+    settings = settings.model_copy(update={"openai_api_key": None, "anthropic_api_key": None, "api_key": None})
     engine = open_engine(settings.database_url, application="questmill-api", pooled=settings.is_pooled)
     hub = ProgressHub(partial(read_job, engine))
     redis = open_limiter_redis(settings.redis_url)
     readiness = ReadinessCheck(settings)
     system = SystemCollector(partial(read_system_sums, engine))
+    guard = Guard(engine, redis, required=settings.keys_required)
     metrics = Metrics(open_streams=lambda: hub.open_streams, system=system)
 
     @asynccontextmanager
@@ -59,6 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
                 yield
             finally:
                 await hub.close()
+                await guard.close()
                 await readiness.close()
                 await redis.aclose()
                 await engine.dispose()
@@ -71,17 +76,20 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
         # Their pages load scripts from a foreign host.
         docs_url=None,
+        openapi_url=None,  # as a route of ours
         redoc_url=None,
         middleware=[
+            Middleware(SendSafeHeaders),
             Middleware(CountRequests, metrics=metrics),
             Middleware(TraceRequests),
-            Middleware(RefuseForeignOrigin, bound_host=settings.api_host),
+            Middleware(RefuseForeignOrigin, names=own_names(settings), keys_required=settings.keys_required),
         ],
     )
     app.state.services = Services(settings, engine, hub, redis, readiness, metrics)
+    app.state.guard = guard
     install_problem_handlers(app)
     install_openapi(app)
     about_datasets, about_jobs = (datasets, contamination, questions, samples), (plans, jobs, reparse, prompts)
-    for routes in (*about_jobs, *about_datasets, retention, public_settings, rate_limits, health, dashboard):
+    for routes in (*about_jobs, *about_datasets, retention, public_settings, rate_limits, session, health, dashboard):
         app.include_router(routes.router)
     return app

@@ -2,18 +2,29 @@
 
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
+from starlette.responses import JSONResponse, Response
 
+from api.access import READ, scope_of
 from api.near_duplicate_shapes import NearLineShape
 from api.problems import Problem
 from api.reparse_shapes import ReparseBody
 from api.schemas import BudgetBody, PruneBody, ResumeBody, TextsBody
+from api.security import COOKIE
+from api.session_shapes import SignInBody
 from shared.jobs.spec import JobSpec
 
 REF = "#/components/schemas/{model}"
+# Without a key where none is required: hence the empty one.
+SECURITY: list[dict[str, list[str]]] = [{"key": []}, {"session": []}, {}]
+SCHEMES = {
+    "key": {"type": "http", "scheme": "bearer", "bearerFormat": "qm_..."},
+    "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
+}
 
 
 def model_body(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
@@ -28,7 +39,7 @@ def spec_body() -> dict[str, Any]:
 
 
 def install_openapi(app: FastAPI) -> None:
-    """Serve the completed document at /openapi.json."""
+    """Serve the completed document at /openapi.json, which needs a key where all does."""
 
     def build() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -41,13 +52,32 @@ def install_openapi(app: FastAPI) -> None:
                     (BudgetBody, "validation"),
                     (PruneBody, "validation"),
                     (ReparseBody, "validation"),
+                    (SignInBody, "validation"),
                     (NearLineShape, "serialization"),
                     (Problem, "validation"),
                 ],
                 ref_template=REF,
             )
-            document.setdefault("components", {}).setdefault("schemas", {}).update(definitions["$defs"])
+            components = document.setdefault("components", {})
+            components.setdefault("schemas", {}).update(definitions["$defs"])
+            components["securitySchemes"] = SCHEMES
+            _add_scopes(app, document)
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = build  # type: ignore[method-assign] # the documented way to extend the document
+
+    async def show(_: Request) -> Response:
+        return JSONResponse(app.openapi())
+
+    app.add_api_route("/openapi.json", show, dependencies=[READ], include_in_schema=False)
+
+
+def _add_scopes(app: FastAPI, document: dict[str, Any]) -> None:
+    """Say of every operation which scope it needs."""
+    for route in (each.original_route for each in iter_route_contexts(app.routes)):
+        if isinstance(route, APIRoute) and route.include_in_schema and (scope := scope_of(route)):
+            for method in route.methods or ():
+                operation = document["paths"][route.path][method.lower()]
+                operation["security"] = SECURITY
+                operation["x-questmill-scope"] = scope

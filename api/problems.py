@@ -14,11 +14,27 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from api.safe_headers import SAFE_HEADERS
 from shared.database.trouble import Trouble, find_trouble, first_line
-from shared.errors import BadUpload, FieldError, InvalidInput, QuestmillError, Unavailable
+from shared.errors import (
+    BadUpload,
+    FieldError,
+    InvalidInput,
+    OutOfScope,
+    QuestmillError,
+    TooLarge,
+    TooManyRequests,
+    TooSlow,
+    Unauthenticated,
+    Unavailable,
+)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
+# RFC 6750. No "Basic": a browser would ask for a password in a window of its own.
+CHALLENGE = 'Bearer realm="questmill"'
+# What any route that needs a scope can answer.
+OF_ACCESS = (401, 429)
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 # FAULTS 2 and 16: what happened and what to do.
@@ -71,13 +87,32 @@ def problem_response(error: QuestmillError, headers: Mapping[str, str] | None = 
     }
     if error.errors:
         body["errors"] = [{"loc": each.loc, "msg": each.msg} for each in error.errors]
-    return Response(orjson.dumps(body), status_code=error.status, media_type=MEDIA_TYPE, headers=headers)
+    # Also where no middleware sees the answer: that of an unexpected exception.
+    all_headers = {**SAFE_HEADERS, **_headers_of(error), **(headers or {})}
+    return Response(orjson.dumps(body), status_code=error.status, media_type=MEDIA_TYPE, headers=all_headers)
+
+
+def _headers_of(error: QuestmillError) -> dict[str, str]:
+    match error:
+        case Unavailable():
+            return {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        case TooManyRequests():
+            return {"Retry-After": str(error.retry_after_seconds)}
+        case TooSlow() | TooLarge():
+            # The rest of the body is not waited for.
+            return {"Connection": "close"}
+        case Unauthenticated():
+            return {"WWW-Authenticate": CHALLENGE}
+        case OutOfScope():
+            return {"WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope", scope="{error.needed}"'}
+    return {}
 
 
 def declared_problems(*statuses: int) -> dict[int | str, dict[str, object]]:
-    """The `responses` of a route that can answer with these statuses."""
+    """The `responses` of a route that can answer with these statuses, and those of access."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+    listed = sorted({*statuses, *OF_ACCESS})
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in listed}
 
 
 IN_OUR_WORDS = {
@@ -116,8 +151,7 @@ def install_problem_handlers(app: FastAPI) -> None:
 
 async def _ours(_: Request, error: Exception) -> Response:
     assert isinstance(error, QuestmillError)
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if isinstance(error, Unavailable) else None
-    return problem_response(error, headers)
+    return problem_response(error)
 
 
 async def _bad_parameters(_: Request, error: Exception) -> Response:
@@ -148,7 +182,7 @@ async def _of_the_database(request: Request, error: Exception) -> Response:
         # Not ours to retry: let the outermost handler log it and answer 500.
         raise error
     _log.warning(trouble.value, path=request.url.path, error=first_line(error))
-    return problem_response(explain_trouble(trouble, request.method), {"Retry-After": str(RETRY_AFTER_SECONDS)})
+    return problem_response(explain_trouble(trouble, request.method))
 
 
 async def _unexpected(*_: object) -> Response:

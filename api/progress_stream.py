@@ -1,7 +1,7 @@
 """Live progress as server-sent events: one poller per job, however many are watching it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 import orjson
@@ -71,7 +71,7 @@ class ProgressHub:
             raise Unavailable("The server is shutting down; connect again in a moment.")
         return feed.ended
 
-    async def stream(self, job_id: JobId) -> AsyncIterator[bytes]:
+    async def stream(self, job_id: JobId) -> AsyncGenerator[bytes]:
         """Progress at once and whenever it changes, a comment when it does not; `end` last, if the job ends."""
         feed = self._attach(job_id)
         sent = 0
@@ -153,11 +153,12 @@ class ProgressHub:
             return
         feed.trouble = None
         data = progress_data(job)
+        feed.ended = job["state"] not in UNFINISHED_JOB_STATES
         if data != feed.data:
             feed.data = data
             feed.version += 1
-        feed.ended = job["state"] not in UNFINISHED_JOB_STATES
-        feed.wake()
+            # Only then: who is woken without need begins to wait for the next heartbeat anew, and sends none.
+            feed.wake()
 
     @staticmethod
     def _note_trouble(job_id: JobId, feed: _Feed, error: Exception) -> None:

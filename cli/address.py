@@ -1,8 +1,14 @@
-"""Where the running system is: the environment first, then what `./run up` wrote down, then the defaults."""
+"""Where the running system is: the environment first, then what `./run up` wrote down, then the defaults.
+
+And the key that it may ask for.
+"""
 
 import json
 from pathlib import Path
 
+from pydantic import SecretStr
+
+from shared.errors import FieldError, InvalidInput
 from shared.settings import Settings
 
 ENV_FILE = "env.json"
@@ -22,3 +28,17 @@ def api_url(settings: Settings) -> str:
     if settings.api_url:
         return settings.api_url
     return running_environment(settings.home).get("api_url") or f"http://127.0.0.1:{settings.api_port}"
+
+
+def api_key(settings: Settings) -> SecretStr | None:
+    """QUESTMILL_API_KEY, else what QUESTMILL_API_KEY_FILE holds. Raises InvalidInput for a file that cannot be read."""
+    if settings.api_key is not None or settings.api_key_file is None:
+        return settings.api_key
+    try:
+        return SecretStr(settings.api_key_file.read_text().strip())
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise InvalidInput(
+            f"QUESTMILL_API_KEY_FILE: {settings.api_key_file} cannot be read: {why}.",
+            [FieldError("QUESTMILL_API_KEY_FILE", why)],
+        ) from None

@@ -11,7 +11,9 @@ from typing import Any, Self, cast
 from uuid import UUID
 
 import httpx2
+from pydantic import SecretStr
 
+from cli.address import api_key as key_of
 from cli.address import api_url
 from cli.connection import (
     ANSWER_SECONDS,
@@ -22,6 +24,7 @@ from cli.connection import (
     STREAM_SILENCE_SECONDS,
     Event,
     Json,
+    bearing,
     dataset_path,
     event_of_end,
     export_params,
@@ -45,12 +48,17 @@ UPLOAD_CHUNK = 1 << 20
 class AsyncQuestmill:
     """A running Questmill; an async context manager. What each method does is told at `Questmill`."""
 
-    def __init__(self, base_url: str | None = None) -> None:
+    def __init__(self, base_url: str | None = None, *, api_key: str | None = None) -> None:
         self.base_url = (base_url or api_url(load_settings())).rstrip("/")
+        key = SecretStr(api_key) if api_key else key_of(load_settings())
         timeout = httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
         with speaking_plainly(self.base_url):
             self._http = httpx2.AsyncClient(
-                base_url=self.base_url, timeout=timeout, trust_env=False, verify=needs_certificates(self.base_url)
+                base_url=self.base_url,
+                headers=bearing(key),
+                timeout=timeout,
+                trust_env=False,
+                verify=needs_certificates(self.base_url),
             )
 
     async def __aenter__(self) -> Self:

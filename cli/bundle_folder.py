@@ -2,12 +2,13 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from cli.plain_words import BadArgument
-from shared.bundle.names import MANIFEST, BadBundle
+from shared.bundle.names import BadBundle, files_of
 from shared.bundle.read import read_manifest
 
 
@@ -27,10 +28,10 @@ def _stranger_in(out: Path) -> str | None:
     if out.is_symlink():
         return f"{out} is a link"
     try:
-        files = read_manifest(out)["files"]
+        read_manifest(out)
     except BadBundle:
         return f"{out} is no bundle"
-    known = {MANIFEST, *files}
+    known = files_of(openai=True)
     others = [path for path in sorted(out.rglob("*")) if not path.is_dir() or path.is_symlink()]
     for path in others:
         if path.relative_to(out).as_posix() not in known:
@@ -39,22 +40,27 @@ def _stranger_in(out: Path) -> str | None:
 
 
 @contextmanager
-def new_bundle_folder(out: Path) -> Iterator[tuple[Path, Path]]:
+def new_bundle_folder(out: Path, *, force: bool = False) -> Iterator[tuple[Path, Path]]:
     """A folder to work in and one in it for the bundle, which takes its place at the end of the block.
 
-    Whatever happens, there is the whole old one or the whole new one, and nothing else is left.
+    Whatever happens, there is the whole old one or the whole new one, and nothing else is left. Raises BadArgument when
+    something stands there at the end that is not to be replaced.
     """
-    work = out.absolute().parent / f".{out.absolute().name}.{os.getpid()}.unfinished"
+    place = out.absolute()
+    above = next(folder for folder in place.parents if folder.exists())
+    work = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".unfinished", dir=above))
     made, old = work / "bundle", work / "old"
-    made.mkdir(parents=True)
     try:
+        made.mkdir()
         yield work, made
-        if os.path.lexists(out):
-            out.rename(old)
+        require_replaceable(out, force=force)
         try:
+            if os.path.lexists(out):
+                out.rename(old)
+            place.parent.mkdir(parents=True, exist_ok=True)
             made.rename(out)
-        except OSError:
-            if old.exists():
+        except BaseException:
+            if old.exists() and not os.path.lexists(out):
                 old.rename(out)
             raise
     finally:

@@ -24,7 +24,8 @@ def _option(*names: str, help: str, default: object = None, **more: Any) -> Any:
 
 
 _SHARE = {"metavar": "SHARE", "min": 0, "max": 1}
-_COUNT = {"metavar": "N", "min": 1}
+_MOST_ROWS = 1_000_000
+_COUNT = {"metavar": "N", "min": 1, "max": _MOST_ROWS}
 
 TestShare = Annotated[
     float | None, _option("--test-share", help="Of the rows, to test.", default=DEFAULT_SPLITS.test_share, **_SHARE)
@@ -41,6 +42,7 @@ Minimum = Annotated[
         default=DEFAULT_SPLITS.minimum,
         metavar="N",
         min=0,
+        max=_MOST_ROWS,
     ),
 ]
 TestTopics = Annotated[
@@ -119,6 +121,7 @@ SPLIT_FIELDS = {
     "test_topics": "test_topics",
 }
 EPISODE_FIELDS = ("tasks", "support", "query")
+OPTIONS = {*SPLIT_FIELDS, *EPISODE_FIELDS, "hold_out", "validation_hold_out", "seed", "openai", "parent"}
 
 
 def options_of(typed: Mapping[str, Any], base: BundleOptions, *, has_parent: bool) -> BundleOptions:
@@ -126,6 +129,7 @@ def options_of(typed: Mapping[str, Any], base: BundleOptions, *, has_parent: boo
 
     A parent's splits stay as they are.
     """
+    _require_known(typed)
     _require_shares(typed, base)
     splits = {field: typed[name] for name, field in SPLIT_FIELDS.items() if typed.get(name) is not None}
     if typed.get("hold_out") or typed.get("validation_hold_out"):
@@ -136,18 +140,31 @@ def options_of(typed: Mapping[str, Any], base: BundleOptions, *, has_parent: boo
             "The parent was split otherwise, and its rows keep their splits; leave out the options of splits, which "
             "are taken from it, or make the bundle without --parent."
         )
-    episodes = replace(base.episodes, **{name: typed[name] for name in EPISODE_FIELDS if typed.get(name) is not None})
+    of_episodes = {name: typed[name] for name in EPISODE_FIELDS if typed.get(name) is not None}
+    if "tasks" in of_episodes:
+        of_episodes["tasks"] = Tasks(of_episodes["tasks"])
+    episodes = replace(base.episodes, **of_episodes)
     order_seed = base.order_seed if typed.get("seed") is None else typed["seed"]
     openai = base.openai if typed.get("openai") is None else typed["openai"]
     return BundleOptions(wanted, episodes, order_seed, openai)
 
 
+def _require_known(typed: Mapping[str, Any]) -> None:
+    """The command line knows its options; a program may write anything."""
+    if unknown := sorted(typed.keys() - OPTIONS):
+        raise BadArgument(f"A bundle has no option {unknown[0]!r}; docs/bundle.md names those that it has.")
+    if typed.get("tasks") not in {None, *Tasks}:
+        *most, last = Tasks
+        raise BadArgument(f"tasks are {', '.join(most)} or {last}.")
+
+
 def _require_shares(typed: Mapping[str, Any], base: BundleOptions) -> None:
     for what in ("share", "topics"):
         both = [f"{split}_{what}" for split in (TEST, VALIDATION)]
-        if sum(getattr(base.splits, name) if typed.get(name) is None else typed[name] for name in both) > 1:
+        shares = [getattr(base.splits, name) if typed.get(name) is None else typed[name] for name in both]
+        if not all(0 <= share <= 1 for share in shares) or sum(shares) > 1:
             options = " and ".join(f"--{name.replace('_', '-')}" for name in both)
-            raise BadArgument(f"{options} are more than 1 together; give smaller ones.")
+            raise BadArgument(f"{options} are from 0 to 1, and at most 1 together; give other ones.")
 
 
 def _held_out(for_test: Sequence[str], for_validation: Sequence[str]) -> dict[str, dict[str, str]]:

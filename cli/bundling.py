@@ -25,17 +25,18 @@ Json = dict[str, Any]
 def make_bundle(client: Client, dataset: str, out: Path, typed: Mapping[str, Any], *, force: bool) -> Json:
     """Make a bundle of a dataset; its manifest. Raises ApiProblem, BadArgument or BadBundle; nothing is left then."""
     require_replaceable(out, force=force)
-    parent = read_parent(typed["parent"]) if typed.get("parent") else None
+    parent = read_parent(Path(typed["parent"])) if typed.get("parent") else None
     if parent is not None and parent.dataset != dataset:
         raise BadArgument(f"{typed['parent']} is of the dataset {parent.dataset}; name a bundle of {dataset}.")
     options = options_of(typed, parent.options if parent else BundleOptions(), has_parent=parent is not None)
-    with new_bundle_folder(out) as (work, folder), showing_progress(PHASES) as on_progress:
+    with new_bundle_folder(out, force=force) as (work, folder), showing_progress(PHASES) as on_progress:
         on_progress("asking", 0, 0)
         origin = ask_origin(client, dataset)
         export = work / "export.jsonl"
         client.export(dataset, "jsonl", export)
         manifest = build_bundle(export, folder, origin, options, parent=parent, on_progress=on_progress)
-        _require_held_out(manifest, options)
+        if parent is None:
+            _require_held_out(manifest, options)
     return manifest
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from cli.address import api_url
+from cli.address import api_key, api_url
 from cli.connection import Client
 from cli.plain_words import ApiProblem
 from shared.errors import InvalidInput
@@ -79,8 +79,9 @@ def _matching(incomplete: str, ask: Callable[[Client], Iterable[tuple[str, str]]
     """What the API knows, if it says so in time; nothing otherwise, and no word about it on the person's line."""
     answered: list[tuple[str, str]] = []
     try:
-        client = Client(api_url(load_settings()))
-    except InvalidInput:
+        settings = load_settings()
+        client = Client(api_url(settings), api_key(settings))
+    except (InvalidInput, ApiProblem):
         return []
 
     def find() -> None:

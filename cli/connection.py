@@ -13,9 +13,11 @@ from typing import Any, BinaryIO, Self
 from urllib.parse import quote
 
 import httpx2
+from pydantic import SecretStr
 
 from cli.new_file import unfinished_of
 from cli.plain_words import ApiProblem, not_questmill, raise_problem, read_object, speaking_plainly
+from shared.access.key_text import KEY
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
@@ -39,15 +41,22 @@ class Event:
 
 
 class Client:
-    """A connection to one API. Every method raises ApiProblem with a sentence that says what to do."""
+    """A connection to one API. Every method raises ApiProblem with a sentence that says what to do.
 
-    def __init__(self, base_url: str) -> None:
+    `api_key` is sent with every request; None where the API needs none.
+    """
+
+    def __init__(self, base_url: str, api_key: SecretStr | None = None) -> None:
         self.base_url = base_url.rstrip("/")
         timeout = httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
         with speaking_plainly(self.base_url):
             # No proxy of the environment: the API is on this machine or named on purpose.
             self._http = httpx2.Client(
-                base_url=self.base_url, timeout=timeout, trust_env=False, verify=needs_certificates(self.base_url)
+                base_url=self.base_url,
+                headers=bearing(api_key),
+                timeout=timeout,
+                trust_env=False,
+                verify=needs_certificates(self.base_url),
             )
 
     def __enter__(self) -> Self:
@@ -287,6 +296,10 @@ class Client:
         timeout = httpx2.Timeout(600, connect=CONNECT_SECONDS)
         return self._json("POST", "/v1/prune", "raw", "archived", "skipped", json=body, timeout=timeout)
 
+    def session(self) -> Json:
+        """Whether the API needs a key, and what the one that we send may. Raises ApiProblem for a wrong one."""
+        return self._json("GET", "/v1/session", "required", "key")
+
     def readiness(self) -> Json:
         """What the API says of its database and broker, also when it is not ready."""
         with speaking_plainly(self.base_url):
@@ -333,6 +346,19 @@ class Client:
                 answer.read()
                 raise_problem(self.base_url, answer)
             yield answer
+
+
+def bearing(api_key: SecretStr | None) -> dict[str, str]:
+    """The headers that bring a key; httpx2 leaves them out where a redirect leads to another host.
+
+    Raises ApiProblem for what is no key, without showing it.
+    """
+    if api_key is None:
+        return {}
+    key = api_key.get_secret_value().strip()
+    if not KEY.fullmatch(key):
+        raise ApiProblem("What QUESTMILL_API_KEY or its file holds is no key: keys are qm_ and 43 more characters.")
+    return {"Authorization": f"Bearer {key}"}
 
 
 def dataset_path(name: str) -> str:

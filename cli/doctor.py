@@ -7,14 +7,15 @@ import platform
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 
-from cli.address import api_url, running_environment
+from cli.address import api_key, api_url, running_environment
 from cli.connection import Client
 from cli.doctor_check import Check, Verdict, hide_password
 from cli.doctor_here import disk_check, model_checks, port_checks, rate_limit_checks
-from cli.doctor_jobs import clock_check, paused_jobs, workers_check
+from cli.doctor_jobs import clock_check, key_check, paused_jobs, workers_check
 from cli.doctor_providers import provider_checks
 from cli.doctor_servers import broker_check, database_checks
 from cli.plain_words import ApiProblem
+from shared.errors import InvalidInput
 from shared.settings import Settings
 
 
@@ -31,15 +32,20 @@ def examine(settings: Settings, environ: Mapping[str, str], *, call: bool = Fals
     database_url = environ.get("DATABASE_URL") or running.get("database_url")
     url = api_url(settings)
     try:
-        with Client(url) as client:
+        with Client(url, api_key(settings)) as client:
             ready = client.readiness()
             yield Check("api", Verdict.OK, f"answers at {url}")
             yield clock_check("API", client.server_time())
             yield from _of_readiness(ready)
             if ready["database"] == "ok":
                 yield from database_checks(database_url, api_reaches_it=True)
-                yield workers_check(client)
-                yield from paused_jobs(client)
+                admitted = key_check(client)
+                yield admitted
+                if admitted.verdict is not Verdict.MISSING:
+                    yield workers_check(client)
+                    yield from paused_jobs(client)
+    except InvalidInput as problem:
+        yield Check("QUESTMILL_API_KEY_FILE", Verdict.MISSING, problem.detail.rstrip("."))
     except ApiProblem as problem:
         yield Check("api", Verdict.MISSING, str(problem))
         yield from port_checks(settings)

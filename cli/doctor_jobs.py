@@ -1,4 +1,4 @@
-"""What can be wrong although everything answers: no worker, clocks apart, jobs that wait for a person."""
+"""What can be wrong although everything answers: no key, no worker, clocks apart, jobs that wait for a person."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -29,6 +29,21 @@ def clock_check(whose: str, theirs: datetime | None, ours: datetime | None = Non
     return Check(
         name, Verdict.NOTE, f"{abs(apart):.0f} s {way} this machine's: set both by NTP, or logs and times mislead"
     )
+
+
+def key_check(client: Client) -> Check:
+    """Whether the API lets us in, by QUESTMILL_API_KEY where it asks for one."""
+    try:
+        session = client.session()
+    except ApiProblem as problem:
+        return Check("QUESTMILL_API_KEY", Verdict.MISSING, str(problem).rstrip("."))
+    if session["key"]:
+        name, scope = session["key"]["name"], session["key"]["scope"]
+        return Check("QUESTMILL_API_KEY", Verdict.OK, f"is taken: {name}, of the scope {scope}")
+    if session["required"]:
+        told = "not set, and the API needs a key: ./run keys create makes one"
+        return Check("QUESTMILL_API_KEY", Verdict.MISSING, told)
+    return Check("QUESTMILL_API_KEY", Verdict.OK, "not set; the API is on this machine only and needs none")
 
 
 def workers_check(client: Client) -> Check:

@@ -10,6 +10,8 @@ import httpx2
 # What only another program at this address would answer, when it does not say why.
 NOT_OURS = frozenset({301, 302, 307, 308, 401, 403, 404, 405, 501})
 
+NEEDS_KEY = "urn:questmill:unauthenticated"
+
 
 class ApiProblem(Exception):
     """The API refused a request, or could not be reached; the text is one sentence for a person."""
@@ -70,7 +72,18 @@ def raise_problem(base_url: str, answer: httpx2.Response) -> None:
         raise ApiProblem(
             f"The API answered {answer.status_code} without saying why; look at its log.", answer.status_code
         ) from None
+    if problem.get("type") == NEEDS_KEY:
+        text = _about_key(base_url, was_sent="Authorization" in answer.request.headers)
     raise ApiProblem(text, answer.status_code, problem)
+
+
+def _about_key(base_url: str, *, was_sent: bool) -> str:
+    if was_sent:
+        return (
+            f"Questmill at {base_url} does not know the key that was sent, or it is revoked: set QUESTMILL_API_KEY to "
+            "another; ./run keys create makes one."
+        )
+    return f"Questmill at {base_url} needs a key: set QUESTMILL_API_KEY to one; ./run keys create makes one."
 
 
 def read_object(base_url: str, answer: httpx2.Response, *expected: str) -> Any:

@@ -9,6 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, cast
 
+from pydantic import SecretStr
+
+from cli.address import api_key as key_of
 from cli.address import api_url
 from cli.atlas_files import resolve_atlases
 from cli.connection import Client
@@ -30,14 +33,15 @@ POLL_SECONDS = 2.0
 
 
 class Questmill:
-    """A running Questmill; a context manager. `base_url`: by default the one that the command line would find.
+    """A running Questmill; a context manager. `base_url`, `api_key`: by default those that the command line would find.
 
     A job is named by its id, the beginning of one, or its dataset. Every method raises ApiProblem, whose text is one
     sentence that says what to do, or BadArgument for a job that is not there.
     """
 
-    def __init__(self, base_url: str | None = None) -> None:
-        self.client = Client(base_url or api_url(load_settings()))
+    def __init__(self, base_url: str | None = None, *, api_key: str | None = None) -> None:
+        key = SecretStr(api_key) if api_key else key_of(load_settings())
+        self.client = Client(base_url or api_url(load_settings()), key)
 
     def __enter__(self) -> Self:
         return self

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
-from cli.address import api_url
+from cli.address import api_key, api_url
 from cli.connection import Client
 from shared.settings import load_settings
 
@@ -15,7 +15,8 @@ PIPE_WIDTH = 240
 
 def open_client() -> Client:
     """A connection to the running API."""
-    return Client(api_url(load_settings()))
+    settings = load_settings()
+    return Client(api_url(settings), api_key(settings))
 
 
 def print_answer(

@@ -2,7 +2,10 @@
 
 import argparse
 import os
+import re
 import sys
+from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 from local.home import Home
@@ -37,30 +40,12 @@ def main() -> int:
     what.add_argument("file", type=Path, nargs="?")
     what.add_argument("--undo", metavar="DATABASE", help="put back a database that a restore kept")
     restore.add_argument("--yes", action="store_true", help="do not ask")
+    _add_keys(commands.add_parser("keys", help="who may use the API"))
     arguments = parser.parse_args()
     try:
         if sys.platform != "linux":
             raise LocalProblem("The embedded stack needs Linux; elsewhere use `docker compose up`.")  # noqa: TRY301 - same exit
-        if arguments.command == "worker":
-            join(arguments.concurrency)
-        if arguments.command == "up":
-            from local.up import bring_up
-
-            bring_up(load_settings(), arguments.workers, _say)
-            return 0
-        if arguments.command == "backup":
-            from local.backup import back_up
-
-            back_up(load_settings(), arguments.file, _say, force=arguments.force)
-            return 0
-        if arguments.command == "restore":
-            return _restore(arguments)
-        from rich.console import Console
-
-        from local.demo import DemoOptions, run_demo
-
-        options = DemoOptions(arguments.questions, arguments.real, arguments.yes, arguments.workers)
-        return run_demo(load_settings(), options, Console())
+        return _run(arguments)
     except (LocalProblem, InvalidInput) as problem:
         print(problem.detail, file=sys.stderr)
         return PROBLEM_EXIT_CODE
@@ -69,17 +54,87 @@ def main() -> int:
         return INTERRUPTED_EXIT_CODE
 
 
-def _restore(arguments: argparse.Namespace) -> int:
-    from local.restore import restore, undo
+def _run(arguments: argparse.Namespace) -> int:
+    match arguments.command:
+        case "worker":
+            join(arguments.concurrency)
+        case "up":
+            from local.up import bring_up
+
+            bring_up(load_settings(), arguments.workers, _say)
+        case "backup":
+            from local.backup import back_up
+
+            back_up(load_settings(), arguments.file, _say, force=arguments.force)
+        case "restore":
+            return _restore(arguments)
+        case "keys":
+            return _keys(arguments)
+        case _:
+            from rich.console import Console
+
+            from local.demo import DemoOptions, run_demo
+
+            options = DemoOptions(arguments.questions, arguments.real, arguments.yes, arguments.workers)
+            return run_demo(load_settings(), options, Console())
+    return 0
+
+
+def _add_keys(keys: argparse.ArgumentParser) -> None:
+    what = keys.add_subparsers(dest="what", required=True)
+    create = what.add_parser("create", help="make a key, and show it this once")
+    create.add_argument("name", type=_key_name)
+    create.add_argument(
+        "--scope", required=True, choices=["read", "submit", "admin"], help="each may all that those before it may"
+    )
+    create.add_argument("--requests-per-minute", type=_positive, metavar="N")
+    create.add_argument("--open-jobs", type=_positive, metavar="N", help="unfinished jobs at once")
+    create.add_argument("--questions", type=_positive, metavar="N", help="of all its jobs together")
+    create.add_argument("--dollars", type=_dollars, metavar="D", help="of all its jobs together")
+    what.add_parser("list", help="all keys, when each was last used, and what its jobs take")
+    revoke = what.add_parser("revoke", help="let nobody in with it any more")
+    revoke.add_argument("key", metavar="NAME_OR_ID")
+    revoke.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _keys(arguments: argparse.Namespace) -> int:
+    from local import keys
+    from shared.access.quotas import Quotas
+    from shared.access.scopes import Scope
+
+    settings = load_settings()
+    if arguments.what == "list":
+        keys.show(settings, _say)
+        return 0
+    if arguments.what == "create":
+        quotas = Quotas(arguments.open_jobs, arguments.questions, arguments.dollars)
+        rate = arguments.requests_per_minute
+        scope = Scope(arguments.scope)
+        keys.create(settings, arguments.name, scope, requests_per_minute=rate, quotas=quotas, say=_say)
+        return 0
+    if keys.revoke(settings, arguments.key, _asking(yes=arguments.yes), _say):
+        return 0
+    _say("Nothing was revoked.")
+    return 1
+
+
+def _asking(*, yes: bool, more: str = "") -> Callable[[str], bool]:
+    """What asks a person, unless `yes` is the answer already; `more` is said where somebody reads it."""
 
     def ask(what: str) -> bool:
-        if arguments.yes:
+        if yes:
             return True
         if not sys.stdin.isatty():
             raise LocalProblem(f"{what} Nobody is there to answer; --yes goes on without asking.")
-        answer = input(f"{what} The present one is kept under another name.\nGo on? [y/N] ")
-        return answer.strip().lower() in {"y", "yes"}
+        return input(f"{what}{more}\nGo on? [y/N] ").strip().lower() in {"y", "yes"}
 
+    return ask
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    from local.restore import restore, undo
+
+    ask = _asking(yes=arguments.yes, more=" The present one is kept under another name.")
     if arguments.undo:
         done = undo(load_settings(), arguments.undo, ask, _say)
     else:
@@ -117,6 +172,21 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
     return int(text)
+
+
+def _dollars(text: str) -> Decimal:
+    if not re.fullmatch(r"\d{1,6}(\.\d{1,4})?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no amount of dollars such as 25 or 12.50")
+    return Decimal(text)
+
+
+def _key_name(text: str) -> str:
+    from shared.access.key_text import check_name
+
+    try:
+        return check_name(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no name for a key: {error}") from None
 
 
 def _say(line: str) -> None:

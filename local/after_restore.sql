@@ -13,5 +13,8 @@ UPDATE batch SET
     state = 'pending', lease_until = NULL, worker = NULL, hinted_at = NULL
 WHERE state IN ('pending', 'leased');
 
+-- Whoever signed out since the backup stays so: browsers sign in anew.
+DELETE FROM api_session;
+
 -- A dump may bring no statistics, and admission needs its indexes at once.
 ANALYZE;

@@ -2,14 +2,12 @@
 
 import os
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 
-from local.home import Home
-from local.pg_client import check_server_version, connected, count_contents, own_server, run_client
+from local.pg_client import check_server_version, connected, count_contents, open_database, run_client
 from local.process import LocalProblem
 from shared.settings import Settings
 
@@ -26,7 +24,7 @@ def back_up(settings: Settings, file: Path, say: Callable[[str], None], *, force
     if file.exists() and not force:
         raise LocalProblem(f"{file} exists; --force replaces it.")
     draft = file.with_name(f"{file.name}.new")
-    with _open_database(settings) as url, connected(url, APPLICATION) as connection:
+    with open_database(settings, "./run backup") as url, connected(url, APPLICATION) as connection:
         check_server_version(connection)
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         try:
@@ -44,22 +42,3 @@ def back_up(settings: Settings, file: Path, say: Callable[[str], None], *, force
             draft.unlink(missing_ok=True)
     say(f"Backup written: {file} ({file.stat().st_size / 1e6:,.2f} MB): {contents}.")
     say(f"To restore it, stop the system; then: ./run restore {shlex.quote(str(file))}")
-
-
-@contextmanager
-def _open_database(settings: Settings) -> Iterator[str]:
-    """The URL of a server that answers for the whole block."""
-    home = Home(settings.home)
-    with ExitStack() as stack:
-        if not os.environ.get("DATABASE_URL"):
-            if not (home.path / "postgres").is_dir():
-                raise LocalProblem(f"There is no database in {home.path}: set QUESTMILL_HOME or DATABASE_URL.")
-            try:
-                stack.enter_context(home.held("./run backup"))
-            except LocalProblem:
-                addresses = home.read()
-                if addresses is None:
-                    raise
-                yield addresses.database_url
-                return
-        yield stack.enter_context(own_server(settings, home))

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
+from cli.address import api_key
 from cli.client import ApiProblem, Client, Json
 from cli.tables import import_view, plan_view
 from cli.watching import watch
@@ -75,7 +76,7 @@ class Demo:
 
     def run(self) -> int:
         """Do it all; the exit code."""
-        with Client(self.stack.api_url) as client:
+        with Client(self.stack.api_url, api_key(self.settings)) as client:
             job = self._find_or_submit(client)
             if job is None:
                 return 1

@@ -4,8 +4,9 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -18,8 +19,10 @@ from local.process import LocalProblem
 from local.stack import postgres_child
 from local.supervisor import Supervisor
 from shared.database.engine import libpq_url
+from shared.database.schema import upgrade
 from shared.settings import Settings
 
+ROOT = Path(__file__).parents[1]
 # From 17 on pg_restore sets transaction_timeout, which an older server does not know.
 OLDEST_SERVER = 17
 BY_HAND = "see docs/backup.md, By hand"
@@ -60,26 +63,55 @@ def connected(database_url: str, application: str) -> Iterator[Connection]:
 
 
 @contextmanager
-def embedded_server(home: Home) -> Iterator[str]:
-    """The home's own Postgres and nothing else, for as long as the block; the URL of its database."""
+def embedded_server(home: Home, *, make: bool = False) -> Iterator[str]:
+    """The home's own Postgres and nothing else, for as long as the block; the URL of its database.
+
+    With `make` that is there, and its schema this release's.
+    """
     postgres = EmbeddedPostgres(home.path / "postgres")
     postgres.prepare()
     supervisor = Supervisor(home.logs, lambda _: None)
     try:
         supervisor.start(postgres_child(postgres))
+        if make:
+            postgres.create_database()
+            upgrade(postgres.url())
         yield postgres.url()
     finally:
         supervisor.stop()
 
 
 @contextmanager
-def own_server(settings: Settings, home: Home) -> Iterator[str]:
-    """The server of DATABASE_URL when that is set, else the home's own, started for the block."""
+def own_server(settings: Settings, home: Home, *, make: bool = False) -> Iterator[str]:
+    """The server of DATABASE_URL when that is set, else the home's own, started for the block, made where asked for."""
     if os.environ.get("DATABASE_URL"):
         yield settings.session_database_url
     else:
-        with embedded_server(home) as url:
+        with embedded_server(home, make=make) as url:
             yield url
+
+
+@contextmanager
+def open_database(settings: Settings, purpose: str, *, make: bool = False) -> Iterator[str]:
+    """The URL of the database, on a server that answers for the whole block, whether the system runs or not.
+
+    That of DATABASE_URL, else what runs in this home, else the home's own, started for `purpose`. Raises LocalProblem
+    when there is none; `make` makes the home's own then.
+    """
+    home = Home(settings.home)
+    with ExitStack() as stack:
+        if not os.environ.get("DATABASE_URL"):
+            if not make and not (home.path / "postgres").is_dir():
+                raise LocalProblem(f"There is no database in {home.path}: set QUESTMILL_HOME or DATABASE_URL.")
+            try:
+                stack.enter_context(home.held(purpose))
+            except LocalProblem:
+                addresses = home.read()
+                if addresses is None:
+                    raise
+                yield addresses.database_url
+                return
+        yield stack.enter_context(own_server(settings, home, make=make))
 
 
 def count_contents(connection: Connection) -> Contents:

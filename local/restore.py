@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
-from alembic import command
-from alembic.config import Config
 from alembic.util import CommandError
 from psycopg import sql
 
@@ -25,9 +23,9 @@ from local.pg_client import (
     run_client,
 )
 from local.process import LocalProblem
+from shared.database.schema import upgrade
 from shared.settings import Settings
 
-ROOT = Path(__file__).parents[1]
 AFTER_RESTORE = Path(__file__).with_name("after_restore.sql")
 APPLICATION = "questmill-restore"
 # Advisory locks are per database: this one is taken in the maintenance database.
@@ -154,10 +152,8 @@ def _make_ready(database_url: str) -> None:
             found = []
     if not found:
         raise LocalProblem("This is a Postgres database, but not one of Questmill.")
-    config = Config(ROOT / "alembic.ini")
-    config.set_main_option("database_url", database_url.replace("%", "%%"))
     try:
-        command.upgrade(config, "head")
+        upgrade(database_url)
     except CommandError as error:
         raise LocalProblem(
             f"This is of a newer Questmill: its schema {', '.join(found)} is not known here. "

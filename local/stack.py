@@ -1,5 +1,6 @@
 """The whole system on one machine: which processes there are, what each is told, in which order they start."""
 
+import asyncio
 import http.client
 import os
 import signal
@@ -20,11 +21,13 @@ from local.process import SMALL_MEMORY, Command, LocalProblem, is_port_free, rem
 from local.supervisor import Child, Supervisor
 from local.valkey import EmbeddedValkey
 from shared.database.engine import libpq_url
-from shared.settings import Settings, flower_at
+from shared.settings import Settings, url_at
 from workers.flower import why_refused
 
 ROOT = Path(__file__).parents[1]
 SECRET_VARIABLES = frozenset({"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"})
+# The client's; no process of ours is one.
+CLIENT_VARIABLES = frozenset({"QUESTMILL_API_KEY", "QUESTMILL_API_KEY_FILE"})
 # Bulk submissions of the rehearsal server take a second, not a day.
 QUICK_BULK = {"QUESTMILL_BULK_POLL_SECONDS": "1", "QUESTMILL_BULK_SETTLE_SECONDS": "5"}
 REHEARSAL_LATENCY_SECONDS = "0.05"
@@ -52,13 +55,13 @@ class Stack:
 
     @property
     def api_url(self) -> str:
-        """Where the API and its dashboard are."""
-        return f"http://127.0.0.1:{self.plan.api_port}"
+        """Where this machine finds the API and its dashboard."""
+        return url_at(self.settings.api_host, self.plan.api_port)
 
     @property
     def flower_url(self) -> str:
         """Where Flower is."""
-        return flower_at(self.settings.flower_host, self.plan.flower_port)
+        return url_at(self.settings.flower_host, self.plan.flower_port)
 
     @contextmanager
     def running(self) -> Iterator["Stack"]:
@@ -86,7 +89,7 @@ class Stack:
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
             "QUESTMILL_HOME": str(self.home.path),
-            "QUESTMILL_API_HOST": "127.0.0.1",
+            "QUESTMILL_API_HOST": self.settings.api_host,
             "QUESTMILL_API_PORT": str(self.plan.api_port),
             "QUESTMILL_FLOWER_PORT": str(self.plan.flower_port),
             "QUESTMILL_API_URL": self.api_url,
@@ -100,6 +103,8 @@ class Stack:
         # On our own server no process runs but ours, none of which has started.
         alone = [] if os.environ.get("DATABASE_URL") else ["--contract"]
         self.supervisor.run_once(Child("migrate", _python(base, "-m", "cli", "db", "upgrade", *alone)))
+        if self.settings.keys_required:
+            self._require_a_key(database_url)
         with psycopg.connect(libpq_url(database_url)) as connection:
             if not os.environ.get("DATABASE_URL"):
                 # Nobody else's workers are on our own server; what an earlier run announced may be other providers.
@@ -130,6 +135,13 @@ class Stack:
             worker=for_workers if self.plan.rehearsal else {},
         )
         self.home.publish(addresses)
+
+    def _require_a_key(self, database_url: str) -> None:
+        """Say it here: the API would refuse to start, over and over, in its log."""
+        from api.start import why_refused as why_api_refused
+
+        if why := asyncio.run(why_api_refused(self.settings.model_copy(update={"database_url": database_url}))):
+            raise LocalProblem(why)
 
     def _start_servers(self) -> tuple[str, str]:
         """The URLs of Postgres and of the Redis-protocol server, embedded ones started where none is given."""
@@ -192,7 +204,8 @@ def has_key(settings: Settings) -> bool:
 
 def common_environment(given: Mapping[str, str]) -> dict[str, str]:
     """What every process of ours is told: the caller's environment without provider keys, which workers alone get."""
-    environment = {name: value for name, value in given.items() if name.upper() not in SECRET_VARIABLES}
+    hidden = SECRET_VARIABLES | CLIENT_VARIABLES
+    environment = {name: value for name, value in given.items() if name.upper() not in hidden}
     own = environment.get("NO_PROXY") or environment.get("no_proxy")
     # A proxy for the world must not come between processes of this machine.
     environment["NO_PROXY"] = environment["no_proxy"] = ",".join(filter(None, [own, "127.0.0.1", "localhost"]))

@@ -29,10 +29,14 @@ def _describe(stack: Stack) -> str:
         if stack.plan.rehearsal
         else "yours, by the keys that are set"
     )
+    settings = stack.settings
+    names = ", ".join(settings.allowed_hosts) or settings.api_reached_at
+    access = f"with a key, as {names}" if settings.keys_required else "of this machine only; docs/access.md"
     return "\n".join(
         [
             "Questmill is up. Ctrl-C stops everything.",
             f"  API, dashboard     {stack.api_url}/",
+            f"  access             {access}",
             f"  Flower             {stack.flower_url}/",
             f"  data and logs      {stack.home.path}",
             f"  models             {models}",

@@ -80,11 +80,51 @@ class TooLarge(QuestmillError):
 
 
 class ForeignOrigin(QuestmillError):
-    """A request with a foreign Host or Origin reached an unprotected loopback API."""
+    """A request's Host is none of ours, or it comes from another site's page."""
 
     status = 403
     type = "foreign-origin"
     title = "Foreign origin refused"
+
+
+class Unauthenticated(QuestmillError):
+    """The request needs a key, or the one it brings is none of ours or revoked."""
+
+    status = 401
+    type = "unauthenticated"
+    title = "A key is needed"
+
+
+class OutOfScope(QuestmillError):
+    """The key may not do this."""
+
+    status = 403
+    type = "out-of-scope"
+    title = "The key may not do this"
+
+    def __init__(self, detail: str, needed: str) -> None:
+        super().__init__(detail)
+        self.needed = needed
+
+
+class TooManyRequests(QuestmillError):
+    """The key has used up its requests of this minute."""
+
+    status = 429
+    type = "too-many-requests"
+    title = "Too many requests"
+
+    def __init__(self, detail: str, retry_after_seconds: int) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class TooSlow(QuestmillError):
+    """The request's body did not come in time; nothing of it was kept."""
+
+    status = 408
+    type = "too-slow"
+    title = "The request took too long"
 
 
 class Unavailable(QuestmillError):

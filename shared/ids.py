@@ -11,6 +11,7 @@ CallId = NewType("CallId", UUID)
 DatasetId = NewType("DatasetId", int)
 SubmissionId = NewType("SubmissionId", UUID)
 QuestionId = NewType("QuestionId", int)
+KeyId = NewType("KeyId", int)
 
 
 def new_job_id() -> JobId:

@@ -2,10 +2,12 @@
 
 from decimal import Decimal
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from shared.errors import FieldError, InvalidInput
 
@@ -63,6 +65,13 @@ class Settings(BaseSettings):
     home: Path = Path(".questmill")
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=0, le=65535)
+    api_published_host: str | None = Field(
+        default=None, description="where others reach the API, if not at its host: a container listens on all addresses"
+    )
+    require_keys: bool = Field(default=False, description="every request needs a key; beyond loopback always")
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="names, by commas, by which others reach the API; any with *"
+    )
     flower_host: str = "127.0.0.1"
     flower_port: int = Field(default=5555, ge=0, le=65535)
     flower_published_host: str | None = Field(
@@ -70,6 +79,8 @@ class Settings(BaseSettings):
     )
     flower_auth: SecretStr | None = Field(default=None, description='"user:password", required beyond loopback')
     api_url: str | None = Field(default=None, description="where the client finds the API")
+    api_key: SecretStr | None = Field(default=None, description="the client's key")
+    api_key_file: Path | None = Field(default=None, description="a file that holds it")
     flower_url: str | None = Field(default=None, description="where a browser finds Flower; else its host and port")
 
     lease_seconds: float = Field(default=30.0, gt=0)
@@ -127,9 +138,24 @@ class Settings(BaseSettings):
         return self.database_direct_url is not None
 
     @property
+    def api_reached_at(self) -> str:
+        """The host by which others reach the API: loopback, an address or name, or all addresses."""
+        return self.api_published_host or self.api_host
+
+    @property
+    def keys_required(self) -> bool:
+        """Whether every request needs a key: as soon as anybody but this machine could send one."""
+        return self.require_keys or bool(self.allowed_hosts) or not is_loopback(self.api_reached_at)
+
+    @property
     def flower_address(self) -> str:
         """Where a browser finds Flower, without a slash at the end."""
-        return (self.flower_url or flower_at(self.flower_host, self.flower_port)).rstrip("/")
+        return (self.flower_url or url_at(self.flower_host, self.flower_port)).rstrip("/")
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _by_commas(cls, names: object) -> object:
+        return [name.strip() for name in names.split(",") if name.strip()] if isinstance(names, str) else names
 
     @field_validator("database_direct_url")
     @classmethod
@@ -146,8 +172,18 @@ class Settings(BaseSettings):
         return secret
 
 
-def flower_at(host: str, port: int) -> str:
-    """The URL of a Flower that listens there, as this machine finds it."""
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens at this host."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def url_at(host: str, port: int) -> str:
+    """The URL of what listens there, as this machine finds it."""
     named = "127.0.0.1" if host in EVERYWHERE else host
     return f"http://{f'[{named}]' if ':' in named else named}:{port}"
 

@@ -1,13 +1,12 @@
-"""`python -m workers.flower`: Flower as this system runs it. It remembers what it saw, and asks who is there."""
+"""`python -m workers.flower`: Flower as this system runs it. It shows, remembers and asks who is there; no more."""
 
 import os
 import sys
 from collections.abc import Sequence
-from ipaddress import ip_address
 from pathlib import Path
 
 from shared.errors import InvalidInput
-from shared.settings import Settings, load_settings
+from shared.settings import Settings, is_loopback, load_settings
 
 # The arguments' text names the batch: "phase1 math/hard #0005, 40 questions".
 COLUMNS = ("args", "state", "received", "runtime", "worker", "name", "uuid")
@@ -19,7 +18,7 @@ SAVE_SECONDS = 60
 
 
 def why_refused(settings: Settings) -> str | None:
-    """Why Flower may not be started so; None when it may. Whoever reaches it can shut workers down."""
+    """Why Flower may not be started so; None when it may. Whoever reaches it sees every task."""
     reached_at = settings.flower_published_host or settings.flower_host
     if settings.flower_auth is not None:
         # An empty password would be an open door.
@@ -27,7 +26,7 @@ def why_refused(settings: Settings) -> str | None:
         if all(user and password for user, _, password in pairs):
             return None
         return "QUESTMILL_FLOWER_AUTH: write user:password, several separated by commas"
-    if _is_loopback(reached_at):
+    if is_loopback(reached_at):
         return None
     return f"Flower would be open to everybody who reaches {reached_at}: set QUESTMILL_FLOWER_AUTH=user:password"
 
@@ -40,6 +39,7 @@ def flower_arguments(settings: Settings) -> list[str]:
         f"--port={settings.flower_port}",
         f"--tasks_columns={','.join(COLUMNS)}",
         f"--task_runtime_metric_buckets={','.join(map(str, RUNTIME_BUCKETS))}",
+        "--read_only=True",  # who steers does so through the API, whose keys have scopes
         "--persistent=True",
         f"--db={database_path(settings.home)}",
         f"--state_save_interval={SAVE_SECONDS * 1000}",
@@ -50,15 +50,6 @@ def flower_arguments(settings: Settings) -> list[str]:
 def database_path(home: Path) -> Path:
     """Where Flower keeps what it saw."""
     return home.absolute() / "flower"
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def main(given: Sequence[str]) -> None:

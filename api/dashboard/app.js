@@ -1,14 +1,17 @@
 // The frame around the views, and which view a hash shows.
 import { html, render, useEffect, useErrorBoundary, useRef } from "./lib/ui.js";
 import { useRoute } from "./lib/route.js";
+import { useSession } from "./lib/session.js";
 import { useSettings } from "./lib/settings.js";
 import { ThemeSwitch } from "./parts/theme_switch.js";
+import { Who } from "./parts/who.js";
 import { Rehearsal } from "./parts/small.js";
 import { Jobs } from "./views/jobs.js";
 import { Job } from "./views/job.js";
 import { NewJob } from "./views/new_job.js";
 import { Datasets } from "./views/datasets.js";
 import { Dataset } from "./views/dataset.js";
+import { SignIn } from "./views/sign_in.js";
 
 const LINKS = [["jobs", "Jobs", "#/"], ["new", "New job", "#/new"], ["datasets", "Datasets", "#/datasets"]];
 
@@ -39,6 +42,13 @@ function Guarded({ route }) {
 }
 
 function App() {
+  const session = useSession();
+  if (session && (session.key || !session.required)) return html`<${Frame} signedIn=${session.key} />`;
+  return html`<header class="top"><span class="brand"><${Mark} />Questmill</span><div class="right"><${ThemeSwitch} /></div></header>
+    <main class="page">${session && html`<${SignIn} />`}</main>`;
+}
+
+function Frame({ signedIn }) {
   const route = useRoute();
   const settings = useSettings();
   const section = { "": "jobs", jobs: "jobs", new: "new", datasets: "datasets" }[route.path[0] || ""];
@@ -64,6 +74,7 @@ function App() {
       <div class="right">
         ${settings?.rehearsal && html`<${Rehearsal} />`}
         ${settings?.flower_url && html`<a href=${settings.flower_url} data-test="flower">Flower</a>`}
+        ${signedIn && html`<${Who} signedIn=${signedIn} />`}
         <${ThemeSwitch} />
       </div>
     </header>

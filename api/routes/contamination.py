@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from api.access import READ, SUBMIT
 from api.answers import DatasetName, PlainText, answer
 from api.contamination_shapes import ContaminatedPage, ContaminatedShape, DecontaminatedShape
 from api.limits import read_upload
@@ -49,6 +50,7 @@ class ContaminationQuery(PageQuery):
 
 @router.post(
     "/datasets/{name}/decontaminate",
+    dependencies=[SUBMIT],
     responses={200: {"model": DecontaminatedShape}, **declared_problems(400, 403, 409, 413, 422, 503)},
     openapi_extra=_UPLOAD_BODY,
 )
@@ -66,6 +68,7 @@ async def load_and_compare(
 
 @router.get(
     "/datasets/{name}/contamination",
+    dependencies=[READ],
     responses={200: {"model": ContaminatedPage}, **declared_problems(403, 404, 422, 503)},
 )
 async def show_contaminated(wired: Wired, name: DatasetName, query: Annotated[ContaminationQuery, Query()]) -> Response:
@@ -83,6 +86,7 @@ async def show_contaminated(wired: Wired, name: DatasetName, query: Annotated[Co
 
 @router.delete(
     "/datasets/{name}/benchmarks/{benchmark}",
+    dependencies=[SUBMIT],
     status_code=204,
     responses=declared_problems(403, 404, 409, 422, 503),
 )
@@ -94,6 +98,7 @@ async def take_off(wired: WiredForBulk, name: DatasetName, benchmark: PathBenchm
 
 @router.post(
     "/questions/{question_id}/clear",
+    dependencies=[SUBMIT],
     responses={200: {"model": ContaminatedShape}, **declared_problems(403, 404, 409, 422, 503)},
 )
 async def clear(wired: Wired, question_id: PathQuestionId) -> Response:
@@ -103,6 +108,7 @@ async def clear(wired: Wired, question_id: PathQuestionId) -> Response:
 
 @router.post(
     "/questions/{question_id}/flag",
+    dependencies=[SUBMIT],
     responses={200: {"model": ContaminatedShape}, **declared_problems(403, 404, 409, 422, 503)},
 )
 async def flag(wired: Wired, question_id: PathQuestionId) -> Response:

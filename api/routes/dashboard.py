@@ -3,42 +3,31 @@
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from api.access import OPEN
 from api.assets import Asset, read_assets
 from shared.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
 
-# Same origin only, and nothing inline: a question's text that were taken for HTML could still run nothing.
-CONTENT_POLICY = (
-    "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-    "require-trusted-types-for 'script'; trusted-types 'none'"
-)
-SAFE_HEADERS = {
-    "Content-Security-Policy": CONTENT_POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Vary": "Accept-Encoding",
-}
 FOR_EVER = "public, max-age=31536000, immutable"
 ASK_FIRST = "no-cache"
 
 _assets = read_assets()
 
 
-@router.get("/")
+@router.get("/", dependencies=[OPEN])
 async def show_dashboard(request: Request) -> Response:
     """The page; it renders without data and then asks the API for it."""
     return _send(_assets.page, request, ASK_FIRST)
 
 
-@router.get("/favicon.ico")
+@router.get("/favicon.ico", dependencies=[OPEN])
 async def show_icon(request: Request) -> Response:
     """Browsers ask for it also where a page names another."""
     return _send(_assets.files["icon.svg"], request, ASK_FIRST)
 
 
-@router.get("/assets/{digest}/{path:path}")
+@router.get("/assets/{digest}/{path:path}", dependencies=[OPEN])
 async def show_asset(request: Request, digest: str, path: str) -> Response:
     """A file of this version of the dashboard. Raises NotFound, also for one of another version."""
     asset = _assets.files.get(path) if digest == _assets.digest else None
@@ -48,7 +37,7 @@ async def show_asset(request: Request, digest: str, path: str) -> Response:
 
 
 def _send(asset: Asset, request: Request, cache: str) -> Response:
-    headers = {**SAFE_HEADERS, "ETag": asset.etag, "Cache-Control": cache}
+    headers = {"Vary": "Accept-Encoding", "ETag": asset.etag, "Cache-Control": cache}
     if asset.etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     if "gzip" in request.headers.get("accept-encoding", ""):

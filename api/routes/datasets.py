@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from api.access import ADMIN, READ, SUBMIT
 from api.answers import DatasetName, PlainText, answer, started
 from api.json_body import TextsJson, parse_model
 from api.limits import read_upload
@@ -77,19 +78,21 @@ class NearDuplicatesQuery(BaseModel):
     clusters: int = Field(default=1000, ge=0, le=1_000_000, description="how many clusters to show, the largest first")
 
 
-@router.get("", responses={200: {"model": DatasetsShape}, **declared_problems(403, 503)})
+@router.get("", dependencies=[READ], responses={200: {"model": DatasetsShape}, **declared_problems(403, 503)})
 async def show_datasets(wired: Wired) -> Response:
     """All datasets."""
     return answer({"items": await list_datasets(wired.engine)})
 
 
-@router.get("/{name}", responses={200: {"model": DatasetShape}, **declared_problems(403, 404, 422, 503)})
+@router.get(
+    "/{name}", dependencies=[READ], responses={200: {"model": DatasetShape}, **declared_problems(403, 404, 422, 503)}
+)
 async def show_dataset(wired: Wired, name: DatasetName) -> Response:
     """Counts per cell and state, and token totals."""
     return answer(await describe_dataset(wired.engine, name))
 
 
-@router.delete("/{name}", status_code=204, responses=declared_problems(403, 404, 409, 422, 503))
+@router.delete("/{name}", dependencies=[ADMIN], status_code=204, responses=declared_problems(403, 404, 409, 422, 503))
 async def remove_dataset(wired: WiredForBulk, name: DatasetName, confirm: Annotated[str, Query()]) -> Response:
     """Delete a dataset with its questions and jobs; refused while a job is unfinished."""
     if confirm != name:
@@ -102,6 +105,7 @@ async def remove_dataset(wired: WiredForBulk, name: DatasetName, confirm: Annota
 
 @router.post(
     "/{name}/baseline",
+    dependencies=[SUBMIT],
     responses={200: {"model": ImportShape}, **declared_problems(400, 403, 409, 422, 503)},
     openapi_extra=_UPLOAD_BODY,
 )
@@ -111,7 +115,11 @@ async def upload_baseline(wired: WiredForBulk, name: DatasetName, request: Reque
     return answer(report.to_json())
 
 
-@router.get("/{name}/questions", responses={200: {"model": QuestionPage}, **declared_problems(403, 404, 422, 503)})
+@router.get(
+    "/{name}/questions",
+    dependencies=[READ],
+    responses={200: {"model": QuestionPage}, **declared_problems(403, 404, 422, 503)},
+)
 async def browse(wired: Wired, name: DatasetName, query: Annotated[QuestionQuery, Query()]) -> Response:
     """A dataset's questions. A page may be short although there are more: a search breaks off after some 20,000."""
     kind = Kind(query.domain, query.difficulty, query.state, query.selected)
@@ -122,7 +130,9 @@ async def browse(wired: Wired, name: DatasetName, query: Annotated[QuestionQuery
 
 
 @router.get(
-    "/{name}/distributions", responses={200: {"model": DistributionsShape}, **declared_problems(403, 404, 422, 503)}
+    "/{name}/distributions",
+    dependencies=[READ],
+    responses={200: {"model": DistributionsShape}, **declared_problems(403, 404, 422, 503)},
 )
 async def show_distributions(wired: Wired, name: DatasetName, query: Annotated[KindQuery, Query()]) -> Response:
     """How long the selected questions are, what they are about, and who made them."""
@@ -131,6 +141,7 @@ async def show_distributions(wired: Wired, name: DatasetName, query: Annotated[K
 
 @router.post(
     "/{name}/duplicates",
+    dependencies=[READ],
     responses={200: {"model": list[DuplicateShape]}, **declared_problems(403, 404, 413, 422, 503)},
     openapi_extra=model_body(TextsBody),
 )
@@ -142,6 +153,7 @@ async def check_duplicates(wired: WiredForBulk, name: DatasetName, data: TextsJs
 
 @router.get(
     "/{name}/near-duplicates",
+    dependencies=[READ],
     response_class=Response,
     responses={200: {"content": _NEAR_LINES}, **declared_problems(403, 404, 422, 503)},
 )
@@ -155,6 +167,7 @@ async def show_near_duplicates(
 
 @router.get(
     "/{name}/export",
+    dependencies=[READ],
     response_class=Response,
     responses={200: {"content": _FILE_TYPES}, **declared_problems(403, 404, 422, 503)},
 )

@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from api.access import OPEN, READ
 from api.answers import answer
 from api.metrics import CONTENT_TYPE
 from api.problems import RETRY_AFTER_SECONDS
@@ -12,13 +13,13 @@ from api.services import Wired
 router = APIRouter(tags=["health"])
 
 
-@router.get("/healthz", responses={200: {"model": HealthShape}})
+@router.get("/healthz", dependencies=[OPEN], responses={200: {"model": HealthShape}})
 async def healthz() -> Response:
     """Liveness: this process answers."""
     return answer({"status": "alive", "checks": ["process"]})
 
 
-@router.get("/readyz", responses={200: {"model": ReadyShape}, 503: {"model": ReadyShape}})
+@router.get("/readyz", dependencies=[OPEN], responses={200: {"model": ReadyShape}, 503: {"model": ReadyShape}})
 async def readyz(wired: Wired) -> Response:
     """Readiness in under a second: 503 only when the database is away; a broken broker is `degraded`."""
     found = await wired.readiness.run()
@@ -32,7 +33,7 @@ async def readyz(wired: Wired) -> Response:
     return answer(body, 503, {"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
-@router.get("/metrics", responses={200: {"content": {"text/plain": {}}}})
+@router.get("/metrics", dependencies=[READ], responses={200: {"content": {"text/plain": {}}}})
 async def metrics(wired: Wired) -> Response:
     """Prometheus metrics of this process and the whole system."""
     return Response(await wired.metrics.render(), headers={"Content-Type": CONTENT_TYPE})

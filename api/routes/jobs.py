@@ -7,6 +7,7 @@ from fastapi.sse import EventSourceResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response, StreamingResponse
 
+from api.access import READ, SUBMIT, AskedBy, Guard
 from api.agreement_shapes import AgreementShape
 from api.answers import PlainText, answer, read_job_id
 from api.json_body import SpecJson, canonical_hash, parse_json, parse_model
@@ -97,6 +98,7 @@ class TopicQuery(BaseModel):
 
 @router.post(
     "",
+    dependencies=[SUBMIT],
     status_code=202,
     responses={
         202: {"model": JobShape, "description": "accepted; Location names the job"},
@@ -105,30 +107,39 @@ class TopicQuery(BaseModel):
     },
     openapi_extra=spec_body(),
 )
-async def submit(wired: Wired, data: SpecJson, idempotency_key: IdempotencyKey = None) -> Response:
+async def submit(wired: Wired, asked_by: AskedBy, data: SpecJson, idempotency_key: IdempotencyKey = None) -> Response:
     """Start a job. The same Idempotency-Key with the same body answers the first job again."""
     spec = parse_spec(data)
     job_id, created = await submit_job(
-        wired.engine, wired.settings, spec, idempotency_key=idempotency_key, request_hash=canonical_hash(data)
+        wired.engine,
+        wired.settings,
+        spec,
+        idempotency_key=idempotency_key,
+        request_hash=canonical_hash(data),
+        key_id=asked_by,
     )
     job = await read_job(wired.engine, job_id)
     return answer(job, 202 if created else 200, {"Location": f"/v1/jobs/{job_id}"})
 
 
-@router.get("", responses={200: {"model": JobPage}, **declared_problems(403, 422, 503)})
+@router.get("", dependencies=[READ], responses={200: {"model": JobPage}, **declared_problems(403, 422, 503)})
 async def browse_jobs(wired: Wired, query: Annotated[JobQuery, Query()]) -> Response:
     """All jobs, newest first."""
     read = list_summaries if query.summary else list_jobs
     return answer(query.page(await read(wired.engine, before=query.after_uuid(), limit=query.limit_and_one)))
 
 
-@router.get("/{job_id}", responses={200: {"model": JobShape}, **declared_problems(403, 404, 503)})
+@router.get("/{job_id}", dependencies=[READ], responses={200: {"model": JobShape}, **declared_problems(403, 404, 503)})
 async def show_job(wired: Wired, job_id: PathJobId) -> Response:
     """One job with its plan and progress."""
     return answer(await read_job(wired.engine, job_id))
 
 
-@router.get("/{job_id}/batches", responses={200: {"model": BatchPage}, **declared_problems(403, 404, 422, 503)})
+@router.get(
+    "/{job_id}/batches",
+    dependencies=[READ],
+    responses={200: {"model": BatchPage}, **declared_problems(403, 404, 422, 503)},
+)
 async def browse_batches(wired: Wired, job_id: PathJobId, query: Annotated[BatchQuery, Query()]) -> Response:
     """A job's batches."""
     rows = await list_batches(
@@ -137,7 +148,11 @@ async def browse_batches(wired: Wired, job_id: PathJobId, query: Annotated[Batch
     return answer(query.page(rows))
 
 
-@router.get("/{job_id}/calls", responses={200: {"model": CallPage}, **declared_problems(403, 404, 422, 503)})
+@router.get(
+    "/{job_id}/calls",
+    dependencies=[READ],
+    responses={200: {"model": CallPage}, **declared_problems(403, 404, 422, 503)},
+)
 async def browse_calls(wired: Wired, job_id: PathJobId, query: Annotated[CallQuery, Query()]) -> Response:
     """A job's calls, as the ledger has them."""
     rows = await list_calls(
@@ -147,7 +162,9 @@ async def browse_calls(wired: Wired, job_id: PathJobId, query: Annotated[CallQue
 
 
 @router.get(
-    "/{job_id}/submissions", responses={200: {"model": SubmissionPage}, **declared_problems(403, 404, 422, 503)}
+    "/{job_id}/submissions",
+    dependencies=[READ],
+    responses={200: {"model": SubmissionPage}, **declared_problems(403, 404, 422, 503)},
 )
 async def browse_submissions(wired: Wired, job_id: PathJobId, query: Annotated[SubmissionQuery, Query()]) -> Response:
     """A job's bulk submissions."""
@@ -157,19 +174,29 @@ async def browse_submissions(wired: Wired, job_id: PathJobId, query: Annotated[S
     return answer(query.page(rows))
 
 
-@router.get("/{job_id}/series", responses={200: {"model": SeriesShape}, **declared_problems(403, 404, 422, 503)})
+@router.get(
+    "/{job_id}/series",
+    dependencies=[READ],
+    responses={200: {"model": SeriesShape}, **declared_problems(403, 404, 422, 503)},
+)
 async def show_series(wired: Wired, job_id: PathJobId, query: Annotated[SeriesQuery, Query()]) -> Response:
     """Throughput, latency and spending over the job's time."""
     return answer(await read_series(wired.engine, job_id, points=query.points))
 
 
-@router.get("/{job_id}/live", responses={200: {"model": LiveShape}, **declared_problems(403, 404, 503)})
+@router.get(
+    "/{job_id}/live", dependencies=[READ], responses={200: {"model": LiveShape}, **declared_problems(403, 404, 503)}
+)
 async def show_live(wired: Wired, job_id: PathJobId) -> Response:
     """The batches that are worked on now, each with its place in Flower, and the last questions."""
     return answer(await read_live(wired.engine, job_id, flower_address=wired.settings.flower_address))
 
 
-@router.get("/{job_id}/rejections", responses={200: {"model": RejectionPage}, **declared_problems(403, 404, 422, 503)})
+@router.get(
+    "/{job_id}/rejections",
+    dependencies=[READ],
+    responses={200: {"model": RejectionPage}, **declared_problems(403, 404, 422, 503)},
+)
 async def browse_rejections(wired: Wired, job_id: PathJobId, query: Annotated[RejectionQuery, Query()]) -> Response:
     """The candidates that were refused, each with the question that it repeats."""
     rows = await list_rejections(
@@ -179,33 +206,51 @@ async def browse_rejections(wired: Wired, job_id: PathJobId, query: Annotated[Re
 
 
 @router.get(
-    "/{job_id}/notifications", responses={200: {"model": NotificationsShape}, **declared_problems(403, 404, 503)}
+    "/{job_id}/notifications",
+    dependencies=[READ],
+    responses={200: {"model": NotificationsShape}, **declared_problems(403, 404, 503)},
 )
 async def show_notifications(wired: Wired, job_id: PathJobId) -> Response:
     """Whom the job's ends and pauses were told, and what is still to be told; the newest hundred."""
     return answer({"items": await list_notifications(wired.engine, job_id)})
 
 
-@router.get("/{job_id}/novelty", responses={200: {"model": NoveltyShape}, **declared_problems(403, 404, 503)})
+@router.get(
+    "/{job_id}/novelty",
+    dependencies=[READ],
+    responses={200: {"model": NoveltyShape}, **declared_problems(403, 404, 503)},
+)
 async def show_novelty(wired: Wired, job_id: PathJobId) -> Response:
     """How each cell still finds new questions: its yield, its topics by state, and how many questions may be left."""
     return answer(await read_novelty(wired.engine, job_id))
 
 
-@router.get("/{job_id}/topics", responses={200: {"model": TopicsShape}, **declared_problems(403, 404, 422, 503)})
+@router.get(
+    "/{job_id}/topics",
+    dependencies=[READ],
+    responses={200: {"model": TopicsShape}, **declared_problems(403, 404, 422, 503)},
+)
 async def browse_topics(wired: Wired, job_id: PathJobId, query: Annotated[TopicQuery, Query()]) -> Response:
     """The topics of one cell, those that yield least first."""
     topics = await read_topics(wired.engine, job_id, domain=query.domain, difficulty=query.difficulty)
     return answer({"items": topics})
 
 
-@router.get("/{job_id}/verdicts", responses={200: {"model": AgreementShape}, **declared_problems(403, 404, 422, 503)})
+@router.get(
+    "/{job_id}/verdicts",
+    dependencies=[READ],
+    responses={200: {"model": AgreementShape}, **declared_problems(403, 404, 422, 503)},
+)
 async def show_verdicts(wired: WiredForBulk, job_id: PathJobId, query: Annotated[VerdictsQuery, Query()]) -> Response:
     """What the judges accepted and rejected, for which criteria, and how far they agree."""
     return answer(await read_agreement(wired.engine, job_id, by_cell=query.by == "cell"))
 
 
-@router.post("/{job_id}/pause", responses={200: {"model": JobShape}, **declared_problems(403, 404, 409, 503)})
+@router.post(
+    "/{job_id}/pause",
+    dependencies=[SUBMIT],
+    responses={200: {"model": JobShape}, **declared_problems(403, 404, 409, 503)},
+)
 async def pause(wired: Wired, job_id: PathJobId) -> Response:
     """Start nothing new; what is in flight is kept."""
     await pause_job(wired.engine, job_id)
@@ -214,30 +259,36 @@ async def pause(wired: Wired, job_id: PathJobId) -> Response:
 
 @router.post(
     "/{job_id}/resume",
+    dependencies=[SUBMIT],
     responses={200: {"model": JobShape}, **declared_problems(403, 404, 409, 413, 422, 503)},
     openapi_extra=model_body(ResumeBody, required=False),
 )
-async def resume(wired: Wired, job_id: PathJobId, request: Request) -> Response:
+async def resume(wired: Wired, asked_by: AskedBy, job_id: PathJobId, request: Request) -> Response:
     """Go on, with a new budget if the body names one."""
     body = await read_limited(request, SPEC_BYTES)
     change = parse_model(ResumeBody, parse_json(body)) if body.strip() else ResumeBody()
-    await resume_job(wired.engine, job_id, change.budget_usd)
+    await resume_job(wired.engine, job_id, change.budget_usd, key_id=asked_by)
     return answer(await read_job(wired.engine, job_id))
 
 
 @router.post(
     "/{job_id}/budget",
+    dependencies=[SUBMIT],
     responses={200: {"model": JobShape}, **declared_problems(403, 404, 409, 413, 422, 503)},
     openapi_extra=model_body(BudgetBody),
 )
-async def set_budget(wired: Wired, job_id: PathJobId, request: Request) -> Response:
+async def set_budget(wired: Wired, asked_by: AskedBy, job_id: PathJobId, request: Request) -> Response:
     """Another budget for a running or paused job, which stays what it is."""
     change = parse_model(BudgetBody, parse_json(await read_limited(request, SPEC_BYTES)))
-    await change_budget(wired.engine, job_id, change.budget_usd)
+    await change_budget(wired.engine, job_id, change.budget_usd, key_id=asked_by)
     return answer(await read_job(wired.engine, job_id))
 
 
-@router.post("/{job_id}/cancel", responses={200: {"model": JobShape}, **declared_problems(403, 404, 409, 503)})
+@router.post(
+    "/{job_id}/cancel",
+    dependencies=[SUBMIT],
+    responses={200: {"model": JobShape}, **declared_problems(403, 404, 409, 503)},
+)
 async def cancel(wired: Wired, job_id: PathJobId) -> Response:
     """End the job; what was admitted stays."""
     await cancel_job(wired.engine, job_id)
@@ -246,6 +297,7 @@ async def cancel(wired: Wired, job_id: PathJobId) -> Response:
 
 @router.get(
     "/{job_id}/events",
+    dependencies=[READ],
     response_class=StreamingResponse,
     responses={
         200: {"content": {"text/event-stream": {}}, "description": "`progress` events, then `end`"},
@@ -254,11 +306,15 @@ async def cancel(wired: Wired, job_id: PathJobId) -> Response:
     },
 )
 async def watch(
-    wired: Wired, job_id: PathJobId, last_event_id: Annotated[str | None, Header(max_length=200)] = None
+    wired: Wired,
+    request: Request,
+    job_id: PathJobId,
+    last_event_id: Annotated[str | None, Header(max_length=200)] = None,
 ) -> Response:
     """`progress` events while the job is unfinished, then `end`."""
     ended = await wired.hub.has_ended(job_id)
     if ended and last_event_id is not None and has_seen_end(last_event_id):
         return Response(status_code=204)
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return EventSourceResponse(wired.hub.stream(job_id), headers=headers)
+    guard: Guard = request.app.state.guard
+    return EventSourceResponse(guard.while_admitted(request, wired.hub.stream(job_id)), headers=headers)

@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from api.access import READ
 from api.answers import answer
 from api.json_body import SpecJson
 from api.openapi import spec_body
@@ -17,6 +18,7 @@ router = APIRouter(tags=["jobs"])
 
 @router.post(
     "/v1/plans",
+    dependencies=[READ],
     responses={200: {"model": PlannedShape}, **declared_problems(403, 413, 422, 503)},
     openapi_extra=spec_body(),
 )

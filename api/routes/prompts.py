@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from api.access import READ
 from api.answers import PlainText, answer
 from api.problems import declared_problems
 from api.prompt_shapes import PromptFilesShape, PromptVersionsShape
@@ -25,7 +26,9 @@ class PromptQuery(BaseModel):
     job: UUID | None = Field(default=None, description="only the versions that this job's calls were made with")
 
 
-@router.get("", responses={200: {"model": PromptVersionsShape}, **declared_problems(403, 404, 422, 503)})
+@router.get(
+    "", dependencies=[READ], responses={200: {"model": PromptVersionsShape}, **declared_problems(403, 404, 422, 503)}
+)
 async def browse_prompts(wired: Wired, query: Annotated[PromptQuery, Query()]) -> Response:
     """The present version of every stage, then those used before; or a job's."""
     if query.job is not None:
@@ -33,7 +36,11 @@ async def browse_prompts(wired: Wired, query: Annotated[PromptQuery, Query()]) -
     return answer({"items": await list_versions(wired.engine)})
 
 
-@router.get("/{version}", responses={200: {"model": PromptFilesShape}, **declared_problems(403, 404, 422, 503)})
+@router.get(
+    "/{version}",
+    dependencies=[READ],
+    responses={200: {"model": PromptFilesShape}, **declared_problems(403, 404, 422, 503)},
+)
 async def show_prompts(
     wired: Wired, version: Annotated[PlainText, Path(max_length=200, examples=["generate-1-4d85482a"])]
 ) -> Response:

@@ -8,6 +8,7 @@ import yaml
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from api.access import READ
 from api.answers import answer
 from api.live_shapes import PublicSettingsShape
 from api.problems import declared_problems
@@ -21,7 +22,9 @@ router = APIRouter(prefix="/v1/settings", tags=["settings"])
 SEED = Path(__file__).parents[2] / "local" / "demo_job.yaml"
 
 
-@router.get("/public", responses={200: {"model": PublicSettingsShape}, **declared_problems(403, 503)})
+@router.get(
+    "/public", dependencies=[READ], responses={200: {"model": PublicSettingsShape}, **declared_problems(403, 503)}
+)
 async def show_public_settings(wired: Wired) -> Response:
     """The version, whether models are rehearsed, where Flower is, and specs to begin with."""
     async with wired.engine.connect() as conn:

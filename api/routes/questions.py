@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from starlette.responses import Response
 
+from api.access import READ, SUBMIT
 from api.answers import answer
 from api.problems import declared_problems
 from api.question_shapes import ProvenanceShape
@@ -19,14 +20,20 @@ router = APIRouter(prefix="/v1/questions", tags=["questions"])
 PathQuestionId = Annotated[int, Path(ge=1, lt=2**63)]
 
 
-@router.get("/{question_id}", responses={200: {"model": ProvenanceShape}, **declared_problems(403, 404, 422, 503)})
+@router.get(
+    "/{question_id}",
+    dependencies=[READ],
+    responses={200: {"model": ProvenanceShape}, **declared_problems(403, 404, 422, 503)},
+)
 async def show(wired: Wired, question_id: PathQuestionId) -> Response:
     """A question with the call that brought it, its raw reply, what judges said, and all answers."""
     return answer(await read_provenance(wired.engine, QuestionId(question_id)))
 
 
 @router.post(
-    "/{question_id}/discard", responses={200: {"model": QuestionShape}, **declared_problems(403, 404, 409, 422, 503)}
+    "/{question_id}/discard",
+    dependencies=[SUBMIT],
+    responses={200: {"model": QuestionShape}, **declared_problems(403, 404, 409, 422, 503)},
 )
 async def discard(wired: Wired, question_id: PathQuestionId) -> Response:
     """Take a question out; its place is filled again, its repeats stay refused."""
@@ -34,7 +41,9 @@ async def discard(wired: Wired, question_id: PathQuestionId) -> Response:
 
 
 @router.post(
-    "/{question_id}/restore", responses={200: {"model": QuestionShape}, **declared_problems(403, 404, 409, 422, 503)}
+    "/{question_id}/restore",
+    dependencies=[SUBMIT],
+    responses={200: {"model": QuestionShape}, **declared_problems(403, 404, 409, 422, 503)},
 )
 async def restore(wired: Wired, question_id: PathQuestionId) -> Response:
     """Take a question back that was discarded, or that judges rejected: then it counts as accepted."""

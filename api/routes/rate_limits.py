@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from redis.exceptions import RedisError
 from starlette.responses import Response
 
+from api.access import READ
 from api.answers import answer
 from api.live_shapes import LimitsShape
 from api.problems import declared_problems
@@ -19,7 +20,7 @@ router = APIRouter(prefix="/v1/limits", tags=["limits"])
 BROKER_SECONDS = 0.8
 
 
-@router.get("", responses={200: {"model": LimitsShape}, **declared_problems(403, 503)})
+@router.get("", dependencies=[READ], responses={200: {"model": LimitsShape}, **declared_problems(403, 503)})
 async def show_limits(wired: Wired) -> Response:
     """What each model may take a minute, what it took in the last one, and whether it is paused."""
     try:

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from api.access import SUBMIT
 from api.answers import answer
 from api.json_body import parse_json, parse_model
 from api.limits import SPEC_BYTES, read_limited
@@ -18,6 +19,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 @router.post(
     "/{job_id}/reparse",
+    dependencies=[SUBMIT],
     responses={200: {"model": ReparsedShape}, **declared_problems(403, 404, 409, 413, 422, 503)},
     openapi_extra=model_body(ReparseBody, required=False),
 )

@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from api.access import ADMIN
 from api.answers import answer
 from api.json_body import SpecJson, parse_model
 from api.openapi import model_body
@@ -16,6 +17,7 @@ router = APIRouter(prefix="/v1/prune", tags=["retention"])
 
 @router.post(
     "",
+    dependencies=[ADMIN],
     responses={200: {"model": PrunedShape}, **declared_problems(403, 413, 422, 503)},
     openapi_extra=model_body(PruneBody),
 )

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from api.access import READ
 from api.answers import DatasetName, answer
 from api.problems import declared_problems
 from api.question_shapes import SampleShape
@@ -31,7 +32,11 @@ class SampleQuery(BaseModel):
     seed: int | None = Field(default=None, ge=0, lt=2**63, description="the same draws the same; else a new one")
 
 
-@router.get("/{name}/sample", responses={200: {"model": SampleShape}, **declared_problems(403, 404, 422, 503)})
+@router.get(
+    "/{name}/sample",
+    dependencies=[READ],
+    responses={200: {"model": SampleShape}, **declared_problems(403, 404, 422, 503)},
+)
 async def sample(wired: WiredForBulk, name: DatasetName, query: Annotated[SampleQuery, Query()]) -> Response:
     """Questions with their verdicts, answer, cost and provenance, drawn at random."""
     drawn = await draw_sample(

@@ -13,13 +13,16 @@ from shared.bundle.row_index import RowIndex
 from shared.corpus.candidate_pairs import EARLIER_PER_BAND, PAIRS_PER_QUESTION
 from shared.corpus.clusters import cluster
 from shared.corpus.duplicates import NEAR_SIMILARITY
-from shared.corpus.guards import guard_between
+from shared.corpus.guards import guard_between_marks
+from shared.corpus.marks import read_marks
 from shared.corpus.minhash import SKETCH_DISTANCE
 from shared.corpus.normalise import normalise
 from shared.corpus.similarity import similarities
 
 # Texts that are compared are read again from the file; the same ones come up several times.
 REMEMBERED_QUESTIONS = 8_192
+# What guards read from them is larger, and comes up again soon if at all: in a crowd, of which the newest are compared.
+REMEMBERED_MARKS = 512
 
 
 class Judge:
@@ -31,6 +34,7 @@ class Judge:
         numbers = numbers.reshape(index.bands.shape)
         self._bands = np.where(counts[numbers] > 1, numbers, -1).astype(np.int32)  # most are shared with nobody
         self._question = lru_cache(REMEMBERED_QUESTIONS)(question)
+        self._marks = lru_cache(REMEMBERED_MARKS)(lambda place: read_marks(self._question(place)))
         self._known: dict[int, tuple[list[int], list[int]]] = {}
 
     def shared_bands(self, place: int) -> list[int]:
@@ -52,8 +56,8 @@ class Judge:
         measured = similarities(list(map(normalise, texts)), [(0, at) for at in range(1, len(texts))])
         return [
             other
-            for other, text, similarity in zip(others, texts[1:], measured, strict=True)
-            if similarity >= NEAR_SIMILARITY and guard_between(texts[0], text) is None
+            for other, similarity in zip(others, measured, strict=True)
+            if similarity >= NEAR_SIMILARITY and guard_between_marks(self._marks(place), self._marks(other)) is None
         ]
 
 

@@ -92,9 +92,7 @@ class _Decided:
 
     def member(self, place: int) -> Member:
         """What an episode is made of."""
-        index = self.index
-        kind = index.domains[place], index.topics[place], index.difficulties[place]
-        return Member(int(index.ids[place]), *kind, self._cluster(place))
+        return self.index.member(place, self._cluster(place))
 
     def left_out(self, contaminated: int) -> dict[str, Any]:
         """Which rows are not in the bundle, as the manifest has it."""
@@ -127,8 +125,7 @@ def _decide(
 
     def kind(place: int) -> Kind:
         on_progress("comparing", place, len(index))
-        its = index.domains[place], index.topics[place], index.difficulties[place]
-        return Kind(*its, index.text_hashes[place])
+        return index.kind(place)
 
     judge = Judge(index, question)
     settled = {}
@@ -139,16 +136,23 @@ def _decide(
     # Oldest first, as whoever verifies it compares them. That finds no more, but where a parent's rows came first.
     while True:
         clusters = find_clusters(judge, sorted(splits))
-        astray = [
-            (place, members[0]) for members in clusters for place in members if splits[place] != splits[members[0]]
-        ]
+        astray = [each for members in clusters for each in _astray(members, splits, settled)]
         if not astray:
             break
-        for place, first in astray:
-            torn.append(Torn(place, [first]))
-            del splits[place]
+        for each in astray:
+            torn.append(each)
+            del splits[each.place]
     by_place = {place: members[0] for members in clusters for place in members}
     return _Decided(index, splits, by_place, torn, len(rows) - len(answered))
+
+
+def _astray(members: Sequence[int], splits: Mapping[int, str], settled: Mapping[int, str]) -> list[Torn]:
+    """What has to leave a cluster for it to be in one split: rows of the parent only where nothing else can."""
+    stays = next((place for place in members if place in settled), members[0])
+    elsewhere = [place for place in members if splits[place] != splits[stays]]
+    added = [place for place in members if place not in settled and place != stays]
+    leaving = [place for place in elsewhere if place not in settled] or added or elsewhere
+    return [Torn(place, [stays]) for place in leaving] if elsewhere else []
 
 
 def _describe(folder: Path, manifest: dict[str, Any], episodes: int) -> dict[str, Any]:

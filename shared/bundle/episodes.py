@@ -26,8 +26,8 @@ class EpisodeOptions:
         """Raises ValueError or TypeError on nonsense; what a person typed is checked before, with better words."""
         if not all(isinstance(each, int) for each in (self.support, self.query)):
             raise TypeError("support and query are whole numbers")
-        if self.support < 1 or self.query < 0:
-            raise ValueError("an episode has rows")
+        if not (1 <= self.support < 2**63 and 0 <= self.query < 2**63):
+            raise ValueError("rows of support or query are out of their range")
 
     @property
     def size(self) -> int:

@@ -21,6 +21,11 @@ class Findings:
         if self._counts[kind] <= MOST_OF_A_KIND:
             self._kept.append(sentence)
 
+    def take(self, others: "Findings") -> None:
+        """What was found by looking at a part."""
+        self._kept += others._kept  # noqa: SLF001 - of its own kind
+        self._counts += others._counts  # noqa: SLF001
+
     def sentences(self) -> list[str]:
         """All that is kept, and how many more there are."""
         more = [(kind, count - MOST_OF_A_KIND) for kind, count in self._counts.items() if count > MOST_OF_A_KIND]

@@ -120,10 +120,10 @@ def count_clusters(members: Iterable[Member]) -> Json:
 
 
 def held_out(members: Iterable[tuple[str, Member]], options: SplitOptions) -> Json:
-    """The domains and topics whose rows are all in validation or in test, and none in train."""
-    topics = {member.topic for _, member in members}
-    drawn = {each: drawn_topic(each, options.seed, options.validation_topics, options.test_topics) for each in topics}
-    by_topic = {**drawn, **options.topics}
+    """The domains that are held out, and the topics of other ones that are: all their rows there are in that split."""
+    topics = {member.topic for _, member in members if member.domain not in options.domains}
+    shares = options.validation_topics, options.test_topics
+    by_topic = {each: options.topics.get(each) or drawn_topic(each, options.seed, *shares) for each in topics}
     return {
         split: {
             "domains": sorted(name for name, its in options.domains.items() if its == split),

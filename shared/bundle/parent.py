@@ -1,6 +1,5 @@
 """The bundle that another one goes on from: its rows keep their splits."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from shared.bundle.manifest import hash_file
 from shared.bundle.names import MANIFEST, SPLITS, BadBundle, parquet_path
 from shared.bundle.options import BundleOptions, options_from
 from shared.bundle.read import read_manifest
@@ -39,14 +39,12 @@ class Parent:
 def read_parent(folder: Path) -> Parent:
     """What a new bundle needs of an older one. Raises BadBundle."""
     manifest = read_manifest(folder)
-    digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+    digest = hash_file(folder / MANIFEST)["sha256"]
     splits: dict[int, str] = {}
     for split in SPLITS:
         path = folder / parquet_path(split)
         try:
-            with path.open("rb") as file:
-                written = hashlib.file_digest(file, "sha256").hexdigest()
-            if written != manifest["files"][parquet_path(split)]["sha256"]:
+            if hash_file(path)["sha256"] != manifest["files"][parquet_path(split)]["sha256"]:
                 raise BadBundle(f"{path} is not as it was written; look at it with: questmill verify {folder}")
             ids = pq.read_table(path, columns=["id"])["id"].to_pylist()
         except (OSError, KeyError, TypeError, pa.ArrowException) as error:

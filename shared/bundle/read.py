@@ -13,17 +13,18 @@ from shared.bundle.names import EPISODES, FORMAT, MANIFEST, SPLITS, VERSION, Bad
 
 __all__ = ["BadBundle", "Episode", "read_episodes", "read_manifest", "read_rows"]
 
+# What pyarrow raises for a Parquet file that is damaged, also within its values: texts that are no UTF-8, no dates.
+UNREADABLE = (OSError, ValueError, OverflowError, pa.ArrowException)
+
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """What the bundle says of itself. Raises BadBundle."""
     try:
-        manifest = orjson.loads((folder / MANIFEST).read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        raise BadBundle(
-            f"{folder} is no bundle: it has no {MANIFEST}; questmill export --format bundle makes one."
-        ) from None
+        manifest = orjson.loads((folder / MANIFEST).read_bytes()) if (folder / MANIFEST).is_file() else None
     except (orjson.JSONDecodeError, OSError) as error:
         raise BadBundle(f"{folder / MANIFEST} cannot be read: {error}.") from None
+    if manifest is None:
+        raise BadBundle(f"{folder} is no bundle: it has no {MANIFEST}; questmill export --format bundle makes one.")
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise BadBundle(f"{folder / MANIFEST} is not of a Questmill bundle; name the folder of one.")
     if manifest.get("version") != VERSION:
@@ -45,11 +46,11 @@ def read_rows(folder: Path, split: str) -> list[Row]:
     path = folder / parquet_path(split)
     try:
         table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
+        rows: list[Row] = table.to_pylist()
+    except UNREADABLE as error:
         raise BadBundle(f"{path} cannot be read: {' '.join(str(error).split())}.") from None
     if not table.schema.equals(SCHEMA):
         raise BadBundle(f"{path} has other columns than a bundle's; export it again.")
-    rows: list[Row] = table.to_pylist()
     return rows
 
 
@@ -67,8 +68,17 @@ def read_episodes(folder: Path) -> list[Episode]:
 def _read_episode(path: Path, number: int, line: bytes) -> Episode:
     try:
         said = orjson.loads(line)
-        support, query = (tuple(map(int, said[side])) for side in ("support", "query"))
         kind = said["domain"], said["topic"], said["difficulty"]
-        return Episode(said["episode"], said["split"], *kind, support, query)
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-        raise BadBundle(f"{path}, line {number} is no episode; export the bundle again.") from None
+        episode: Episode | None = Episode(
+            said["episode"], said["split"], *kind, tuple(said["support"]), tuple(said["query"])
+        )
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        episode = None
+    if episode is None or episode.to_json() != said or not _is_typed(episode):
+        raise BadBundle(f"{path}, line {number} is no episode; export the bundle again.")
+    return episode
+
+
+def _is_typed(episode: Episode) -> bool:
+    names = episode.name, episode.split, episode.domain, episode.topic or "", episode.difficulty or ""
+    return {*map(type, names)} == {str} and {*map(type, (*episode.support, *episode.query))} <= {int}

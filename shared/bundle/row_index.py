@@ -7,8 +7,10 @@ from sys import intern
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.bundle.episodes import Member
 from shared.bundle.fields import topic_of
 from shared.bundle.row_lines import RowLines
+from shared.bundle.splits import Kind
 from shared.corpus.fingerprint import fingerprint_many
 from shared.corpus.minhash import BANDS
 
@@ -34,6 +36,15 @@ class RowIndex:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def kind(self, place: int) -> Kind:
+        """What the split of a row is decided from."""
+        return Kind(self.domains[place], self.topics[place], self.difficulties[place], self.text_hashes[place])
+
+    def member(self, place: int, cluster: int) -> Member:
+        """What an episode is made of."""
+        kind = self.domains[place], self.topics[place], self.difficulties[place]
+        return Member(int(self.ids[place]), *kind, cluster)
 
 
 def index_rows(

@@ -38,7 +38,8 @@ class SplitOptions:
         if not all(isinstance(each, int) for each in (self.seed, self.minimum)):
             raise TypeError("seed and minimum are whole numbers")
         shares = (self.validation_share, self.test_share), (self.validation_topics, self.test_topics)
-        if not 0 <= self.seed < 2**63 or self.minimum < 0 or not all(min(two) >= 0 and sum(two) <= 1 for two in shares):
+        is_counted = 0 <= self.seed < 2**63 and 0 <= self.minimum < 2**63
+        if not is_counted or not all(min(two) >= 0 and sum(two) <= 1 for two in shares):
             raise ValueError("a number is out of its range")
         if not {*self.domains.values(), *self.topics.values()} <= {VALIDATION, TEST}:
             raise ValueError("what is held out goes to validation or test")

@@ -65,7 +65,7 @@ def verify_bundle(folder: Path, on_progress: OnProgress = lambda *_: None) -> Fo
             return text
 
         placed = Placed(index, rows.counts, [clusters[line] for line in index.lines], Judge(index, question))
-        verify_splits(placed, options, findings, has_parent=manifest.get("parent") is not None)
+        findings.take(verify_splits(placed, options, has_parent=manifest.get("parent") is not None))
         contents = contents_of(placed, options, tally)
     episodes = verify_contents(folder, manifest, options, contents, findings)
     return Found(tally.rows, episodes, findings.sentences())
@@ -82,6 +82,5 @@ def _verify_rows(
             tally.add(split, row)
             clusters.append(row["cluster"])
             on_progress(len(clusters))
-    for sentence in unsound.sentences():
-        findings.add("rows", sentence)
+    findings.take(unsound)
     return None if unsound else clusters

@@ -1,6 +1,7 @@
 """Whether a bundle's episodes, counts and cards are what its rows make."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import yaml
 
 from shared.bundle.card import loading_of
 from shared.bundle.croissant import described_files
-from shared.bundle.episodes import Episode, Member, cut_episodes
+from shared.bundle.episodes import Episode, cut_episodes
 from shared.bundle.findings import Findings
 from shared.bundle.manifest import Contents, count_contents
 from shared.bundle.names import CROISSANT, EPISODES, MANIFEST, SPLITS, BadBundle, files_of
@@ -21,12 +22,15 @@ from shared.bundle.verify_splits import Placed
 
 Json = dict[str, Any]
 
+_FRONT_MATTER = re.compile(r"---\n(.*?)\n---\n", re.DOTALL)
+
 
 def contents_of(placed: Placed, options: BundleOptions, tally: Tally) -> Contents:
     """What the rows make: their kinds and clusters, and the episodes that are cut from them."""
-    members = [(placed.split(place), _member(placed, place)) for place in range(len(placed.index))]
+    index, clusters = placed.index, placed.clusters
+    members = [(placed.split(place), index.member(place, clusters[place])) for place in range(len(index))]
     episodes: list[Episode] = []
-    in_files = sorted(range(len(members)), key=lambda place: placed.index.lines[place])
+    in_files = sorted(range(len(members)), key=lambda place: index.lines[place])
     for split in SPLITS:
         its = (members[place][1] for place in in_files if members[place][0] == split)
         episodes += cut_episodes(split, its, options.episodes)
@@ -43,19 +47,13 @@ def verify_contents(
         findings.add(EPISODES, str(problem))
         return 0
     by_id = {member.id: (split, member) for split, member in contents.members}
-    verify_episodes(episodes, by_id, contents.episodes, options.episodes, findings)
+    findings.take(verify_episodes(episodes, by_id, contents.episodes, options.episodes))
     try:
         _compare_counts(manifest, contents, options, findings)
         _compare_cards(folder, manifest, findings)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         findings.add("manifest", f"{MANIFEST} is not as it was written: {type(error).__name__} at {error}.")
     return len(episodes)
-
-
-def _member(placed: Placed, place: int) -> Member:
-    index = placed.index
-    kind = index.domains[place], index.topics[place], index.difficulties[place]
-    return Member(int(index.ids[place]), *kind, placed.clusters[place])
 
 
 def _compare_counts(manifest: Json, contents: Contents, options: BundleOptions, findings: Findings) -> None:
@@ -104,8 +102,9 @@ def _compare_cards(folder: Path, manifest: Json, findings: Findings) -> None:
 
 
 def _read_front_matter(card: str) -> Json:
+    head = _FRONT_MATTER.match(card)
     try:
-        front = yaml.safe_load(card.split("---", 2)[1])
-    except (yaml.YAMLError, IndexError, RecursionError):
+        front = yaml.safe_load(head[1]) if head else None
+    except (yaml.YAMLError, ValueError, RecursionError):
         return {}
     return front if isinstance(front, dict) else {}

@@ -13,9 +13,9 @@ def verify_episodes(
     members: Mapping[int, tuple[str, Member]],
     expected: Sequence[Episode],
     options: EpisodeOptions,
-    findings: Findings,
-) -> None:
+) -> Findings:
     """`members` are the rows by id with their splits; `expected` the episodes that they make."""
+    findings = Findings()
     names = Counter(each.name for each in episodes)
     used: defaultdict[tuple[object, ...], set[int]] = defaultdict(set)
     for number, each in enumerate(episodes, 1):
@@ -30,13 +30,14 @@ def verify_episodes(
         if problem is not None:
             findings.add(EPISODES, f"{EPISODES}, line {number:,} ({each.name}) {problem}.")
     if findings:
-        return
+        return findings
     for number, (each, wanted) in enumerate(zip(episodes, expected, strict=False), 1):
         if each != wanted:
             findings.add(EPISODES, f"{EPISODES}, line {number:,} ({each.name}) is not as the rows make it.")
     if len(episodes) != len(expected):
         told = f"{EPISODES} has {len(episodes):,} episodes, and the rows make {len(expected):,}."
         findings.add(EPISODES, told)
+    return findings
 
 
 def _problem(each: Episode, members: Mapping[int, tuple[str, Member]], options: EpisodeOptions) -> str | None:

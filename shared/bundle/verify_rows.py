@@ -5,12 +5,12 @@ from itertools import zip_longest
 from pathlib import Path
 
 import orjson
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shared.bundle.fields import SCHEMA, Row, messages_of, topic_of
 from shared.bundle.findings import Findings
 from shared.bundle.names import jsonl_path, openai_path, parquet_path
+from shared.bundle.read import UNREADABLE
 from shared.bundle.split_files import chat_line, row_line
 
 ROWS_AT_ONCE = 500
@@ -43,7 +43,7 @@ def verified_rows(folder: Path, split: str, findings: Findings, *, openai: bool)
                     findings.add(name, f"{said}, row {number:,}.")
                     return
                 yield row
-    except (OSError, pa.ArrowException) as error:
+    except UNREADABLE as error:
         findings.add(name, f"{name} cannot be read: {' '.join(str(error).split())}.")
 
 

@@ -8,7 +8,7 @@ from shared.bundle.findings import Findings
 from shared.bundle.names import SPLITS, jsonl_path
 from shared.bundle.options import BundleOptions
 from shared.bundle.row_index import RowIndex
-from shared.bundle.splits import Kind, assign, held_out_split, place_in_order
+from shared.bundle.splits import assign, held_out_split, place_in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +41,19 @@ class Placed:
         split, number = self.where(place)
         return f"{jsonl_path(split)}, row {number:,} (id {self.index.ids[place]})"
 
-    def kind(self, place: int) -> Kind:
-        """What its split is decided from."""
-        index = self.index
-        return Kind(index.domains[place], index.topics[place], index.difficulties[place], index.text_hashes[place])
 
-
-def verify_splits(placed: Placed, options: BundleOptions, findings: Findings, *, has_parent: bool) -> None:
+def verify_splits(placed: Placed, options: BundleOptions, *, has_parent: bool) -> Findings:
     """Ids, hold-outs, clusters, order; and each split anew, unless a parent has decided on some that is not at hand."""
+    findings = Findings()
     _verify_ids(placed, findings)
     if findings:
-        return  # what repeats an id is met again in everything below
+        return findings  # what repeats an id is met again in everything below
     _verify_hold_outs(placed, options, findings)
     _verify_clusters(placed, findings)
     _verify_order(placed, options.order_seed, findings)
     if not has_parent and not findings:
         _verify_assignment(placed, options, findings)
+    return findings
 
 
 def _verify_ids(placed: Placed, findings: Findings) -> None:
@@ -68,7 +65,7 @@ def _verify_ids(placed: Placed, findings: Findings) -> None:
 
 def _verify_hold_outs(placed: Placed, options: BundleOptions, findings: Findings) -> None:
     for place in range(len(placed.index)):
-        its = placed.kind(place)
+        its = placed.index.kind(place)
         wanted = held_out_split(its, options.splits)
         if wanted not in {None, placed.split(place)}:
             held = f"{its.domain}, topic {its.topic}"
@@ -103,7 +100,7 @@ def _verify_order(placed: Placed, seed: int, findings: Findings) -> None:
 def _verify_assignment(placed: Placed, options: BundleOptions, findings: Findings) -> None:
     """Rows that were left out bound nobody: those that are here get the same splits without them."""
     index = placed.index
-    assigned = assign(range(len(index)), placed.kind, Kept(placed.judge), options.splits)
+    assigned = assign(range(len(index)), index.kind, Kept(placed.judge), options.splits)
     for place, split in assigned.splits.items():
         if placed.split(place) != split:
             findings.add("splits", f"{placed.named(place)} belongs to {split}.")

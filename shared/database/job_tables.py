@@ -72,6 +72,7 @@ job = Table(
     Column("idempotency_key", Text, unique=True),
     Column("request_hash", LargeBinary, nullable=False),
     Column("traceparent", Text, comment="the W3C trace context of its POST"),
+    Column("api_key_id", ForeignKey("api_key.id"), comment="the key that posted it, if one did"),
     created_at(),
     Column("finished_at", DateTime(timezone=True)),
     one_of("state", JobState),
@@ -84,6 +85,7 @@ job = Table(
 Index("uq_job_unfinished", job.c.dataset_id, unique=True, postgresql_where=text("state IN ('running', 'paused')"))
 Index("ix_job_created_at", job.c.created_at)
 Index("ix_job_dataset_id_id", job.c.dataset_id, job.c.id)
+Index("ix_job_api_key_id", job.c.api_key_id, postgresql_where=text("api_key_id IS NOT NULL"))
 
 job_plan = Table(
     # Every plan a job has followed; the highest version is the current one.

@@ -1,5 +1,6 @@
 """The schema, as SQLAlchemy Core tables. CHECK constraints hold what docs/states.md draws."""
 
+from shared.database.access_tables import api_key, api_session
 from shared.database.corpus_tables import (
     answer,
     atlas,
@@ -44,6 +45,8 @@ from shared.database.table_parts import (
 
 __all__ = [
     "answer",
+    "api_key",
+    "api_session",
     "atlas",
     "batch",
     "batch_change",

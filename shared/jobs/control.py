@@ -5,10 +5,11 @@ from decimal import Decimal
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from shared.access.keys import reserve_budget
 from shared.database.fence import close_gate, lock_job
 from shared.database.states import JobState
 from shared.errors import Conflict, FieldError, InvalidInput, NotFound
-from shared.ids import JobId
+from shared.ids import JobId, KeyId
 from shared.jobs.actions import Select
 from shared.jobs.apply import apply
 from shared.jobs.progress import read_job_within
@@ -68,27 +69,35 @@ async def _what_is_left(conn: AsyncConnection, job_id: JobId) -> str:
     return tell_what_is_left((await read_job_within(conn, job_id))["progress"], budget.spent_usd)
 
 
-async def resume_job(engine: AsyncEngine, job_id: JobId, budget_usd: Decimal | None = None) -> None:
-    """Go on where the job stopped, perhaps with a higher budget. Raises NotFound, Conflict or InvalidInput."""
+async def resume_job(
+    engine: AsyncEngine, job_id: JobId, budget_usd: Decimal | None = None, *, key_id: KeyId | None = None
+) -> None:
+    """Go on where the job stopped, perhaps with a higher budget, asked for by `key_id`.
+
+    Raises NotFound, Conflict or InvalidInput; QuotaExceeded or NotYours when the key may not give that budget.
+    """
     async with engine.begin() as conn:
         await _lock(conn, job_id, JobState.PAUSED, verb="resumed")
         if budget_usd is not None:
-            await _set_budget(conn, job_id, budget_usd)
+            await _set_budget(conn, job_id, budget_usd, key_id)
         await conn.execute(RESUME, {"job_id": job_id})
         await conn.execute(UNHINT, {"job_id": job_id})
         await wake_reconciler(conn)
 
 
-async def change_budget(engine: AsyncEngine, job_id: JobId, budget_usd: Decimal) -> None:
+async def change_budget(
+    engine: AsyncEngine, job_id: JobId, budget_usd: Decimal, *, key_id: KeyId | None = None
+) -> None:
     """Give a running or paused job another budget; it goes on, or stays paused, as it was.
 
-    Raises NotFound, Conflict, or InvalidInput for less than is spent and held.
+    Raises NotFound, Conflict, or InvalidInput for less than is spent and held; QuotaExceeded or NotYours when the API
+    key `key_id` may not give that budget.
     """
     async with engine.begin() as conn:
         # Shared with the admissions under way: none of them need wait.
         state = await lock_job(conn, job_id)
         _check_state(state, job_id, JobState.RUNNING, JobState.PAUSED, verb="given another budget")
-        await _set_budget(conn, job_id, budget_usd)
+        await _set_budget(conn, job_id, budget_usd, key_id)
 
 
 async def cancel_job(engine: AsyncEngine, job_id: JobId) -> None:
@@ -111,7 +120,9 @@ async def _lock(conn: AsyncConnection, job_id: JobId, *allowed: JobState, verb: 
     _check_state(state, job_id, *allowed, verb=verb)
 
 
-async def _set_budget(conn: AsyncConnection, job_id: JobId, budget_usd: Decimal) -> None:
+async def _set_budget(conn: AsyncConnection, job_id: JobId, budget_usd: Decimal, key_id: KeyId | None) -> None:
+    if key_id is not None:
+        await reserve_budget(conn, key_id, job_id, budget_usd)
     changed = await conn.execute(SET_BUDGET, {"job_id": job_id, "budget_usd": budget_usd})
     if changed.rowcount == 0:
         why = f"the job has already spent or reserved more than ${budget_usd:f}"

@@ -8,10 +8,12 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from shared.access.keys import reserve
+from shared.access.quotas import Usage
 from shared.corpus.stages import later_stages, terms_of
 from shared.database.states import Stage
 from shared.errors import Conflict
-from shared.ids import DatasetId, JobId, new_job_id
+from shared.ids import DatasetId, JobId, KeyId, new_job_id
 from shared.jobs.apply import apply
 from shared.jobs.atlases import store_atlases
 from shared.jobs.decide import decide
@@ -34,8 +36,8 @@ INSERT INTO dataset (name) VALUES (:name) ON CONFLICT (name) DO UPDATE SET name 
 BY_KEY = text("SELECT id, request_hash FROM job WHERE idempotency_key = :key")
 UNFINISHED = text("SELECT id, state FROM job WHERE dataset_id = :dataset_id AND state IN ('running', 'paused')")
 INSERT_JOB = text("""
-INSERT INTO job (id, dataset_id, spec, seed, rehearsal, idempotency_key, request_hash, traceparent)
-VALUES (:id, :dataset_id, CAST(:spec AS jsonb), :seed, :rehearsal, :key, :request_hash, :traceparent)
+INSERT INTO job (id, dataset_id, spec, seed, rehearsal, idempotency_key, request_hash, traceparent, api_key_id)
+VALUES (:id, :dataset_id, CAST(:spec AS jsonb), :seed, :rehearsal, :key, :request_hash, :traceparent, :key_id)
 """)
 INSERT_PLAN = text("""
 INSERT INTO job_plan (job_id, version, plan, reason) VALUES (:job_id, 1, CAST(:plan AS jsonb), 'submitted')
@@ -87,11 +89,13 @@ async def submit_job(
     *,
     idempotency_key: str | None,
     request_hash: bytes,
+    key_id: KeyId | None = None,
 ) -> tuple[JobId, bool]:
     """Create the job, or find the one that this idempotency key created before: (id, created now).
 
     Raises Conflict when the key was used for another request or the dataset has an unfinished job or is being imported
-    into, UnusableReceiver for a URL that is not notified, and whatever plan_job raises. Nothing is written then.
+    into, UnusableReceiver for a URL that is not notified, QuotaExceeded when it is too much for the API key `key_id`
+    that posts it, and whatever plan_job raises. Nothing is written then.
     """
     if spec.notify is not None:
         # Names are resolved where nothing is locked, and not again for a request that was taken before.
@@ -109,10 +113,18 @@ async def submit_job(
                 return found, False
             await _refuse_second_job(conn, spec.dataset, dataset_id)
             planned = await make_planned_job(conn, settings, spec, dataset_id)
+            if key_id is not None:
+                await reserve(conn, key_id, _wanted(planned))
             await store_atlases(conn, spec.atlas)
             await store_versions(conn, spec.stages)
             job_id = await _insert(
-                conn, settings, planned, dataset_id, idempotency_key=idempotency_key, request_hash=request_hash
+                conn,
+                settings,
+                planned,
+                dataset_id,
+                idempotency_key=idempotency_key,
+                request_hash=request_hash,
+                key_id=key_id,
             )
             await wake_reconciler(conn)
             return job_id, True
@@ -164,6 +176,7 @@ async def _insert(
     *,
     idempotency_key: str | None,
     request_hash: bytes,
+    key_id: KeyId | None,
 ) -> JobId:
     job_id = new_job_id()
     spec = planned.spec
@@ -176,6 +189,7 @@ async def _insert(
         "key": idempotency_key,
         "request_hash": request_hash,
         "traceparent": current_traceparent(),
+        "key_id": key_id,
     }
     await conn.execute(INSERT_JOB, values)
     plan = {**planned.plan.to_json(), "forecast": planned.forecast.to_json()}
@@ -202,6 +216,13 @@ async def _insert(
     observed = await observe(conn, job_id)
     await apply(conn, job_id, decide(observed, limits_of(settings)))
     return job_id
+
+
+def _wanted(planned: PlannedJob) -> Usage:
+    """What the job takes of the quotas of the key that posts it."""
+    generates = Stage.GENERATE in planned.spec.stages
+    assert planned.spec.budget_usd is not None  # a planned one has it
+    return Usage(1, planned.plan.generate if generates else 0, planned.spec.budget_usd)
 
 
 def _answers_wanted(spec: JobSpec) -> dict[str, object]:

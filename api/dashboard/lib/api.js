@@ -7,7 +7,11 @@ export class Problem extends Error {
   }
 }
 
-export async function ask(path, { method = "GET", json, body, headers = {}, signal } = {}) {
+// What is told to the window when the API asks for a key: the session is over, or there was none.
+export const SIGNED_OUT = "questmill-signed-out";
+export const noteStatus = (status) => status === 401 && dispatchEvent(new Event(SIGNED_OUT));
+
+export async function ask(path, { method = "GET", json, body, headers = {}, signal, signingIn = false } = {}) {
   const sent = json === undefined ? body : JSON.stringify(json);
   const type = json === undefined ? {} : { "Content-Type": "application/json" };
   let response;
@@ -17,6 +21,7 @@ export async function ask(path, { method = "GET", json, body, headers = {}, sign
     if (error.name === "AbortError") throw error;
     throw new Problem(0, { detail: "The API cannot be reached." });
   }
+  if (!signingIn) noteStatus(response.status);
   if (response.ok) return response.status === 204 ? null : response.json();
   let problem = {};
   try {

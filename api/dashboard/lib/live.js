@@ -1,3 +1,5 @@
+import { noteStatus } from "./api.js";
+
 // A job's server-sent events. Read with fetch rather than EventSource: only so are the heartbeats seen, and a
 // connection that is open but silent is told from one that lives.
 const SILENCE_SECONDS = 25; // the server sends something every 10
@@ -51,6 +53,7 @@ export function follow(jobId, { onProgress, onEnd, onLink }) {
       const headers = { Accept: "text/event-stream", ...(lastId ? { "Last-Event-ID": lastId } : {}) };
       const response = await fetch(`/v1/jobs/${jobId}/events`, { headers, signal: mine.signal });
       if (response.status === 204) return take({ event: "end" });
+      noteStatus(response.status);
       if (response.status === 404) {
         stopped = true;
         return onEnd();

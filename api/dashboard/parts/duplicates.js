@@ -1,6 +1,6 @@
 // Would a text be admitted? And which questions of the whole dataset are near-duplicates of each other.
 import { html, useState } from "../lib/ui.js";
-import { Problem, post, segment } from "../lib/api.js";
+import { Problem, noteStatus, post, segment } from "../lib/api.js";
 import { href } from "../lib/route.js";
 import { count, plural } from "../lib/format.js";
 import { Refused } from "./refused.js";
@@ -72,6 +72,7 @@ async function* readLines(path) {
   const response = await fetch(path).catch(() => {
     throw new Problem(0, { detail: "The API cannot be reached." });
   });
+  noteStatus(response.status);
   if (!response.ok) throw new Problem(response.status, await response.json().catch(() => ({})));
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";

@@ -2,6 +2,8 @@
 import { html, useRef, useState } from "../lib/ui.js";
 import { ask, segment } from "../lib/api.js";
 import { count } from "../lib/format.js";
+import { may } from "../lib/session.js";
+import { Allowed } from "./allowed.js";
 
 export function ImportDrop({ dataset, onDone }) {
   const [name, setName] = useState(dataset || "");
@@ -28,6 +30,7 @@ export function ImportDrop({ dataset, onDone }) {
     if (files.length === 1) send(files[0]);
     else setState({ ...state, report: null, problem: { message: files.length ? `Drop one file at a time: these are ${files.length}.` : "That is not a file: drop a file of JSON lines." } });
   };
+  if (!may("submit")) return html`<${Allowed} scope="submit" what="Importing" />`;
   const { busy, report, problem } = state;
   return html`<div class=${`drop ${over ? "over" : ""}`} data-test="import" onDragOver=${(event) => { event.preventDefault(); setOver(true); }} onDragLeave=${() => setOver(false)} onDrop=${drop}>
     <span>Drop JSON lines here (plain or gzip), with question, domain, difficulty</span>

@@ -4,6 +4,7 @@ import { ask, post } from "../lib/api.js";
 import { usePoll } from "../lib/poll.js";
 import { href } from "../lib/route.js";
 import { clock, count, money, moment, plural, words } from "../lib/format.js";
+import { Allowed } from "./allowed.js";
 import { Message, Rehearsal, State } from "./small.js";
 
 export function QuestionPanel({ id, close, onChange }) {
@@ -31,7 +32,7 @@ export function QuestionPanel({ id, close, onChange }) {
 function Body({ question, onChange }) {
   return html`
     <p class="full-text" data-test="question-text">${question.question}</p>
-    <div class="buttons"><${State} of=${question.state} test="question-state" />${question.rehearsal && html`<${Rehearsal} />`}<${ByHand} question=${question} onChange=${onChange} /></div>
+    <div class="buttons"><${State} of=${question.state} test="question-state" />${question.rehearsal && html`<${Rehearsal} />`}<${Allowed} scope="submit" what="Taking it out"><${ByHand} question=${question} onChange=${onChange} /><//></div>
     ${question.reason && html`<p class="problem">${question.reason}</p>`}
     <section><h2>What it is</h2><dl class="facts">
       <dt>Cell</dt><dd>${question.domain} / ${question.difficulty}</dd>

@@ -2,6 +2,8 @@
 import { html, useState } from "../lib/ui.js";
 import { Problem, post } from "../lib/api.js";
 import { money } from "../lib/format.js";
+import { may } from "../lib/session.js";
+import { Allowed } from "./allowed.js";
 import { Dialog } from "./dialog.js";
 import { isUnfinished } from "../lib/use_job.js";
 
@@ -21,6 +23,7 @@ export function Steering({ job, onChange }) {
     setBusy(false);
   };
   if (!isUnfinished(job)) return null;
+  if (!may("submit")) return html`<div class="actions"><${Allowed} scope="submit" what="Steering it" /></div>`;
   const close = () => setAsking(null);
   return html`<div class="actions">
     ${problem && html`<span class="problem" role="alert" data-test="steer-problem">${problem.message}</span>`}

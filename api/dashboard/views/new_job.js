@@ -4,6 +4,7 @@ import { ask } from "../lib/api.js";
 import { go } from "../lib/route.js";
 import { readSettings, useSettings } from "../lib/settings.js";
 import { EMPTY, STAGES, foldName, formOf, ownErrors, specOf } from "../lib/spec_form.js";
+import { Allowed } from "../parts/allowed.js";
 import { Message } from "../parts/small.js";
 import { Field, Rows } from "../parts/fields.js";
 import { PlanPanel } from "../parts/plan.js";
@@ -61,7 +62,8 @@ export function NewJob({ query }) {
         <${PlanPanel} planned=${planned} started=${started} unplaced=${unplaced(errors, form)} rehearsal=${settings?.rehearsal} />
         <section class="panel">
           ${sent.problem && sent.problem.errors.length === 0 && html`<${Message} test="submit-problem">${sent.problem.message}<//>`}
-          <button type="submit" class="primary" data-test="submit" disabled=${sent.busy || !started}>${sent.busy ? "Starting" : "Start the job"}</button>
+          <${Allowed} scope="submit" what="Starting it">
+            <button type="submit" class="primary" data-test="submit" disabled=${sent.busy || !started}>${sent.busy ? "Starting" : "Start the job"}</button><//>
           ${settings?.rehearsal && html`<p class="note" style=${{ marginTop: "8px" }}>This server rehearses: the models are simulated and nothing is paid.</p>`}
           <${SpecText} text=${text} /></section>
       </div></form>`;

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 import httpx2
@@ -23,14 +23,16 @@ START_SECONDS = 30
 STOP_SECONDS = 15
 
 
-def api_settings(database_url: str, redis_url: str) -> Settings:
-    return Settings.model_validate({"database_url": database_url, "redis_url": redis_url})
+def api_settings(database_url: str, redis_url: str, **more: object) -> Settings:
+    return Settings.model_validate({"database_url": database_url, "redis_url": redis_url, **more})
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[str]:
+def serving(settings: Settings, *, look_again_seconds: float | None = None) -> Iterator[str]:
     """The API in a thread; yields its address."""
     app = create_app(settings)
+    if look_again_seconds is not None:
+        app.state.guard.look_again_seconds = look_again_seconds
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         port = listener.getsockname()[1]
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_keep_alive=KEEP_ALIVE_SECONDS)
@@ -47,23 +49,30 @@ def serving(settings: Settings) -> Iterator[str]:
 
 
 @contextmanager
-def serving_process(database_url: str, redis_url: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """The API as its own process; yields its address and the process."""
+def serving_process(
+    database_url: str, redis_url: str, *, log: Path | None = None, **more: str
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The API as its own process, with `more` in its environment; yields its address and the process."""
     port = free_port()
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
-        "DATABASE_URL": database_url,
-        "REDIS_URL": redis_url,
-        "QUESTMILL_API_PORT": str(port),
-    }
-    process = subprocess.Popen([sys.executable, "-m", "api"], env=environment, cwd=ROOT)
+    environment = process_environment(database_url, redis_url, QUESTMILL_API_PORT=str(port), **more)
+    with log.open("wb") if log else nullcontext() as file:
+        process = subprocess.Popen([sys.executable, "-m", "api"], env=environment, cwd=ROOT, stdout=file, stderr=file)
     try:
         wait_until_alive(f"http://127.0.0.1:{port}", process)
         yield f"http://127.0.0.1:{port}", process
     finally:
         process.terminate()
         process.wait(STOP_SECONDS)
+
+
+def process_environment(database_url: str, redis_url: str, **more: str) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        **more,
+    }
 
 
 def wait_until_alive(url: str, process: "subprocess.Popen[bytes] | None" = None) -> None:

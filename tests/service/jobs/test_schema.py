@@ -66,12 +66,20 @@ BROKEN = {
         SELECT id, 'paused', 'lost', now() FROM job""",
     "ck_notification_ended_at_iff_over": """INSERT INTO notification (job_id, event, state)
         SELECT id, 'paused', 'delivered' FROM job""",
+    "ck_api_key_scope_known": "INSERT INTO api_key (name, scope, secret_hash) VALUES ('k', 'root', sha256('k'))",
+    "ck_api_key_secret_hash_32": "INSERT INTO api_key (name, scope, secret_hash) VALUES ('k', 'read', 'qm_k')",
+    "ck_api_key_requests_positive": """INSERT INTO api_key (name, scope, secret_hash, requests_per_minute)
+        VALUES ('k', 'read', sha256('k'), 0)""",
+    "ck_api_key_quotas_not_negative": """INSERT INTO api_key (name, scope, secret_hash, most_usd)
+        VALUES ('k', 'read', sha256('k'), -1)""",
     # Not CHECKs, but promises that an index keeps.
     "uq_job_unfinished": """INSERT INTO job (id, dataset_id, spec, seed, request_hash)
         SELECT gen_random_uuid(), dataset_id, '{}', 1, '' FROM job""",
     "uq_question_text_hash": """INSERT INTO question (dataset_id, domain, difficulty, text, text_hash, template_hash,
             signature_version, prompt_tokens, tokenizer)
         SELECT dataset_id, domain, difficulty, text, text_hash, 0, 1, 1, 'o200k_base' FROM question""",
+    "uq_api_key_name_in_force": """INSERT INTO api_key (name, scope, secret_hash)
+        SELECT 'k', 'read', sha256(CAST(n AS text)::bytea) FROM generate_series(1, 2) AS n""",
     "uq_batch_job_id_stage_domain_difficulty_number": "UPDATE batch SET number = 1",
     "uq_bulk_submission_unfinished": """INSERT INTO bulk_submission (id, job_id, batch_id, provider, model, requests)
         SELECT gen_random_uuid(), job_id, batch_id, provider, model, 1 FROM bulk_submission""",

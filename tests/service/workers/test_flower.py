@@ -1,4 +1,4 @@
-"""Flower as a process: it remembers across restarts and asks for the password."""
+"""Flower as a process: it remembers across restarts, asks for the password, and changes nothing."""
 
 import os
 import subprocess
@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
+import pytest
 from celery import Celery
 
 from local.process import free_port
@@ -29,6 +30,12 @@ def flower(redis_url: str, home: Path) -> Iterator[httpx2.Client]:
     finally:
         process.terminate()
         process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def watching(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
+    with flower(redis_url, tmp_path_factory.mktemp("flower")) as client:
+        yield client
 
 
 def wait_for(happens: Callable[[], bool]) -> None:
@@ -57,3 +64,23 @@ def test_it_remembers_across_a_restart_and_asks_who_is_there(redis_url: str, tmp
     with flower(redis_url, tmp_path) as client:
         assert client.get("/task/seen-0001").status_code == 200
         assert client.get("/task/never").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            f"worker/{what}/celery@x"
+            for what in ("shutdown", "pool/restart", "pool/grow", "pool/shrink", "pool/autoscale")
+        ),
+        *(f"worker/queue/{what}-consumer/celery@x" for what in ("add", "cancel")),
+        *(
+            f"task/{what}/x"
+            for what in ("apply", "async-apply", "send-task", "abort", "timeout", "rate-limit", "revoke")
+        ),
+    ],
+)
+def test_nothing_can_be_changed_by_it(watching: httpx2.Client, path: str) -> None:
+    answer = watching.post(f"/api/{path}")
+    assert answer.status_code == 403
+    assert "read only" in answer.text.lower()

@@ -8,11 +8,13 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 from fastapi import FastAPI
+from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 
 from api.assets import DASHBOARD, read_assets
 from api.problems import install_problem_handlers
 from api.routes import dashboard
+from api.safe_headers import SendSafeHeaders
 
 OURS = [path for path in sorted(DASHBOARD.rglob("*")) if path.is_file() and "vendor" not in path.parts]
 SCRIPTS = [path for path in OURS if path.suffix == ".js"]
@@ -26,7 +28,7 @@ WRITES_HTML = re.compile(
 
 @pytest.fixture(scope="module")
 def http() -> Iterator[TestClient]:
-    app = FastAPI()
+    app = FastAPI(middleware=[Middleware(SendSafeHeaders)])
     install_problem_handlers(app)
     app.include_router(dashboard.router)
     with TestClient(app) as client:

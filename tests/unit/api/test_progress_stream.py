@@ -83,14 +83,15 @@ async def test_the_reader_stops_when_nobody_watches() -> None:
     hub = hub_of(job)
     stream = hub.stream(JOB_ID)
     await next_of(stream)
-    await stream.aclose()  # type: ignore[attr-defined] # it is an async generator
+    await stream.aclose()
     poller = next(task for task in asyncio.all_tasks() if task.get_name() == f"progress of {JOB_ID}")
     await asyncio.wait_for(poller, 5)
     assert hub.open_streams == 0
 
 
 async def test_a_quiet_stream_is_kept_alive() -> None:
-    stream = hub_of(Job(), heartbeat_seconds=0.01).stream(JOB_ID)
+    """Also by a reader that looks much more often than that."""
+    stream = hub_of(Job(), poll_seconds=0.001, heartbeat_seconds=0.1).stream(JOB_ID)
     await next_of(stream)
     assert await next_of(stream) == ": ping\n\n"
 

@@ -1,14 +1,18 @@
 """Duplicates are found again from the texts, by the judgement of admission."""
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+
+import pytest
 
 from shared.bundle.alike import Judge, Kept, find_clusters
 from shared.bundle.row_index import index_rows
 from shared.bundle.row_lines import RowLines
 from shared.corpus.duplicates import NEAR_SIMILARITY
 from shared.corpus.fingerprint import fingerprint_many
+from shared.corpus.marks import Marks, read_marks
 from shared.corpus.normalise import normalise
 from shared.corpus.similarity import similarities
 from tests.unit.bundle.samples import exported_row, made_up_question, write_export
@@ -36,6 +40,21 @@ def test_near_ones_and_those_that_differ_in_numbers_are_together_and_others_are_
         "what is the capital of the largest country in south america by area",  # equal but for what folds
     ]
     assert clusters_of(tmp_path, questions) == [[1, 3, 7], [4, 5]]
+
+
+def test_of_a_crowd_that_shares_a_passage_each_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: Counter[str] = Counter()
+
+    def counting(text: str) -> Marks:
+        read[text] += 1
+        return read_marks(text)
+
+    monkeypatch.setattr("shared.bundle.alike.read_marks", counting)
+    rng = random.Random(5)
+    passage = made_up_question(rng, words=60)[:-1]
+    crowd = [f"{passage} and then {made_up_question(rng, words=2)}" for _ in range(100)]
+    clusters_of(tmp_path, crowd)
+    assert read == Counter(crowd)
 
 
 def test_the_order_of_the_file_says_nothing(tmp_path: Path) -> None:

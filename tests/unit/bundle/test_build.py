@@ -201,7 +201,8 @@ def test_a_repeat_that_is_only_found_oldest_first_is_left_out(tmp_path: Path) ->
     assert split_of(tmp_path / "parent")[10] == "test"
     manifest = make_bundle(tmp_path / "child", [late, *crowd], splits=options, parent=read_parent(tmp_path / "parent"))
     assert verify_bundle(tmp_path / "child").problems == []
-    assert {1, 10} & {each["id"] for each in manifest["left_out"]["torn"]}
+    assert [each["id"] for each in manifest["left_out"]["torn"]] == [1]  # none of the parent's
+    assert (manifest["parent"]["shared"], manifest["parent"]["removed"]) == (30, 0)
 
 
 def test_a_parent_that_was_changed_is_refused(tmp_path: Path) -> None:
@@ -250,6 +251,11 @@ def test_a_split_may_be_empty(tmp_path: Path, share: float) -> None:
     manifest = make_bundle(tmp_path / "b", exported_rows(40), splits=options, openai=True)
     assert manifest["rows"]["validation"] == 0
     assert read_rows(tmp_path / "b", "validation") == []
+    assert verify_bundle(tmp_path / "b").problems == []
+
+
+def test_a_name_that_looks_like_the_end_of_a_cards_head_is_none(tmp_path: Path) -> None:
+    make_bundle(tmp_path / "b", exported_rows(40), origin=Origin("a---b"))
     assert verify_bundle(tmp_path / "b").problems == []
 
 

@@ -1,7 +1,9 @@
 """What was changed in a bundle is found, also by one who makes the manifest's hashes fit again."""
 
 import json
+import os
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from shared.bundle.fields import SCHEMA
 from shared.bundle.findings import MOST_OF_A_KIND
 from shared.bundle.manifest import as_json, describe_files
 from shared.bundle.names import EPISODES, MANIFEST, SPLITS, BadBundle, jsonl_path, openai_path, parquet_path
+from shared.bundle.read import read_rows
 from shared.bundle.split_files import write_split
 from shared.bundle.splits import SplitOptions, place_in_order
 from shared.bundle.verify import verify_bundle
@@ -182,6 +185,28 @@ def test_a_row_in_another_split_is_found_whatever_else_fits(bundle: Path) -> Non
     assert f"(id {moved['id']}) belongs to test." in said(bundle)
 
 
+def test_one_thing_that_is_wrong_hides_no_other(bundle: Path) -> None:
+    def move(rows: Rows) -> None:
+        alone = Counter(row["cluster"] for split in SPLITS for row in rows[split])
+        place = next(at for at, row in enumerate(rows["train"]) if alone[row["cluster"]] == 1)
+        rows["validation"].append(rows["train"].pop(place))
+        rows["validation"].sort(key=lambda row: place_in_order(2025, text_hash(row["question"])))
+
+    rewrite(bundle, move)
+    lines = (bundle / EPISODES).read_bytes().splitlines(keepends=True)
+    (bundle / EPISODES).write_bytes(b"".join(lines[1:]))
+    sign_again(bundle)
+    (bundle / ".DS_Store").write_bytes(b"")
+    told = said(bundle)
+    for sentence in (
+        ".DS_Store is not of the bundle",
+        "belongs to train.",
+        "of train and names row",
+        "has other episodes",
+    ):
+        assert sentence in told
+
+
 def test_a_row_that_is_in_two_splits_is_found(bundle: Path) -> None:
     rewrite(bundle, lambda rows: rows["train"].append(rows["test"][1]))
     assert "has the id of" in said(bundle)
@@ -245,7 +270,12 @@ def test_a_row_that_is_not_sound_is_found(bundle: Path, change: Row, sentence: s
         (lambda each, _: each["query"].reverse(), "is not as the rows make it"),
         (lambda each, _: each.update(episode="mine"), "is not as the rows make it"),
         (lambda each, _: each.pop("support"), "is no episode"),
-        (lambda each, _: each.update(support="12"), "has 2+3 rows|names row|is no episode"),
+        (lambda each, _: each.update(support="12"), "is no episode"),
+        (lambda each, _: each.update(support=[str(its) for its in each["support"]]), "is no episode"),
+        (lambda each, _: each.update(query=[its + 0.5 for its in each["query"]]), "is no episode"),
+        (lambda each, _: each.update(episode=["a", "list"]), "is no episode"),
+        (lambda each, _: each.update(topic={"a": "mapping"}), "is no episode"),
+        (lambda each, _: each.update(note="more"), "is no episode"),
     ],
 )  # fmt: skip
 def test_an_episode_that_was_edited_is_named(bundle: Path, change: Callable[[Row, Row], object], sentence: str) -> None:
@@ -334,6 +364,22 @@ def test_what_is_no_parquet_is_told(bundle: Path) -> None:
     assert "data/train.parquet cannot be read" in said(bundle)
 
 
+@pytest.mark.parametrize("column", ["question", "created_at"])
+def test_a_parquet_with_values_that_cannot_be_read_is_told(bundle: Path, column: str) -> None:
+    path = bundle / "data/train.parquet"
+    table = pq.read_table(path)
+    beyond = {
+        "question": pa.array([b"\xff"] * len(table), pa.binary()).view(pa.string()),
+        "created_at": pa.array([2**62] * len(table), pa.int64()).cast(pa.timestamp("us", tz="UTC")),
+    }
+    at = SCHEMA.get_field_index(column)
+    pq.write_table(table.set_column(at, SCHEMA.field(column), beyond[column]), path)
+    sign_again(bundle)
+    assert "data/train.parquet cannot be read: " in said(bundle)
+    with pytest.raises(BadBundle, match=r"train\.parquet cannot be read"):
+        read_rows(bundle, "train")
+
+
 def test_a_parquet_that_unpacks_to_far_more_is_not_unpacked(bundle: Path) -> None:
     path = bundle / "data/test.parquet"
     [row] = pq.read_table(path).slice(0, 1).to_pylist()
@@ -366,6 +412,13 @@ def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text('{"format": "questmill bundle", "version": 99}')
     with pytest.raises(BadBundle, match="is a bundle of version 99, and this Questmill reads 1"):
         verify_bundle(tmp_path)
+
+
+def test_a_manifest_that_is_no_file_is_not_waited_for(bundle: Path) -> None:
+    (bundle / MANIFEST).unlink()
+    os.mkfifo(bundle / MANIFEST)
+    with pytest.raises(BadBundle, match="it has no manifest"):
+        verify_bundle(bundle)
 
 
 def test_of_many_problems_of_a_kind_the_first_are_told_and_the_rest_counted(bundle: Path) -> None:

@@ -100,7 +100,9 @@ def test_narrowing_is_seen() -> None:
     assert list(narrowing('def upgrade():\n    op.execute("ALTER TABLE a DROP COLUMN b")')) == ["DROP COLUMN"]
     narrowed = 'def upgrade():\n    op.alter_column("a", "b", nullable=False)'
     assert list(narrowing(narrowed)) == ["alter_column nullable=False"]
-    assert list(narrowing('def upgrade():\n    op.drop_constraint(op.f("pk_a"), "a")')) == ["drop_constraint op.f('pk_a')"]
+    assert list(narrowing('def upgrade():\n    op.drop_constraint(op.f("pk_a"), "a")')) == [
+        "drop_constraint op.f('pk_a')"
+    ]
     assert list(narrowing('def upgrade():\n    op.drop_constraint(op.f("ck_a"), "a")')) == []
     back = 'def upgrade():\n    op.add_column("a", b)\n\ndef downgrade():\n    op.drop_column("a", "b")'
     assert list(narrowing(back)) == []

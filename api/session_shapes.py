@@ -1,0 +1,27 @@
+"""Bodies and answers of /v1/session."""
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from shared.access.scopes import Scope
+
+
+class SignInBody(BaseModel):
+    """What one signs in with."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    key: SecretStr = Field(max_length=200, examples=["qm_..."])
+
+
+class SignedInShape(BaseModel):
+    """By which key, and what it may."""
+
+    name: str
+    scope: Scope
+
+
+class SessionShape(BaseModel):
+    """Whether a key is needed here, and whose was given; null: nobody has signed in."""
+
+    required: bool
+    key: SignedInShape | None
