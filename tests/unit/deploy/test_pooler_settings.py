@@ -33,5 +33,5 @@ def test_behind_a_pooler_sessions_are_at_the_server(monkeypatch: pytest.MonkeyPa
 
 def test_a_server_without_its_pooler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_DIRECT_URL", "postgresql://server/q")
-    with pytest.raises(InvalidInput, match="DATABASE_DIRECT_URL: .*set both or neither"):
+    with pytest.raises(InvalidInput, match=r"DATABASE_DIRECT_URL: .*set both or neither"):
         load_settings()
