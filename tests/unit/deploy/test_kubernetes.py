@@ -110,7 +110,7 @@ def test_every_container_is_bound_as_tightly_as_the_namespace_asks() -> None:
         assert pod["securityContext"]["runAsUser"] > 0
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert pod["automountServiceAccountToken"] is False
-        for container in pod["containers"]:
+        for container in [*pod.get("initContainers", []), *pod["containers"]]:
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
                 "readOnlyRootFilesystem": True,
@@ -133,6 +133,16 @@ def test_whoever_lives_on_is_probed_and_drains_at_least_as_long_as_in_compose() 
         assert found[name]["terminationGracePeriodSeconds"] >= int(grace.removesuffix("s")), name
     call_timeout = Settings.model_fields["call_timeout_seconds"].default
     assert found["worker"]["terminationGracePeriodSeconds"] > call_timeout
+
+
+def test_no_process_starts_on_a_schema_that_is_too_old() -> None:
+    found = dict(pods(BOTH))
+    for name in ("api", "worker", "reconciler"):
+        [first] = found[name]["initContainers"]
+        [own] = found[name]["containers"]
+        assert first["command"] == ["python", "-m", "cli", "db", "check"]
+        asked = {name: variables(own)[name] for name in ("DATABASE_URL", "DATABASE_DIRECT_URL")}
+        assert variables(first) == asked
 
 
 def test_a_heartbeat_is_probed_where_it_is_written() -> None:
