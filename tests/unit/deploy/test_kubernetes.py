@@ -44,6 +44,12 @@ def test_each_kustomization_lists_every_file_and_no_other(folder: Path) -> None:
     assert sorted(listed) == sorted(path.name for path in folder.glob("*.yaml") if path.name != "kustomization.yaml")
 
 
+def test_both_run_one_image_of_one_release() -> None:
+    base, rehearsal = (kustomization(folder)["images"] for folder in FOLDERS)
+    assert base == rehearsal
+    assert [each["name"] for each in base] == ["questmill"]
+
+
 def test_no_two_documents_have_one_name() -> None:
     named = [(each["kind"], each["metadata"]["name"]) for each in BOTH]
     assert len(named) == len(set(named))
