@@ -1,6 +1,7 @@
 """The manifests of deploy/kubernetes/ agree with each other, with the settings and with docker-compose.yml."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,8 @@ def test_each_kustomization_lists_every_file_and_no_other(folder: Path) -> None:
 def test_both_run_one_image_of_one_release() -> None:
     base, rehearsal = (kustomization(folder)["images"] for folder in FOLDERS)
     assert base == rehearsal
-    assert [each["name"] for each in base] == ["questmill"]
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert base == [{"name": "questmill", "newName": "questmill", "newTag": version}]
 
 
 def test_no_two_documents_have_one_name() -> None:
