@@ -30,7 +30,7 @@ def judge(
     told: Callable[[int], None] = lambda _: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Curve | None:
-    """Adapt to each task alone, always from the same parameters, and ask its query rows. None once `stopped` says so."""
+    """Adapt to each task alone, always from the same parameters, and ask its query rows; None once it is `stopped`."""
     losses = []
     for done, task in enumerate(tasks, start=1):
         if stopped():

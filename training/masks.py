@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from training.encoding import IGNORED, Encoded, answer_of, chat_ids, encode
+from training.encoding import IGNORED, Encoded, answer_of, chat_ids, encode, lead_of, plain_ids
 
 ROWS_AT_ONCE = 1000
 EXAMPLES = 5
@@ -104,11 +104,15 @@ def check_rows(
     """Encode every row as training does and look at the outcome; `told` hears how many rows are done."""
     report = Report()
     special = [each.content for each in tokenizer.added_tokens_decoder.values() if each.special]
+    lead = lead_of(tokenizer)
+    before = plain_ids(tokenizer, [lead])[0] if lead else []
     for chunk in _chunks(rows):
         encoded = encode(tokenizer, chunk)
         together = chat_ids(tokenizer, [[*row["prompt"], *row["completion"]] for row in chunk])
-        decoded = tokenizer.batch_decode([trained_ids(each)[:-1] for each in encoded])
-        for row, each, whole, text in zip(chunk, encoded, together, decoded, strict=True):
+        # Behind what it is encoded behind: decoders take the blank off that they find at the beginning of a text.
+        decoded = tokenizer.batch_decode([[*before, *trained_ids(each)[:-1]] for each in encoded])
+        for row, each, whole, behind in zip(chunk, encoded, together, decoded, strict=True):
+            text = behind.removeprefix(lead)
             like_special = any(token in _text_of(row) for token in special)
             # Such text is cut at what reads like a token when the template is encoded: other ids, the same text.
             same = like_special and tokenizer.decode(whole).startswith(tokenizer.decode(each.ids))

@@ -75,7 +75,8 @@ def load_model(
     if lora_rank:
         module = with_lora(module, lora_rank)
     trained = {each: tensor for each, tensor in module.named_parameters() if tensor.requires_grad}
-    return Model(module.eval(), trained, module.config._attn_implementation)
+    taken = module.config._attn_implementation  # noqa: SLF001 - transformers tells it nowhere else
+    return Model(module.eval(), trained, taken)
 
 
 def tiny_llama(vocabulary: int, attention: str | None) -> Any:

@@ -68,9 +68,10 @@ def test_force_that_was_killed_half_way_can_be_given_again(tmp_path: Path, monke
     def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(shutil, "rmtree", killed)
-        RunFolder(tmp_path).begin()
+        with pytest.raises(KeyboardInterrupt):
+            RunFolder(tmp_path).begin()
     RunFolder(tmp_path).require_free(force=True)
     RunFolder(tmp_path).begin()
     assert list(tmp_path.iterdir()) == []
