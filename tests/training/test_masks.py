@@ -120,7 +120,8 @@ def test_templates_that_differ_with_the_answer_are_found() -> None:
 
 # As two families of models with SentencePiece's tokenizers have it: an answer on a line of its own, or after a blank.
 OWN_LINE = """\
-{% for message in messages %}{{ '<|' + message['role'] + '|>\\n' + message['content'] + eos_token + '\\n' }}{% endfor %}\
+{% for message in messages %}\
+{{ '<|' + message['role'] + '|>\\n' + message['content'] + eos_token + '\\n' }}{% endfor %}\
 {% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}"""
 AFTER_A_BLANK = """\
 {{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}\
@@ -137,6 +138,21 @@ def test_an_answer_begins_as_in_the_template_when_a_tokenizer_puts_a_blank_befor
         chat_ids(tokenizer, [[*ROWS[20]["prompt"], *ROWS[20]["completion"]]]),
     )
     assert ours[0].ids == tuple(whole[: len(ours[0])])
+
+
+def test_other_ids_of_the_same_text_where_an_answer_begins_are_told_and_not_wrong() -> None:
+    """Two line ends are one token at the end of the prompt, and two before an answer: at inference it is one."""
+    two_lines = CHATML.replace("\\n' + message['content']", "\\n\\n' + message['content']").replace("t\\n'", "t\\n\\n'")
+    tokenizer = bpe_tokenizer(["\n\n"] * 50 + NASTY, template=two_lines)
+    rows = [row(1, "q", "an answer"), row(2, "q", "another")]
+    (ours, _), (whole, _) = (
+        encode(tokenizer, rows),
+        chat_ids(tokenizer, [[*each["prompt"], *each["completion"]] for each in rows]),
+    )
+    assert ours.ids != tuple(whole[: len(ours)])
+    report = check_rows(tokenizer, rows)
+    assert report.wrong == {}
+    assert report.cut_otherwise == report.to_json()["cut_otherwise"] == 2
 
 
 def test_odd_rows_have_labels_and_are_told() -> None:
