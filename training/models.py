@@ -70,7 +70,7 @@ def load_model(
         raise BadRun("tiny is in no folder that an adapter could belong to: train all of it, with --lora-rank 0.")
     attention = TWICE_DIFFERENTIABLE if algo is Algo.MAML else None
     torch.manual_seed(seed)
-    module = tiny_llama(len(tokenizer), attention) if name == TINY else _from_folder(name, attention)
+    module = tiny_llama(tokenizer, attention) if name == TINY else _from_folder(name, attention)
     _require_fit(module, tokenizer, name, max_tokens)
     if lora_rank:
         module = with_lora(module, lora_rank)
@@ -79,10 +79,12 @@ def load_model(
     return Model(module.eval(), trained, taken)
 
 
-def tiny_llama(vocabulary: int, attention: str | None) -> Any:
+def tiny_llama(tokenizer: PreTrainedTokenizerBase, attention: str | None) -> Any:
     """About a million random parameters: two layers of 192, three heads."""
     config = LlamaConfig(
-        vocab_size=vocabulary,
+        vocab_size=len(tokenizer),
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
         hidden_size=192,
         intermediate_size=512,
         num_hidden_layers=2,

@@ -26,6 +26,7 @@ from training.judging import standard_error
 from training.learning import Learner, Task, Workbench, task_gradient, weights
 from training.loss import mean_loss_parts, summed_loss
 from training.meta_gradients import Gradient, gradient
+from training.models import load_model
 from training.settings import Algo, Normalise
 from training.tokenizing import byte_tokenizer
 from training.train_view import outcome_view
@@ -172,6 +173,14 @@ def test_the_model_loads_in_transformers_with_its_tokenizer(whole: Path) -> None
     tokenizer = AutoTokenizer.from_pretrained(whole / "model")
     rows = some_rows(12)
     assert encode(tokenizer, rows) == encode(byte_tokenizer(), rows)
+
+
+def test_tiny_stops_generating_at_the_eos_that_it_is_trained_on(tmp_path: Path) -> None:
+    tokenizer = byte_tokenizer()
+    tiny = load_model("tiny", tokenizer, algo=Algo.SFT, lora_rank=0, seed=0, max_tokens=64)
+    tiny.save(tmp_path, {}, tokenizer)
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path).generation_config
+    assert (loaded.bos_token_id, loaded.eos_token_id) == (tokenizer.bos_token_id, tokenizer.eos_token_id)
 
 
 @pytest.mark.parametrize("algo", [Algo.SFT, Algo.FOMAML, Algo.REPTILE])
