@@ -6,6 +6,8 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from training.errors import BadRun
+
 # What torch's cross entropy leaves out.
 IGNORED = -100
 NO_LEAD, LINE_END = "", "\n"
@@ -91,10 +93,14 @@ def plain_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[
 def chat_ids(
     tokenizer: PreTrainedTokenizerBase, chats: Sequence[Any], *, add_generation_prompt: bool = False
 ) -> list[list[int]]:
-    """What the chat template makes of each list of messages."""
-    return tokenizer.apply_chat_template(
-        list(chats), add_generation_prompt=add_generation_prompt, sanitize_control_tokens=True, return_dict=True
-    )["input_ids"]
+    """What the chat template makes of each list of messages. Raises BadRun where it refuses them."""
+    try:
+        return tokenizer.apply_chat_template(
+            list(chats), add_generation_prompt=add_generation_prompt, sanitize_control_tokens=True, return_dict=True
+        )["input_ids"]
+    except Exception as error:  # noqa: BLE001 - a template is a program, and raises what it likes
+        why = " ".join(str(error).split())[:200]
+        raise BadRun(f"The tokenizer's chat template takes no question and answer: {why}") from None
 
 
 def answer_of(row: Mapping[str, Any]) -> str:

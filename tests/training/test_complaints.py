@@ -118,6 +118,14 @@ def test_a_tokenizer_without_eos(bundle: Path, tmp_path: Path, capsys: Any, monk
     assert "has no EOS token" in said
 
 
+def test_a_template_that_takes_no_such_rows(bundle: Path, tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    template = "{{ raise_exception('only systems may speak') }}"
+    bpe_tokenizer(NASTY, template=template).save_pretrained(tmp_path / "tokenizer")
+    code, _, said = command(capsys, monkeypatch, "masks", bundle, "--tokenizer", tmp_path / "tokenizer")
+    assert code == 1
+    assert "chat template takes no question and answer: only systems may speak" in said
+
+
 def test_resuming_what_is_not_there_or_otherwise(bundle: Path, small: str, tmp_path: Path) -> None:
     out = tmp_path / "run"
     same: dict[str, Any] = {"model": small, "steps": 1, "held_out_tasks": 1, "baseline": False}
