@@ -12,7 +12,7 @@ import typer
 from rich.console import Console, RenderableType
 from typer._click.exceptions import ClickException, UsageError
 
-from shared.bundle.read import BadBundle, read_rows
+from shared.bundle.read import BadBundle, read_rows, require_as_exported
 from training.errors import BadRun
 from training.masks import check_rows, limit_of
 from training.masks_view import masks_view
@@ -58,6 +58,7 @@ def masks(
     """Say what a trainer will learn of every row, by cell. Exit code 1 when any row is wrong."""
     loaded = load_tokenizer(tokenizer)
     rows = [row for split in SPLITS for row in read_rows(bundle, split)]
+    require_as_exported(bundle, SPLITS)
     with following("rows", len(rows)) as told:
         report = check_rows(loaded, rows, max_tokens=max_tokens or limit_of(loaded), told=told)
     if as_json:

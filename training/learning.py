@@ -1,5 +1,6 @@
 """One step of training: the gradient of each task by the run's algorithm, their weighted sum, and AdamW."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -53,13 +54,16 @@ class Learner:
         self.optimizer = torch.optim.AdamW(self.parameters.values(), lr=lr, weight_decay=0.0)
 
     def step(self, bench: Workbench, tasks: Sequence[Task]) -> float:
-        """Move once; the loss of the step, before it, in nats per trained token."""
+        """Move once; the loss of the step, before it, in nats per trained token. NaN, and nothing has moved, where the
+        gradient is no number."""
         slopes = [task_gradient(self.algo, bench, task, self.parameters) for task in tasks]
         trained = [trained_tokens(self.algo, task) for task in tasks]
         total = weighted_sum(slopes, weights(bench.settings.loss, trained))
         for name, tensor in self.parameters.items():
             tensor.grad = total.by_name[name]
-        torch.nn.utils.clip_grad_norm_(self.parameters.values(), GRADIENT_NORM_LIMIT)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), GRADIENT_NORM_LIMIT)
+        if not bool(norm.isfinite()):
+            return math.nan
         self.optimizer.step()
         self.optimizer.zero_grad()
         return total.value

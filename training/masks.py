@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from training.encoding import IGNORED, Encoded, answer_of, chat_ids, encode
+from training.encoding import IGNORED, Encoded, answer_of, chat_ids, encode, lead_of, plain_ids
 
 ROWS_AT_ONCE = 1000
 EXAMPLES = 5
@@ -61,6 +61,7 @@ class Report:
     wrong: dict[Wrong, list[int]] = field(default_factory=dict)  # ids of rows
     wrong_rows: int = 0
     like_special: int = 0  # rows with text that reads like a special token, encoded as text
+    cut_otherwise: int = 0  # other rows of which the template of question and answer gives other ids of the same text
     after_eos: Counter[int] = field(default_factory=Counter)  # tokens that the template adds behind EOS, not trained
     longest: int = 0
 
@@ -90,6 +91,7 @@ class Report:
                 for kind, ids in self.wrong.items()
             },
             "like_special": self.like_special,
+            "cut_otherwise": self.cut_otherwise,
             "after_eos": dict(self.after_eos),
         }
 
@@ -104,20 +106,25 @@ def check_rows(
     """Encode every row as training does and look at the outcome; `told` hears how many rows are done."""
     report = Report()
     special = [each.content for each in tokenizer.added_tokens_decoder.values() if each.special]
+    lead = lead_of(tokenizer)
+    before = plain_ids(tokenizer, [lead])[0] if lead else []
     for chunk in _chunks(rows):
         encoded = encode(tokenizer, chunk)
         together = chat_ids(tokenizer, [[*row["prompt"], *row["completion"]] for row in chunk])
-        decoded = tokenizer.batch_decode([trained_ids(each)[:-1] for each in encoded])
-        for row, each, whole, text in zip(chunk, encoded, together, decoded, strict=True):
+        # Behind what it is encoded behind: decoders take the blank off that they find at the beginning of a text.
+        decoded = tokenizer.batch_decode([[*before, *trained_ids(each)[:-1]] for each in encoded])
+        for row, each, whole, behind in zip(chunk, encoded, together, decoded, strict=True):
+            text = behind.removeprefix(lead)
             like_special = any(token in _text_of(row) for token in special)
-            # Such text is cut at what reads like a token when the template is encoded: other ids, the same text.
-            same = like_special and tokenizer.decode(whole).startswith(tokenizer.decode(each.ids))
-            wrong = [*wrong_labels(tokenizer, each), *wrong_text(row, text)]
-            wrong += [] if same else wrong_template(each, whole)
+            other = wrong_template(each, whole)
+            # Other ids of the same text: cut at what reads like a token, or where the prompt's end and the answer meet.
+            same = bool(other) and tokenizer.decode(whole).startswith(tokenizer.decode(each.ids))
+            wrong = [*wrong_labels(tokenizer, each), *wrong_text(row, text), *([] if same else other)]
             if max_tokens is not None and len(each) > max_tokens:
                 wrong.append(Wrong.TOO_LONG)
             _add(report, row, each, wrong)
-            if not (like_special or Wrong.OTHER_TEMPLATE in wrong):
+            report.cut_otherwise += same and not like_special
+            if not other:
                 report.after_eos[len(whole) - len(each)] += 1
             report.like_special += like_special
         told(report.rows)

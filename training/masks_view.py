@@ -38,6 +38,9 @@ def _lines(report: Report, tokenizer: str) -> list[str]:
     if report.like_special:
         rows = f"{report.like_special:,} rows hold text that reads like a special token"
         lines.append(f"{rows}; here it stays text, in a trainer that parses it it would not.")
+    if report.cut_otherwise:
+        rows = f"Of {report.cut_otherwise:,} rows the chat template of question and answer together gives other ids"
+        lines.append(f"{rows} of the same text, where the answer begins; here they are as at inference.")
     if behind := {count: rows for count, rows in report.after_eos.items() if count}:
         counts = ", ".join(f"{count} in {rows:,} rows" for count, rows in sorted(behind.items()))
         lines.append(f"The chat template writes tokens behind EOS, which are not trained: {counts}.")

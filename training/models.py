@@ -8,19 +8,21 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from training.errors import BadRun
+from training.run_folder import unwritten
 from training.settings import TINY, Algo
 from training.tokenizing import BYTES, load_tokenizer
 
 # Its bars would stand among ours.
 logging.disable_progress_bar()
 
-# Second order needs attention whose gradient can be differentiated again; the fused kernels' cannot.
+# Second order needs attention whose gradient can be differentiated again; the fused kernels' cannot. Else it is what
+# transformers takes for the model: fused where it has that.
 TWICE_DIFFERENTIABLE = "eager"
-FUSED = "sdpa"
 LORA_ALPHA_PER_RANK = 2
 
 
@@ -42,12 +44,15 @@ class Model:
         }
 
     def save(self, folder: Path, parameters: Mapping[str, torch.Tensor], tokenizer: PreTrainedTokenizerBase) -> None:
-        """Write it with these parameters: an adapter for peft, or a whole model for transformers."""
+        """Write it with these parameters: an adapter for peft, or a whole model for transformers. Raises BadRun."""
         with torch.no_grad():
             for name, tensor in parameters.items():
                 self.parameters[name].copy_(tensor)
-        self.module.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        try:
+            self.module.save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+        except (OSError, SafetensorError) as error:
+            raise unwritten(folder, error) from None
 
 
 def tokenizer_for(model: str) -> PreTrainedTokenizerBase:
@@ -61,20 +66,25 @@ def load_model(
     name: str, tokenizer: PreTrainedTokenizerBase, *, algo: Algo, lora_rank: int, seed: int, max_tokens: int
 ) -> Model:
     """`tiny`, or what a folder holds; `lora_rank` 0 trains all of it. Raises BadRun."""
-    attention = TWICE_DIFFERENTIABLE if algo is Algo.MAML else FUSED
+    if name == TINY and lora_rank:
+        raise BadRun("tiny is in no folder that an adapter could belong to: train all of it, with --lora-rank 0.")
+    attention = TWICE_DIFFERENTIABLE if algo is Algo.MAML else None
     torch.manual_seed(seed)
-    module = tiny_llama(len(tokenizer), attention) if name == TINY else _from_folder(name, attention)
+    module = tiny_llama(tokenizer, attention) if name == TINY else _from_folder(name, attention)
     _require_fit(module, tokenizer, name, max_tokens)
     if lora_rank:
         module = with_lora(module, lora_rank)
     trained = {each: tensor for each, tensor in module.named_parameters() if tensor.requires_grad}
-    return Model(module.eval(), trained, attention)
+    taken = module.config._attn_implementation  # noqa: SLF001 - transformers tells it nowhere else
+    return Model(module.eval(), trained, taken)
 
 
-def tiny_llama(vocabulary: int, attention: str) -> Any:
+def tiny_llama(tokenizer: PreTrainedTokenizerBase, attention: str | None) -> Any:
     """About a million random parameters: two layers of 192, three heads."""
     config = LlamaConfig(
-        vocab_size=vocabulary,
+        vocab_size=len(tokenizer),
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
         hidden_size=192,
         intermediate_size=512,
         num_hidden_layers=2,
@@ -100,7 +110,7 @@ def with_lora(module: Any, rank: int) -> Any:
         return get_peft_model(module, config)
 
 
-def _from_folder(name: str, attention: str) -> Any:
+def _from_folder(name: str, attention: str | None) -> Any:
     _require_model(name)
     try:
         return AutoModelForCausalLM.from_pretrained(

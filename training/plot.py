@@ -1,5 +1,6 @@
 """The plot of a run: how its loss fell, and how well it adapts to held-out tasks."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,8 @@ def _draw_held_out(axes: Any, held_out: Mapping[str, Any], colours: Mapping[str,
     at = held_out["inner_steps"]
     for name, curve in held_out["curves"].items():
         if name != "untrained" or len(held_out["curves"]) == 1:
-            axes.errorbar(
-                at, curve["loss"], yerr=curve["standard_error"], color=colours[name], label=name, marker="o", capsize=3
-            )
+            losses, errors = (_gaps(curve[which]) for which in ("loss", "standard_error"))
+            axes.errorbar(at, losses, yerr=errors, color=colours[name], label=name, marker="o", capsize=3)
     axes.set_xticks(at)
     title = f"Query loss on {len(held_out['episodes'])} held-out episodes"
     axes.set(title=title, xlabel="inner steps on the support", ylabel="nats per trained token")
@@ -58,6 +58,11 @@ def smoothed(values: list[float]) -> list[float]:
     """The mean of the last SMOOTHED_OVER values at each place."""
     windows = [values[max(0, at + 1 - SMOOTHED_OVER) : at + 1] for at in range(len(values))]
     return [sum(window) / len(window) for window in windows]
+
+
+def _gaps(values: list[float | None]) -> list[float]:
+    """What is not known leaves a gap."""
+    return [math.nan if value is None else value for value in values]
 
 
 def _finish(axes: Any) -> None:

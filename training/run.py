@@ -13,6 +13,7 @@ import torch
 
 from shared.bundle.read import Episode
 from training.errors import BadRun
+from training.isolation import require_isolation
 from training.judging import judge
 from training.learning import Learner, Task, Workbench
 from training.models import Model, load_model, tokenizer_for
@@ -38,6 +39,7 @@ class Progress:
     losses: list[dict[str, float]] = field(default_factory=list)  # of each step, by learner
     answer_tokens: int = 0  # of the steps so far, EOS included, each row as often as it came
     held_out: dict[str, Any] = field(default_factory=dict)  # curves by name
+    seconds: float = 0.0  # up to the checkpoint, of all parts of a resumed run
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ def train(bundle: Path, out: Path, settings: Settings, *, resume: bool, force: b
         seed=settings.seed,
         max_tokens=settings.max_tokens,
     )
+    if settings.pack:
+        require_isolation(model.module, settings.model)
     run = Run(folder, settings, tasks, model, told)
     if kept is None:
         folder.begin()
@@ -87,13 +91,17 @@ class Run:
     def restore(self, kept: Mapping[str, Any]) -> None:
         """Stand where a checkpoint was made."""
         for learner in self._learners:
-            learner.restore(kept["learners"][learner.name])
+            state = kept["learners"][learner.name]
+            if _shapes(state["parameters"]) != _shapes(learner.parameters):
+                raise BadRun(f"{self._folder.path} was begun with another model than {self._settings.model} now is.")
+            learner.restore(state)
         self._progress = Progress(**kept["progress"])
+        self._began -= self._progress.seconds
 
     def go(self, stopping: Stopping) -> Outcome:
         """Until all steps are done and judged, or until asked to stop; then saved, and the same run can go on."""
         if not self._progress.held_out:
-            self._judge(UNTRAINED, self._model.parameters)
+            self._judge(UNTRAINED, self._model.parameters, stopping)
         saved_at = time.monotonic()
         while self._progress.step < self._settings.steps and not stopping.asked:
             self._step()
@@ -101,10 +109,10 @@ class Run:
                 self._save()
                 saved_at = time.monotonic()
         self._save()
-        finished = self._progress.step == self._settings.steps and not stopping.asked
+        finished = self._progress.step == self._settings.steps and all(
+            self._judge(learner.name, learner.parameters, stopping) for learner in self._learners
+        )
         if finished:
-            for learner in self._learners:
-                self._judge(learner.name, learner.parameters)
             first = self._learners[0]
             self._model.save(self._folder.path / MODEL, first.parameters, self._tasks.tokenizer)
         metrics = self.metrics(finished=finished)
@@ -128,7 +136,7 @@ class Run:
             "versions": {"python": platform.python_version()}
             | {name: version(name) for name in ("torch", "transformers", "peft")},
             "threads": torch.get_num_threads(),
-            "seconds": round(time.monotonic() - self._began, 1),
+            "seconds": round(self._seconds(), 1),
             "steps": [{"step": at, **losses} for at, losses in enumerate(progress.losses, start=1)],
             "held_out": {
                 "split": "test",
@@ -145,21 +153,32 @@ class Run:
         losses = {learner.name: learner.step(self._bench, tasks) for learner in self._learners}
         if not all(map(math.isfinite, losses.values())):
             raise BadRun(
-                f"The loss of step {progress.step + 1} is no number: begin anew with a lower --lr or --inner-lr."
+                f"The loss or the gradient of step {progress.step + 1} is no number: "
+                "begin anew with a lower --lr or --inner-lr."
             )
         progress.losses.append(losses)
         progress.answer_tokens += sum(row.trained for task in tasks for row in (*task.support, *task.query))
         progress.step += 1
         self._told("training", progress.step, settings.steps, losses)
 
-    def _judge(self, name: str, parameters: Mapping[str, torch.Tensor]) -> None:
+    def _judge(self, name: str, parameters: Mapping[str, torch.Tensor], stopping: Stopping) -> bool:
+        """Whether it came to an end before it was asked to stop."""
         tasks = self._encoded(self._tasks.held_out)
-        curve = judge(self._bench, tasks, parameters, lambda done: self._told(f"judging {name}", done, len(tasks), {}))
-        self._progress.held_out[name] = curve.to_json()
+
+        def told(done: int) -> None:
+            self._told(f"judging {name}", done, len(tasks), {})
+
+        curve = judge(self._bench, tasks, parameters, told, lambda: stopping.asked)
+        if curve is not None:
+            self._progress.held_out[name] = curve.to_json()
+        return curve is not None
 
     def _encoded(self, episodes: Sequence[Episode]) -> list[Task]:
         encoded = self._tasks.encoded
         return [Task(encoded(episode.support), encoded(episode.query)) for episode in episodes]
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._began
 
     def _save(self) -> None:
         progress = self._progress
@@ -173,7 +192,12 @@ class Run:
                     "losses": progress.losses,
                     "answer_tokens": progress.answer_tokens,
                     "held_out": progress.held_out,
+                    "seconds": self._seconds(),
                 },
                 "learners": {learner.name: learner.state() for learner in self._learners},
             }
         )
+
+
+def _shapes(parameters: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in parameters.items()}

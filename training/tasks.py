@@ -11,7 +11,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from shared.bundle.read import Episode, read_episodes, read_manifest, read_rows
+from shared.bundle.read import Episode, read_episodes, read_manifest, read_rows, require_as_exported
 from training.encoding import Encoded, encode
 from training.errors import BadRun
 from training.settings import Settings
@@ -61,7 +61,8 @@ def load_tasks(
                 "export more questions, smaller episodes, or other held-out topics."
             )
     rows = {row["id"]: row for split in (TRAIN, TEST) for row in read_rows(folder, split)}
-    lengths = _Lengths(tokenizer, rows, settings.max_tokens)
+    require_as_exported(folder, (TRAIN, TEST))
+    lengths = Lengths(tokenizer, rows, settings.max_tokens)
     wanted = settings.steps * settings.tasks_per_step
     taken = lengths.take(in_turns(train, settings.seed), wanted, len(train), lambda done: told(done, wanted))
     held_out = lengths.take(iter(spread(test)), min(settings.held_out_tasks, len(test)), len(test))
@@ -119,7 +120,7 @@ def spread(episodes: Sequence[Episode]) -> list[Episode]:
     return [episodes[at] for _, at in sorted(turns)]
 
 
-class _Lengths:
+class Lengths:
     """Takes episodes without their longer rows, and remembers what it has seen."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, rows: Mapping[int, Row], max_tokens: int) -> None:
@@ -131,13 +132,18 @@ class _Lengths:
     def take(
         self, episodes: Iterator[Episode], wanted: int, round_of: int, told: Callable[[int], None] = lambda _: None
     ) -> list[Episode]:
-        """The first `wanted` that have rows on both sides; fewer, when a round of them has no more."""
+        """The first `wanted` that have rows on both sides; fewer, when a round of them has no more.
+
+        Orders differ from round to round, so only two rounds' length of them has all for certain.
+        """
         taken: list[Episode] = []
         in_vain = 0
-        while len(taken) < wanted and in_vain < round_of:
+        while len(taken) < wanted and in_vain < 2 * round_of:
             chunk = list(islice(episodes, min(EPISODES_AT_ONCE, wanted - len(taken))))
             if not chunk:
                 break
+            for episode in chunk:
+                self._require_rows(episode)
             self._measure({each for episode in chunk for each in (*episode.support, *episode.query)})
             kept = [each for each in map(self._without_longer, chunk) if each.support and each.query]
             self.dropped |= {each.name for each in chunk} - {each.name for each in kept}
@@ -145,6 +151,13 @@ class _Lengths:
             taken += kept
             told(len(taken))
         return taken
+
+    def _require_rows(self, episode: Episode) -> None:
+        if absent := [each for each in (*episode.support, *episode.query) if each not in self._rows]:
+            raise BadRun(
+                f"The episode {episode.name!r} names row {absent[0]}, which is not in the bundle's {TRAIN} or {TEST} "
+                "rows: export the bundle again."
+            )
 
     def _measure(self, ids: set[int]) -> None:
         new = sorted(ids - self.seen)

@@ -17,7 +17,7 @@ def outcome_view(metrics: Mapping[str, Any], out: Path) -> RenderableType:
         table.add_column(str(step), justify="right")
     for name, curve in held_out["curves"].items():
         pairs = zip(curve["loss"], curve["standard_error"], strict=True)
-        table.add_row(name, *(f"{loss:.4f} ± {error:.4f}" for loss, error in pairs))
+        table.add_row(name, *(_with_error(loss, error) for loss, error in pairs))
     rehearsal = "Rehearsal: the questions and answers of this bundle are simulated.\n" if metrics["rehearsal"] else ""
     taken = f"{len(metrics['steps']):,} steps of {metrics['settings']['tasks_per_step']} episodes"
     dropped = f"; {data['rows_dropped']:,} longer rows left out" if data["rows_dropped"] else ""
@@ -28,3 +28,9 @@ def outcome_view(metrics: Mapping[str, Any], out: Path) -> RenderableType:
     )
     kept = "metrics.json, loss.png, checkpoint.pt" + (" and model/" if metrics["finished"] else "")
     return Group(*lines, table, f"{out}: {kept}")
+
+
+def _with_error(loss: float | None, error: float | None) -> str:
+    if loss is None:
+        return "diverged"
+    return f"{loss:.4f}" if error is None else f"{loss:.4f} ± {error:.4f}"

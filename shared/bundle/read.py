@@ -1,5 +1,6 @@
 """Reads a bundle: what a trainer needs of it, without asking anybody."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import pyarrow.parquet as pq
 
 from shared.bundle.episodes import Episode
 from shared.bundle.fields import SCHEMA, Row
+from shared.bundle.manifest import hash_file
 from shared.bundle.names import EPISODES, FORMAT, MANIFEST, SPLITS, VERSION, BadBundle, parquet_path
 
-__all__ = ["BadBundle", "Episode", "read_episodes", "read_manifest", "read_rows"]
+__all__ = ["BadBundle", "Episode", "read_episodes", "read_manifest", "read_rows", "require_as_exported"]
 
 # What pyarrow raises for a Parquet file that is damaged, also within its values: texts that are no UTF-8, no dates.
 UNREADABLE = (OSError, ValueError, OverflowError, pa.ArrowException)
@@ -52,6 +54,15 @@ def read_rows(folder: Path, split: str) -> list[Row]:
     if not table.schema.equals(SCHEMA):
         raise BadBundle(f"{path} has other columns than a bundle's; export it again.")
     return rows
+
+
+def require_as_exported(folder: Path, splits: Iterable[str]) -> None:
+    """Raise BadBundle when the episodes, or the rows of these splits, are not the bytes that the manifest names."""
+    files = read_manifest(folder).get("files")
+    for path in (EPISODES, *map(parquet_path, splits)):
+        said = files.get(path) if isinstance(files, dict) else None
+        if not isinstance(said, dict) or said.get("sha256") != hash_file(folder / path)["sha256"]:
+            raise BadBundle(f"{folder / path} is not as it was exported; questmill verify {folder} says more.")
 
 
 def read_episodes(folder: Path) -> list[Episode]:

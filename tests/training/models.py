@@ -1,11 +1,12 @@
 """Tokenizers and models small enough for a test."""
 
+import json
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 CHATML = """\
@@ -25,6 +26,25 @@ def bpe_tokenizer(texts: Iterable[str], vocabulary: int = 400, template: str = C
     core.add_special_tokens([AddedToken(each, special=True) for each in ("<|im_start|>", "<|im_end|>")])
     return PreTrainedTokenizerFast(
         tokenizer_object=core, eos_token="<|im_end|>", pad_token="<|im_end|>", chat_template=template
+    )
+
+
+def prefixing_tokenizer(texts: Iterable[str], template: str) -> PreTrainedTokenizerFast:
+    """Like SentencePiece's: a blank is "▁", one is put before a text, and characters that are not known are bytes."""
+    core = Tokenizer(models.BPE())
+    core.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    special = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=special, show_progress=False)
+    core.train_from_iterator((word for text in texts for word in text.split()), trainer)
+    learnt = json.loads(core.to_str())["model"]
+    merges = [tuple(each) for each in learnt["merges"]]
+    core.model = models.BPE(vocab=learnt["vocab"], merges=merges, byte_fallback=True, unk_token="<unk>", fuse_unk=True)
+    core = Tokenizer.from_str(json.dumps({**json.loads(core.to_str()), "added_tokens": []}))
+    core.add_special_tokens([AddedToken(each, special=True, normalized=False) for each in special[:3]])
+    strip = decoders.Strip(" ", 1, 0)
+    core.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), strip])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core, bos_token="<s>", eos_token="</s>", unk_token="<unk>", chat_template=template
     )
 
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import normalizers
 
-from tests.training.models import CHATML, bpe_tokenizer
+from tests.training.models import CHATML, bpe_tokenizer, prefixing_tokenizer
 from tests.training.rows import NASTY, row, some_rows
-from training.encoding import IGNORED, Encoded, answer_of, encode
+from training.encoding import IGNORED, Encoded, answer_of, chat_ids, encode
 from training.masks import Wrong, check_rows, trained_ids, wrong_labels, wrong_template
 from training.tokenizing import PLAIN_TEMPLATE, byte_tokenizer
 
@@ -116,6 +116,51 @@ def test_templates_that_differ_with_the_answer_are_found() -> None:
     other_end = bpe_tokenizer(NASTY)
     other_end.eos_token = "<|im_start|>"  # the template closes with <|im_end|>
     assert check_rows(other_end, rows).wrong == {Wrong.OTHER_TEMPLATE: [1, 2]}
+
+
+# As two families of models with SentencePiece's tokenizers have it: an answer on a line of its own, or after a blank.
+OWN_LINE = """\
+{% for message in messages %}\
+{{ '<|' + message['role'] + '|>\\n' + message['content'] + eos_token + '\\n' }}{% endfor %}\
+{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}"""
+AFTER_A_BLANK = """\
+{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}\
+{{ '[INST] ' + message['content'] + '[/INST]' }}{% else %}{{ ' ' + message['content'] + eos_token }}{% endif %}\
+{% endfor %}"""
+
+
+@pytest.mark.parametrize("template", [OWN_LINE, AFTER_A_BLANK, PLAIN_TEMPLATE], ids=["line", "blank", "plain"])
+def test_an_answer_begins_as_in_the_template_when_a_tokenizer_puts_a_blank_before_a_text(template: str) -> None:
+    tokenizer = prefixing_tokenizer((row["answer"] for row in ROWS), template)
+    assert check_rows(tokenizer, ROWS).wrong == {}
+    ours, (whole, *_) = (
+        encode(tokenizer, ROWS[20:21]),
+        chat_ids(tokenizer, [[*ROWS[20]["prompt"], *ROWS[20]["completion"]]]),
+    )
+    assert ours[0].ids == tuple(whole[: len(ours[0])])
+
+
+def test_other_ids_of_the_same_text_where_an_answer_begins_are_told_and_not_wrong() -> None:
+    """Two line ends are one token at the end of the prompt, and two before an answer: at inference it is one."""
+    two_lines = CHATML.replace("\\n' + message['content']", "\\n\\n' + message['content']").replace("t\\n'", "t\\n\\n'")
+    tokenizer = bpe_tokenizer(["\n\n"] * 50 + NASTY, template=two_lines)
+    rows = [row(1, "q", "an answer"), row(2, "q", "another")]
+    (ours, _), (whole, _) = (
+        encode(tokenizer, rows),
+        chat_ids(tokenizer, [[*each["prompt"], *each["completion"]] for each in rows]),
+    )
+    assert ours.ids != tuple(whole[: len(ours)])
+    report = check_rows(tokenizer, rows)
+    assert report.wrong == {}
+    assert report.cut_otherwise == report.to_json()["cut_otherwise"] == 2
+
+
+def test_odd_rows_have_labels_and_are_told() -> None:
+    rows = [row(1, "", "no question"), row(2, "one blank", " "), row(3, "long", "x" * 100_000), row(4, "", "")]
+    report = check_rows(BYTES, rows)
+    assert report.wrong == {Wrong.NO_ANSWER: [2, 4]}
+    assert report.longest == 3 + len("long") + 100_000 + 1
+    assert [each.trained for each in encode(BYTES, rows)] == [12, 2, 100_001, 1]
 
 
 def test_what_a_template_writes_behind_eos_is_told_and_not_trained() -> None:

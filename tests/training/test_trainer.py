@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import math
 import os
 import signal
+import statistics
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,17 +15,21 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
+from rich.console import Console
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.training.models import bpe_tokenizer, small_llama
 from tests.training.rows import NASTY, some_rows
 from tests.training.runs import SHORT, run
 from training.encoding import encode
+from training.judging import standard_error
 from training.learning import Learner, Task, Workbench, task_gradient, weights
 from training.loss import mean_loss_parts, summed_loss
-from training.meta_gradients import gradient
+from training.meta_gradients import Gradient, gradient
+from training.models import load_model
 from training.settings import Algo, Normalise
 from training.tokenizing import byte_tokenizer
+from training.train_view import outcome_view
 
 TOLERANCE = 2e-6
 ROOT = Path(__file__).parents[2]
@@ -68,6 +74,78 @@ def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(
     assert without_time(one) == without_time(other)
 
 
+def test_asked_to_stop_while_judging_it_stops_and_goes_on_to_the_same(
+    bundle: Path, small: str, whole: Path, tmp_path: Path
+) -> None:
+    """First while the untrained model is judged, then while the trained one is."""
+    out = tmp_path / "run"
+    judged = []
+
+    def interrupt(at: str) -> Any:
+        def told(what: str, done: int, *_: Any) -> None:
+            judged.append((what, done))
+            if (what, done) == (at, 1):
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        return told
+
+    for at, steps, resume in (("judging untrained", 0, False), ("judging maml", 3, True)):
+        stopped = run(bundle, out, model=small, told=interrupt(at), resume=resume)
+        assert judged[-1] == (at, 1)
+        assert not stopped.finished
+        assert json.loads((out / "metrics.json").read_text())["finished"] is False
+        assert len(stopped.metrics["steps"]) == steps
+    assert run(bundle, out, model=small, resume=True).finished
+    assert equal(parameters_in(whole), parameters_in(out))
+    one, other = (json.loads((each / "metrics.json").read_text()) for each in (whole, out))
+    assert without_time(one) == without_time(other)
+
+
+def test_a_longer_run_that_is_resumed_equals_one_in_a_piece(
+    bundle: Path, small: str, whole: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    run(bundle, out, model=small, steps=1)
+    run(bundle, out, model=small, steps=2, resume=True)
+    metrics = run(bundle, out, model=small, steps=3, resume=True).metrics
+    assert equal(parameters_in(whole), parameters_in(out))
+    assert metrics["held_out"] == json.loads((whole / "metrics.json").read_text())["held_out"]
+
+
+def test_the_seconds_of_a_resumed_run_are_of_all_its_parts(bundle: Path, small: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    same: dict[str, Any] = {"model": small, "algo": Algo.SFT, "held_out_tasks": 1}
+    run(bundle, out, steps=1, **same)
+    kept = torch.load(out / "checkpoint.pt", weights_only=True)
+    kept["progress"]["seconds"] = 5000.0
+    torch.save(kept, out / "checkpoint.pt")
+    assert 5000 < run(bundle, out, steps=2, resume=True, **same).metrics["seconds"] < 5600
+
+
+def test_what_diverges_is_null_and_no_nan_in_json(bundle: Path, small: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    outcome = run(bundle, out, model=small, algo=Algo.SFT, inner_lr=1e30, steps=1, held_out_tasks=2)
+
+    def no_json(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    metrics = json.loads((out / "metrics.json").read_text(), parse_constant=no_json)
+    curve = metrics["held_out"]["curves"]["sft"]
+    assert curve["loss"][0] > 0
+    assert curve["loss"][-1] is curve["standard_error"][-1] is None
+    printed = Console(record=True, width=200)
+    printed.print(outcome_view(outcome.metrics, out))
+    assert "diverged" in printed.export_text()
+
+
+def test_standard_errors_are_of_the_sample() -> None:
+    """Equal weights: the sample's standard deviation over the root of its size; of one task nothing is known."""
+    values = [2.0, 3.0, 7.0, 4.0]
+    found = standard_error(values, [1 / 4] * 4, 4.0)
+    assert found == pytest.approx(statistics.stdev(values) / 2)
+    assert math.isnan(standard_error([2.0], [1.0], 2.0))
+
+
 def test_another_seed_is_another_run(bundle: Path, small: str, whole: Path, tmp_path: Path) -> None:
     run(bundle, tmp_path / "run", model=small, seed=1)
     assert not equal(parameters_in(whole), parameters_in(tmp_path / "run"))
@@ -95,6 +173,14 @@ def test_the_model_loads_in_transformers_with_its_tokenizer(whole: Path) -> None
     tokenizer = AutoTokenizer.from_pretrained(whole / "model")
     rows = some_rows(12)
     assert encode(tokenizer, rows) == encode(byte_tokenizer(), rows)
+
+
+def test_tiny_stops_generating_at_the_eos_that_it_is_trained_on(tmp_path: Path) -> None:
+    tokenizer = byte_tokenizer()
+    tiny = load_model("tiny", tokenizer, algo=Algo.SFT, lora_rank=0, seed=0, max_tokens=64)
+    tiny.save(tmp_path, {}, tokenizer)
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path).generation_config
+    assert (loaded.bos_token_id, loaded.eos_token_id) == (tokenizer.bos_token_id, tokenizer.eos_token_id)
 
 
 @pytest.mark.parametrize("algo", [Algo.SFT, Algo.FOMAML, Algo.REPTILE])
@@ -153,6 +239,14 @@ def test_a_step_by_tokens_is_the_mean_over_all_its_tokens() -> None:
         assert loss == pytest.approx(expected, abs=1e-6)
     assert abs(every - sum(means) / 2) > 1e-3
     assert weights(Normalise.TOKENS, [1, 3]) == [0.25, 0.75]
+
+
+def test_a_gradient_that_is_no_number_moves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_number = Gradient(1.0, {name: torch.full_like(each, math.inf) for name, each in PARAMETERS.items()})
+    monkeypatch.setattr("training.learning.task_gradient", lambda *_: no_number)
+    learner = Learner("sft", PARAMETERS, lr=0.1)
+    assert math.isnan(learner.step(BENCH, [TASK]))
+    assert all(torch.equal(tensor, PARAMETERS[name]) for name, tensor in learner.parameters.items())
 
 
 def test_both_attentions_give_the_same_losses() -> None:
