@@ -113,13 +113,14 @@ def test_what_is_open_is_open(http: httpx2.Client) -> None:
         "Bearer",
         "Bearer qm_",
         "Bearer nonsense",
-        f"Bearer {make_key()}",
-        f"bearer  {make_key()}x",
+        "Bearer KEY",
+        "bearer  KEYx",
         "Basic YTpi",
     ],
 )
 def test_a_wrong_key_is_refused(http: httpx2.Client, sent: str) -> None:
-    assert http.get("/v1/jobs", headers={"Authorization": sent}).status_code == 401
+    headers = {"Authorization": sent.replace("KEY", make_key())}
+    assert http.get("/v1/jobs", headers=headers).status_code == 401
 
 
 async def test_a_revoked_key_is_refused_at_once_and_so_are_its_sessions(
