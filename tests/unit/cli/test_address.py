@@ -38,7 +38,9 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | No
         found(api_key_file=file)
 
 
-@pytest.mark.parametrize("wrong", ["", "sk-123", f"{KEY}x", f"{KEY[:20]}\n{KEY[20:]}"])
+@pytest.mark.parametrize(
+    "wrong", ["", "sk-123", f"{KEY}x", f"{KEY[:20]}\n{KEY[20:]}"], ids=["none", "foreign", "long", "cut"]
+)
 def test_what_is_no_key_is_not_sent_and_not_shown(wrong: str) -> None:
     with pytest.raises(ApiProblem) as caught:
         bearing(SecretStr(wrong))
