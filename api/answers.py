@@ -7,13 +7,13 @@ from uuid import UUID
 import anyio
 import orjson
 from fastapi import Path
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field, JsonValue
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from shared.errors import NotFound
 from shared.ids import JobId
-from shared.jobs.spec_fields import check_dataset_name
+from shared.jobs.spec_fields import DATASET_NAME_SHAPE, check_dataset_name
 
 CLOSE_SECONDS = 10
 
@@ -69,11 +69,18 @@ class _ClosingStream(StreamingResponse):
                     await self._source.aclose()
 
 
+NO_NUL: dict[str, JsonValue] = {"pattern": r"^[^\u0000]*$"}
+
+
 def _no_nul(value: str) -> str:
     if "\0" in value:
         raise ValueError("the character U+0000 is not allowed")
     return value
 
 
-DatasetName = Annotated[str, Path(description="1 to 64 of a-z, 0-9, '.', '_', '-'"), AfterValidator(check_dataset_name)]
-PlainText = Annotated[str, AfterValidator(_no_nul)]
+DatasetName = Annotated[
+    str,
+    Path(description="1 to 64 of a-z, 0-9, '.', '_', '-'", json_schema_extra=DATASET_NAME_SHAPE),
+    AfterValidator(check_dataset_name),
+]
+PlainText = Annotated[str, AfterValidator(_no_nul), Field(json_schema_extra=NO_NUL)]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator
 from typing import Annotated, NoReturn, TypeVar
 
@@ -30,6 +31,9 @@ async def _read_texts_json(request: Request) -> object:
     return parse_json(await read_limited(request, TEXTS_BYTES))
 
 
+TOO_DEEP = "nested too deeply"
+MAX_DEPTH = 100
+"""Brackets within each other. orjson writes no more than 254 of them, and what is taken must be shown again."""
 SpecJson = Annotated[object, Depends(_read_spec_json)]
 TextsJson = Annotated[object, Depends(_read_texts_json)]
 
@@ -50,10 +54,10 @@ def parse_json(body: bytes) -> object:
         )
     except json.JSONDecodeError as error:
         _refuse("body", f"not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})")
-    except RecursionError:
-        _refuse("body", "nested too deeply")
     except ValueError as error:
         _refuse("body", str(error))
+    except RecursionError:
+        _refuse("body", TOO_DEEP)
     for loc, flaw in _flaws(value, ()):
         _refuse(".".join(loc) or "body", flaw)
     return value
@@ -78,12 +82,14 @@ def _collect(pairs: list[tuple[str, object]]) -> _Object:
     collected = _Object(pairs)
     if len(collected) < len(pairs):
         keys = [key for key, _ in pairs]
-        collected.repeated = next(key for key in keys if keys.count(key) > 1)
+        collected.repeated = next(key for key, times in Counter(keys).items() if times > 1)
     return collected
 
 
 def _flaws(value: object, loc: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    if isinstance(value, str):
+    if len(loc) > MAX_DEPTH:
+        yield (), TOO_DEEP
+    elif isinstance(value, str):
         if flaw := _text_flaw(value):
             yield loc, flaw
     elif isinstance(value, _Object):

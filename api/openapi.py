@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from api.access import READ, scope_of
 from api.near_duplicate_shapes import NearLineShape
-from api.problems import Problem
+from api.problems import Problem, declared_problems
 from api.reparse_shapes import ReparseBody
 from api.schemas import BudgetBody, PruneBody, ResumeBody, TextsBody
 from api.security import COOKIE
@@ -38,6 +38,16 @@ def spec_body() -> dict[str, Any]:
     return model_body(JobSpec)
 
 
+def _describe_invalid_input(document: dict[str, Any]) -> None:
+    """Where FastAPI adds its own 422, it is a problem of ours that is answered."""
+    for item in document["paths"].values():
+        for operation in item.values():
+            if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                operation["responses"]["422"] = declared_problems(422)[422]
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
+
+
 def install_openapi(app: FastAPI) -> None:
     """Serve the completed document at /openapi.json, which needs a key where all does."""
 
@@ -62,6 +72,7 @@ def install_openapi(app: FastAPI) -> None:
             components.setdefault("schemas", {}).update(definitions["$defs"])
             components["securitySchemes"] = SCHEMES
             _add_scopes(app, document)
+            _describe_invalid_input(document)
             app.openapi_schema = document
         return app.openapi_schema
 

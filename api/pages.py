@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,6 +12,18 @@ from shared.errors import FieldError, InvalidInput
 
 MAX_PAGE = 500
 INT_BYTES = 8
+UUID_BYTES = 16
+
+
+def _cursor(size: int) -> Any:
+    """The field of a cursor that stands for so many bytes."""
+    characters = -(-size * 4 // 3)
+    return Field(
+        default=None,
+        max_length=40,
+        description="next_cursor of the page before",
+        json_schema_extra={"pattern": f"^[A-Za-z0-9_-]{{{characters}}}$"},
+    )
 
 
 class PageQuery(BaseModel):
@@ -19,27 +31,12 @@ class PageQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    cursor: str | None = Field(default=None, max_length=40, description="next_cursor of the page before")
     limit: int = Field(default=100, ge=1, le=MAX_PAGE)
 
     @property
     def limit_and_one(self) -> int:
         """How many rows to fetch: the one beyond the page tells whether there is a next page."""
         return self.limit + 1
-
-    def after_uuid(self) -> UUID | None:
-        """The id that the page follows, of rows with UUIDs. Raises InvalidInput."""
-        if self.cursor is None:
-            return None
-        raw = _decode(self.cursor)
-        return UUID(bytes=raw) if len(raw) == 16 else _refuse()
-
-    def after_int(self) -> int | None:
-        """The id that the page follows, of rows with numbers. Raises InvalidInput."""
-        if self.cursor is None:
-            return None
-        raw = _decode(self.cursor)
-        return int.from_bytes(raw, signed=True) if len(raw) == INT_BYTES else _refuse()
 
     def page(self, rows: Sequence[dict[str, Any]], *, looked_until: int | None = None) -> dict[str, object]:
         """The answer for up to `limit_and_one` rows; `looked_until` is where a search broke off, if it did."""
@@ -48,18 +45,37 @@ class PageQuery(BaseModel):
         return {"items": items, "next_cursor": None if behind is None else _encode(behind)}
 
 
+class IdPage(PageQuery):
+    """A page of rows whose ids are UUIDs."""
+
+    cursor: str | None = _cursor(UUID_BYTES)
+
+    def after(self) -> UUID | None:
+        """The id that the page follows. Raises InvalidInput."""
+        return None if self.cursor is None else UUID(bytes=_decode(self.cursor, UUID_BYTES))
+
+
+class NumberPage(PageQuery):
+    """A page of rows whose ids are numbers."""
+
+    cursor: str | None = _cursor(INT_BYTES)
+
+    def after(self) -> int | None:
+        """The id that the page follows. Raises InvalidInput."""
+        return None if self.cursor is None else int.from_bytes(_decode(self.cursor, INT_BYTES), signed=True)
+
+
 def _encode(row_id: UUID | int) -> str:
     raw = row_id.bytes if isinstance(row_id, UUID) else row_id.to_bytes(INT_BYTES, signed=True)
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
-def _decode(cursor: str) -> bytes:
+def _decode(cursor: str, size: int) -> bytes:
     try:
-        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
-        _refuse()
-
-
-def _refuse() -> NoReturn:
+        raw = b""
+    if len(raw) == size:
+        return raw
     msg = "use the next_cursor of the page before, unchanged"
     raise InvalidInput(f"cursor: {msg}", [FieldError("cursor", msg)])

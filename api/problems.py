@@ -7,12 +7,14 @@ import orjson
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import Route
 
 from api.safe_headers import SAFE_HEADERS
 from shared.database.trouble import Trouble, find_trouble, first_line
@@ -163,13 +165,23 @@ async def _bad_parameters(_: Request, error: Exception) -> Response:
     return problem_response(InvalidInput(detail, errors))
 
 
-async def _of_the_router(_: Request, error: Exception) -> Response:
+async def _of_the_router(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
+    headers = error.headers
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"Allow": ", ".join(_allowed_methods(request))}
     problem = QuestmillError(str(error.detail))
     problem.status, problem.title = status.value, status.phrase
     problem.type = status.phrase.lower().replace(" ", "-")
-    return problem_response(problem, error.headers)
+    return problem_response(problem, headers)
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """All methods of the path; the router tells those of the first of its routes alone."""
+    routes = (each.original_route for each in iter_route_contexts(request.app.routes))
+    at_path = (each for each in routes if isinstance(each, Route) and each.path_regex.match(request.url.path))
+    return sorted({method for each in at_path for method in each.methods or ()})
 
 
 async def _gone(*_: object) -> Response:

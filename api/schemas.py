@@ -293,12 +293,16 @@ class DuplicateShape(Shape):
     guard: str | None
 
 
+# Without U+0000, which no JSON body of ours may hold.
+Text = Annotated[str, Field(max_length=50_000, json_schema_extra={"pattern": r"^[^\u0000]*$"})]
+
+
 class TextsBody(BaseModel):
     """Texts to compare with a dataset and with each other."""
 
     model_config = ConfigDict(extra="forbid")
 
-    texts: list[Annotated[str, Field(max_length=50_000)]] = Field(max_length=10_000)
+    texts: list[Text] = Field(max_length=10_000)
 
 
 class ResumeBody(BaseModel):
@@ -314,7 +318,7 @@ class BudgetBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    budget_usd: Decimal = Field(ge=0, le=10_000_000, allow_inf_nan=False)
+    budget_usd: Budget
 
 
 class PruneBody(BaseModel):

@@ -311,7 +311,7 @@ def doctor(
     checks: list[Check] = []
     styles = {Verdict.OK: "green", Verdict.NOTE: "yellow", Verdict.MISSING: "red"}
     console = Console(soft_wrap=True, highlight=False)
-    for each in chain(wrong, examine(settings, os.environ, call=call)):
+    for each in chain(wrong, examine(settings, call=call)):
         checks.append(each)
         if not as_json:
             style = styles[each.verdict]

@@ -19,17 +19,19 @@ from shared.errors import InvalidInput
 from shared.settings import Settings
 
 
-def examine(settings: Settings, environ: Mapping[str, str], *, call: bool = False) -> Iterator[Check]:
+def examine(settings: Settings, *, call: bool = False) -> Iterator[Check]:
     """All checks, in the order in which one would mend things. `call`: try the keys at their providers."""
     yield Check("versions", Verdict.OK, f"Python {platform.python_version()}, {_packages()}")
     yield disk_check(settings.home)
     running = running_environment(settings.home)
-    for name in ("DATABASE_URL", "REDIS_URL"):
-        yield _url_setting(name, environ.get(name), running.get(name.lower()))
+    database = settings.database_url if settings.names_database else None
+    broker = settings.redis_url if settings.names_broker else None
+    yield _url_setting("DATABASE_URL", database, running.get("database_url"))
+    yield _url_setting("REDIS_URL", broker, running.get("redis_url"))
     yield from provider_checks(settings, call=call)
     yield from rate_limit_checks(settings)
     yield from model_checks(settings)
-    database_url = environ.get("DATABASE_URL") or running.get("database_url")
+    database_url = database or running.get("database_url")
     url = api_url(settings)
     try:
         with Client(url, api_key(settings)) as client:
@@ -50,7 +52,7 @@ def examine(settings: Settings, environ: Mapping[str, str], *, call: bool = Fals
         yield Check("api", Verdict.MISSING, str(problem))
         yield from port_checks(settings)
         yield from database_checks(database_url)
-        yield broker_check(environ.get("REDIS_URL") or running.get("redis_url"))
+        yield broker_check(broker or running.get("redis_url"))
         yield Check("workers", Verdict.NOTE, "unknown while the API is away")
 
 

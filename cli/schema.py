@@ -1,6 +1,5 @@
 """What `questmill db` asks of the database, and says of it."""
 
-import os
 from enum import IntEnum
 
 import psycopg
@@ -87,7 +86,7 @@ def in_words(schema: Schema) -> str:
 
 def _database_url() -> str:
     settings = load_settings()
-    if os.environ.get("DATABASE_URL"):
+    if settings.names_database:
         return settings.session_database_url
     if url := running_environment(settings.home).get("database_url"):
         return url

@@ -148,11 +148,12 @@ def join(concurrency: int | None) -> None:
     """Become a worker of the system that DATABASE_URL and REDIS_URL name, or of the one that runs in this home."""
     if concurrency is not None:
         os.environ["QUESTMILL_CALLS_IN_FLIGHT"] = str(concurrency)
-    named = [name for name in ("DATABASE_URL", "REDIS_URL") if os.environ.get(name)]
-    if len(named) == 1:
-        raise LocalProblem(f"Only {named[0]} is set: a worker needs both DATABASE_URL and REDIS_URL, of one system.")
-    if not named:
-        home = Home(load_settings().home)
+    settings = load_settings()
+    if settings.names_database != settings.names_broker:
+        only = "DATABASE_URL" if settings.names_database else "REDIS_URL"
+        raise LocalProblem(f"Only {only} is set: a worker needs both DATABASE_URL and REDIS_URL, of one system.")
+    if not settings.names_database:
+        home = Home(settings.home)
         addresses = home.read()
         if addresses is None:
             raise LocalProblem(

@@ -84,7 +84,7 @@ def embedded_server(home: Home, *, make: bool = False) -> Iterator[str]:
 @contextmanager
 def own_server(settings: Settings, home: Home, *, make: bool = False) -> Iterator[str]:
     """The server of DATABASE_URL when that is set, else the home's own, started for the block, made where asked for."""
-    if os.environ.get("DATABASE_URL"):
+    if settings.names_database:
         yield settings.session_database_url
     else:
         with embedded_server(home, make=make) as url:
@@ -100,7 +100,7 @@ def open_database(settings: Settings, purpose: str, *, make: bool = False) -> It
     """
     home = Home(settings.home)
     with ExitStack() as stack:
-        if not os.environ.get("DATABASE_URL"):
+        if not settings.names_database:
             if not make and not (home.path / "postgres").is_dir():
                 raise LocalProblem(f"There is no database in {home.path}: set QUESTMILL_HOME or DATABASE_URL.")
             try:

@@ -25,7 +25,11 @@ from shared.settings import Settings, url_at
 from workers.flower import why_refused
 
 ROOT = Path(__file__).parents[1]
-SECRET_VARIABLES = frozenset({"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"})
+SECRET_VARIABLES = frozenset(
+    {"OPENAI_API_KEY", "OPENAI_API_KEY_FILE", "ANTHROPIC_API_KEY", "ANTHROPIC_API_KEY_FILE", "ANTHROPIC_AUTH_TOKEN"}
+)
+# Each process is told the URLs themselves, which may be those of embedded servers.
+URL_FILES = frozenset({"DATABASE_URL_FILE", "REDIS_URL_FILE"})
 # The client's; no process of ours is one.
 CLIENT_VARIABLES = frozenset({"QUESTMILL_API_KEY", "QUESTMILL_API_KEY_FILE"})
 # Bulk submissions of the rehearsal server take a second, not a day.
@@ -101,12 +105,12 @@ class Stack:
             services.append(self._rehearsal(base, port))
             for_workers = rehearsal_environment(port)
         # On our own server no process runs but ours, none of which has started.
-        alone = [] if os.environ.get("DATABASE_URL") else ["--contract"]
+        alone = [] if self.settings.names_database else ["--contract"]
         self.supervisor.run_once(Child("migrate", _python(base, "-m", "cli", "db", "upgrade", *alone)))
         if self.settings.keys_required:
             self._require_a_key(database_url)
         with psycopg.connect(libpq_url(database_url)) as connection:
-            if not os.environ.get("DATABASE_URL"):
+            if not self.settings.names_database:
                 # Nobody else's workers are on our own server; what an earlier run announced may be other providers.
                 connection.execute("DELETE FROM provider")
             (started_at,) = connection.execute("SELECT clock_timestamp()").fetchone() or (None,)
@@ -147,11 +151,11 @@ class Stack:
         """The URLs of Postgres and of the Redis-protocol server, embedded ones started where none is given."""
         servers = []
         postgres = valkey = None
-        if not os.environ.get("DATABASE_URL"):
+        if not self.settings.names_database:
             postgres = EmbeddedPostgres(self.home.path / "postgres")
             postgres.prepare()
             servers.append(postgres_child(postgres))
-        if not os.environ.get("REDIS_URL"):
+        if not self.settings.names_broker:
             valkey = EmbeddedValkey(self.home.path / "valkey")
             servers.append(Child("valkey", valkey.command(), is_ready=valkey.is_ready))
         if servers:
@@ -204,7 +208,7 @@ def has_key(settings: Settings) -> bool:
 
 def common_environment(given: Mapping[str, str]) -> dict[str, str]:
     """What every process of ours is told: the caller's environment without provider keys, which workers alone get."""
-    hidden = SECRET_VARIABLES | CLIENT_VARIABLES
+    hidden = SECRET_VARIABLES | URL_FILES | CLIENT_VARIABLES
     environment = {name: value for name, value in given.items() if name.upper() not in hidden}
     own = environment.get("NO_PROXY") or environment.get("no_proxy")
     # A proxy for the world must not come between processes of this machine.

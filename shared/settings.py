@@ -1,5 +1,6 @@
-"""All settings, read once from the environment: `QUESTMILL_*` and the conventional provider names."""
+"""All settings, read once from the environment (`QUESTMILL_*` and the conventional provider names) or from files."""
 
+import os
 from decimal import Decimal
 from functools import cache
 from ipaddress import ip_address
@@ -7,9 +8,17 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from shared.errors import FieldError, InvalidInput
+from shared.secret_files import read_secret_files
 
 # A century: no age that a person means is above it.
 MOST_DAYS = 36_500
@@ -126,6 +135,29 @@ class Settings(BaseSettings):
 
     log_json: bool = False
     log_level: str = "INFO"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - a folder, not files by name
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given in code, then variables, then the files that `*_FILE` variables name."""
+        secrets = InitSettingsSource(settings_cls, init_kwargs=read_secret_files(os.environ))
+        return init_settings, env_settings, secrets
+
+    @property
+    def names_database(self) -> bool:
+        """Whether a database is given; else the embedded one is meant."""
+        return "database_url" in self.model_fields_set
+
+    @property
+    def names_broker(self) -> bool:
+        """Whether a Redis-protocol server is given; else the embedded one is meant."""
+        return "redis_url" in self.model_fields_set
 
     @property
     def session_database_url(self) -> str:

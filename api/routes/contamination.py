@@ -10,13 +10,13 @@ from api.access import READ, SUBMIT
 from api.answers import DatasetName, PlainText, answer
 from api.contamination_shapes import ContaminatedPage, ContaminatedShape, DecontaminatedShape
 from api.limits import read_upload
-from api.pages import PageQuery
+from api.pages import NumberPage
 from api.problems import declared_problems
 from api.services import Wired, WiredForBulk
 from shared.corpus.contaminated import browse_contaminated, clear_question, flag_again
 from shared.corpus.decontaminate import decontaminate, remove_benchmark
 from shared.ids import QuestionId
-from shared.jobs.spec_fields import check_dataset_name
+from shared.jobs.spec_fields import DATASET_NAME_SHAPE, check_dataset_name
 
 router = APIRouter(prefix="/v1", tags=["contamination"])
 
@@ -26,8 +26,12 @@ _UPLOAD_BODY = {
         "required": True,
     }
 }
-BenchmarkName = Annotated[str, AfterValidator(check_dataset_name)]
-PathBenchmark = Annotated[str, Path(description="as it was loaded"), AfterValidator(check_dataset_name)]
+BenchmarkName = Annotated[str, AfterValidator(check_dataset_name), Field(json_schema_extra=DATASET_NAME_SHAPE)]
+PathBenchmark = Annotated[
+    str,
+    Path(description="as it was loaded", json_schema_extra=DATASET_NAME_SHAPE),
+    AfterValidator(check_dataset_name),
+]
 PathQuestionId = Annotated[int, Path(ge=1, lt=2**63)]
 
 
@@ -41,7 +45,7 @@ class DecontaminateQuery(BaseModel):
     discard: bool = Field(default=False, description="also take out what is flagged, as by hand")
 
 
-class ContaminationQuery(PageQuery):
+class ContaminationQuery(NumberPage):
     """Which of the flagged questions."""
 
     benchmark: BenchmarkName | None = None
@@ -78,7 +82,7 @@ async def show_contaminated(wired: Wired, name: DatasetName, query: Annotated[Co
         name,
         benchmark=query.benchmark,
         cleared=query.cleared,
-        after=query.after_int(),
+        after=query.after(),
         limit=query.limit_and_one,
     )
     return answer(query.page(rows))

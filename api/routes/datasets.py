@@ -12,7 +12,7 @@ from api.json_body import TextsJson, parse_model
 from api.limits import read_upload
 from api.live_shapes import DistributionsShape
 from api.openapi import REF, model_body
-from api.pages import PageQuery
+from api.pages import NumberPage
 from api.problems import declared_problems
 from api.schemas import DatasetShape, DatasetsShape, DuplicateShape, ImportShape, QuestionPage, TextsBody
 from api.services import Wired, WiredForBulk
@@ -36,7 +36,7 @@ _FILE_TYPES: dict[str, object] = {"application/x-ndjson": {}, "application/vnd.a
 KindName = Annotated[PlainText, AfterValidator(fold_name)]
 
 
-class QuestionQuery(PageQuery):
+class QuestionQuery(NumberPage):
     """Which questions of a dataset."""
 
     domain: KindName | None = Field(default=None, max_length=200)
@@ -124,7 +124,7 @@ async def browse(wired: Wired, name: DatasetName, query: Annotated[QuestionQuery
     """A dataset's questions. A page may be short although there are more: a search breaks off after some 20,000."""
     kind = Kind(query.domain, query.difficulty, query.state, query.selected)
     found = await browse_questions(
-        wired.engine, name, kind, text=query.text, after=query.after_int(), limit=query.limit_and_one
+        wired.engine, name, kind, text=query.text, after=query.after(), limit=query.limit_and_one
     )
     return answer(query.page(found.rows, looked_until=found.looked_until))
 

@@ -16,7 +16,7 @@ from api.live_shapes import LiveShape, RejectionPage, SeriesShape
 from api.notification_shapes import NotificationsShape
 from api.novelty_shapes import NoveltyShape, TopicsShape
 from api.openapi import model_body, spec_body
-from api.pages import PageQuery
+from api.pages import IdPage, NumberPage
 from api.problems import declared_problems
 from api.progress_stream import has_seen_end
 from api.schemas import BatchPage, BudgetBody, CallPage, JobPage, JobShape, ResumeBody, SubmissionPage
@@ -41,19 +41,19 @@ PathJobId = Annotated[JobId, Depends(read_job_id)]
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")]
 
 
-class JobQuery(PageQuery):
+class JobQuery(IdPage):
     """A page of jobs."""
 
     summary: bool = Field(default=False, description="each with how far it is")
 
 
-class BatchQuery(PageQuery):
+class BatchQuery(IdPage):
     """A page of batches, of one state if given."""
 
     state: BatchState | None = None
 
 
-class CallQuery(PageQuery):
+class CallQuery(IdPage):
     """A page of calls, of one state if given."""
 
     state: CallState | None = None
@@ -67,7 +67,7 @@ class VerdictsQuery(BaseModel):
     by: Literal["job", "cell"] = Field(default="job", description="cell: also for each cell")
 
 
-class SubmissionQuery(PageQuery):
+class SubmissionQuery(IdPage):
     """A page of bulk submissions, of one state if given."""
 
     state: SubmissionState | None = None
@@ -81,7 +81,7 @@ class SeriesQuery(BaseModel):
     points: int = Field(default=120, ge=1, le=500, description="so many steps at most")
 
 
-class RejectionQuery(PageQuery):
+class RejectionQuery(NumberPage):
     """A page of refused candidates, of one reason if given."""
 
     reason: PlainText | None = Field(default=None, max_length=200)
@@ -126,7 +126,7 @@ async def submit(wired: Wired, asked_by: AskedBy, data: SpecJson, idempotency_ke
 async def browse_jobs(wired: Wired, query: Annotated[JobQuery, Query()]) -> Response:
     """All jobs, newest first."""
     read = list_summaries if query.summary else list_jobs
-    return answer(query.page(await read(wired.engine, before=query.after_uuid(), limit=query.limit_and_one)))
+    return answer(query.page(await read(wired.engine, before=query.after(), limit=query.limit_and_one)))
 
 
 @router.get("/{job_id}", dependencies=[READ], responses={200: {"model": JobShape}, **declared_problems(403, 404, 503)})
@@ -142,9 +142,7 @@ async def show_job(wired: Wired, job_id: PathJobId) -> Response:
 )
 async def browse_batches(wired: Wired, job_id: PathJobId, query: Annotated[BatchQuery, Query()]) -> Response:
     """A job's batches."""
-    rows = await list_batches(
-        wired.engine, job_id, state=query.state, after=query.after_uuid(), limit=query.limit_and_one
-    )
+    rows = await list_batches(wired.engine, job_id, state=query.state, after=query.after(), limit=query.limit_and_one)
     return answer(query.page(rows))
 
 
@@ -155,9 +153,7 @@ async def browse_batches(wired: Wired, job_id: PathJobId, query: Annotated[Batch
 )
 async def browse_calls(wired: Wired, job_id: PathJobId, query: Annotated[CallQuery, Query()]) -> Response:
     """A job's calls, as the ledger has them."""
-    rows = await list_calls(
-        wired.engine, job_id, state=query.state, after=query.after_uuid(), limit=query.limit_and_one
-    )
+    rows = await list_calls(wired.engine, job_id, state=query.state, after=query.after(), limit=query.limit_and_one)
     return answer(query.page(rows))
 
 
@@ -169,7 +165,7 @@ async def browse_calls(wired: Wired, job_id: PathJobId, query: Annotated[CallQue
 async def browse_submissions(wired: Wired, job_id: PathJobId, query: Annotated[SubmissionQuery, Query()]) -> Response:
     """A job's bulk submissions."""
     rows = await list_submissions(
-        wired.engine, job_id, state=query.state, after=query.after_uuid(), limit=query.limit_and_one
+        wired.engine, job_id, state=query.state, after=query.after(), limit=query.limit_and_one
     )
     return answer(query.page(rows))
 
@@ -200,7 +196,7 @@ async def show_live(wired: Wired, job_id: PathJobId) -> Response:
 async def browse_rejections(wired: Wired, job_id: PathJobId, query: Annotated[RejectionQuery, Query()]) -> Response:
     """The candidates that were refused, each with the question that it repeats."""
     rows = await list_rejections(
-        wired.engine, job_id, reason=query.reason, before=query.after_int(), limit=query.limit_and_one
+        wired.engine, job_id, reason=query.reason, before=query.after(), limit=query.limit_and_one
     )
     return answer(query.page(rows))
 

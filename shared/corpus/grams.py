@@ -33,7 +33,8 @@ _TOKEN = re.compile(
     r"|(?<=[#)])[-/]|(?<=[#)] )[-/]|[-/](?= ?[#(])"
     r"|(?<=[\w#)])\*\*?(?=[\w#(])|(?<=[\w#)] )\*\*?(?= [\w#(])"
 )
-_SENTENCE_END = re.compile(r"[.?!:;]+(?=[\s\"')\]*]|\Z)")
+# From the first of such marks only, and all of them or none: else a million dots before a letter would take hours.
+_SENTENCE_END = re.compile(r"(?<![.?!:;])[.?!:;]++(?=[\s\"')\]*]|\Z)")
 _APOSTROPHES = str.maketrans("", "", "'")
 
 

@@ -14,6 +14,8 @@ RESOLVE_SECONDS = 3.0
 LONGEST_URL = 2_000
 # Addresses of IPv4 in the clothes of IPv6: a translator on the way would undress them.
 NAT64 = IPv6Network("64:ff9b::/96")
+GLOBAL_UNICAST = IPv6Network("2000::/3")
+DOCUMENTATION = IPv6Network("3fff::/20")  # RFC 9637; Python 3.11 takes it for global
 
 
 class UnusableReceiver(InvalidInput):
@@ -46,17 +48,16 @@ def check_url(url: str) -> str:
 def is_public(address: str) -> bool:
     """Whether an IP address is somebody's on the internet, whatever form it is written in."""
     ip = ip_address(address.partition("%")[0])
-    inner = _inner(ip) if isinstance(ip, IPv6Address) else None
-    if inner is not None and not is_public(str(inner)):
-        return False
-    site_local = isinstance(ip, IPv6Address) and ip.is_site_local
-    return (ip.is_global or (inner is not None and ip in NAT64)) and not ip.is_multicast and not site_local
-
-
-def _inner(ip: IPv6Address) -> IPv4Address | None:
-    if ip in NAT64:
-        return IPv4Address(int(ip) & 0xFFFFFFFF)
-    return ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+    if isinstance(ip, IPv6Address):
+        if ip.ipv4_mapped or ip in NAT64:
+            return is_public(str(IPv4Address(int(ip) & 0xFFFFFFFF)))
+        # Also outside are IPv4 in older clothes ("::127.0.0.1") and a site's own translator (64:ff9b:1::/48).
+        if ip not in GLOBAL_UNICAST or ip in DOCUMENTATION:
+            return False
+        tunnelled = ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if tunnelled is not None and not is_public(str(tunnelled)):
+            return False
+    return ip.is_global and not ip.is_multicast
 
 
 async def resolve(url: str, *, allow_private: bool) -> list[str]:

@@ -20,6 +20,7 @@ from shared.errors import FieldError, InvalidInput
 from shared.jobs.mix_spec import MixSpec
 from shared.jobs.receivers import check_url
 from shared.jobs.spec_fields import (
+    DATASET_NAME_SHAPE,
     MAX_SAMPLES,
     MAX_TRIES,
     MAX_VOTES,
@@ -107,7 +108,7 @@ class JobSpec(Strict):
     `atlas` holds, for some of the domains, what they are about, or the digest of what was posted before.
     """
 
-    dataset: Annotated[str, AfterValidator(check_dataset_name)]
+    dataset: Annotated[str, AfterValidator(check_dataset_name), Field(json_schema_extra=DATASET_NAME_SHAPE)]
     mix: MixSpec | None = None
     surplus: Surplus = Surplus.SUBSAMPLE
     models: dict[Stage, Annotated[dict[str, ModelNames], FoldedKeys]] = Field(default_factory=dict)
@@ -213,7 +214,7 @@ _FIELD = re.compile(r"[a-z_]+(\.[a-z_]+)*")
 
 
 def _dotted(loc: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in loc if part != "[key]")
+    return ".".join(str(part) for part in loc if not str(part).startswith(("[key]", "function-after[")))
 
 
 def _message(item: Any) -> str:

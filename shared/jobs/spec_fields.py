@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
 
 from shared.database.states import Stage
 from shared.planning.mix import fold_name
@@ -22,6 +22,7 @@ MAX_VOTES = 9
 MAX_SAMPLES = 16
 MAX_TRIES = 10
 MAX_MODELS = 8
+MAX_BUDGET_USD = 999_999  # what the ledger has digits for
 # What an answer is taken to have when nothing is said: half as much again as its question, and at least a paragraph.
 ANSWER_TOKENS_PER_QUESTION_TOKEN = Decimal("1.5")
 LEAST_ANSWER_TOKENS = Decimal(100)
@@ -31,6 +32,9 @@ SHARE_TOLERANCE = Decimal("0.00001")
 DATASET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 PLAIN_NUMBER = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{0,18})?")
 MODEL_NAME = re.compile(r"(openai|anthropic)/[A-Za-z0-9][A-Za-z0-9._:@/+-]{0,119}")
+# For the OpenAPI document; what is wrong is said by the checks below.
+DATASET_NAME_SHAPE: dict[str, JsonValue] = {"pattern": f"^{DATASET_NAME.pattern}$"}
+MODEL_NAME_SHAPE: dict[str, JsonValue] = {"pattern": f"^{MODEL_NAME.pattern}$"}
 
 
 def check_dataset_name(name: str) -> str:
@@ -96,11 +100,11 @@ def _write_plain(value: Decimal) -> str:
 JsonNumber = Annotated[Decimal, BeforeValidator(_require_plain), PlainSerializer(float, when_used="json")]
 Money = Annotated[Decimal, BeforeValidator(_require_plain), PlainSerializer(_write_plain, when_used="json")]
 # As many decimals as the ledger keeps.
-Budget = Annotated[Money, Field(ge=0, le=10_000_000, allow_inf_nan=False, decimal_places=12)]
+Budget = Annotated[Money, Field(ge=0, le=MAX_BUDGET_USD, allow_inf_nan=False, decimal_places=12)]
 Count = Annotated[int, BeforeValidator(_refuse_bool)]
 MeanTokens = Annotated[JsonNumber, Field(ge=1, le=MAX_MEAN_TOKENS, allow_inf_nan=False)]
 FoldedKeys = BeforeValidator(_fold_keys)
-ModelName = Annotated[str, AfterValidator(_check_model_name)]
+ModelName = Annotated[str, AfterValidator(_check_model_name), Field(json_schema_extra=MODEL_NAME_SHAPE)]
 # Several judges take turns at the votes; of several models each answers every question.
 ModelNames = Annotated[
     tuple[ModelName, ...],

@@ -7,7 +7,7 @@ import httpx2
 import orjson
 from anthropic import APIConnectionError, APIStatusError, AsyncAnthropic, DefaultAioHttpClient
 
-from shared.llm.failures import reply_from_broken_connection, reply_from_error, reply_from_reading
+from shared.llm.failures import body_without_key, reply_from_broken_connection, reply_from_error, reply_from_reading
 from shared.llm.headers import read_anthropic_rate
 from shared.llm.provider import LLMReply, LLMRequest, Outcome
 from shared.llm.reading import read_reply
@@ -60,11 +60,11 @@ class AnthropicProvider:
         except TimeoutError:
             return LLMReply(Outcome.TIMEOUT, detail=f"no answer in {request.timeout_seconds:g} s")
         except APIStatusError as error:
-            response = error.response
-            return reply_from_error(response.status_code, response.headers, response.content, read_anthropic_rate)
+            told = error.response
+            return reply_from_error(told.status_code, told.headers, body_without_key(told), read_anthropic_rate)
         except (APIConnectionError, httpx2.HTTPError) as error:
             return reply_from_broken_connection(error)
-        content = answer.content
+        content = body_without_key(answer)
         reading = read_reply(self.name, content)
         return reply_from_reading(answer.status_code, answer.headers, content, reading, read_anthropic_rate)
 

@@ -10,7 +10,7 @@ import openai
 
 from shared.llm.bulk import BulkProblem
 from shared.llm.bulk_reading import malformed
-from shared.llm.failures import RateReader, reply_from_broken_connection, reply_from_error
+from shared.llm.failures import RateReader, body_without_key, reply_from_broken_connection, reply_from_error
 from shared.llm.provider import Outcome
 
 
@@ -24,7 +24,7 @@ async def asking(read_rate: RateReader, seconds: float, *, submits: bool = False
         raise BulkProblem(Outcome.TIMEOUT, f"no answer in {seconds:g} s", maybe_submitted=submits) from None
     except (anthropic.APIStatusError, openai.APIStatusError) as error:
         response = error.response
-        reply = reply_from_error(response.status_code, response.headers, response.content, read_rate)
+        reply = reply_from_error(response.status_code, response.headers, body_without_key(response), read_rate)
         raise BulkProblem.from_reply(reply, submits=submits) from None
     except (anthropic.APIConnectionError, openai.APIConnectionError, httpx2.HTTPError) as error:
         raise BulkProblem.from_reply(reply_from_broken_connection(error), submits=submits) from error

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import aiohttp
+import httpx2
 import orjson
 
 from shared.llm.headers import read_retry_after
@@ -10,6 +11,8 @@ from shared.llm.provider import LLMReply, Outcome, RateHeaders
 from shared.llm.reading import Reading, storable
 
 DETAIL_LENGTH = 500
+KEY_HEADERS = ("authorization", "x-api-key")
+LEAST_KEY_LENGTH = 12  # shorter ones are words, such as "rehearsal"
 RateReader = Callable[[Mapping[str, str]], RateHeaders | None]
 
 # Answers of status 429 or 400 that waiting does not mend: the account is empty or capped.
@@ -42,6 +45,19 @@ def classify_error(status: int, code: str, message: str) -> Outcome:
     if code == "overloaded_error":
         return Outcome.OVERLOADED
     return _BY_STATUS.get(status, Outcome.SERVER_ERROR if status >= 500 else Outcome.BAD_REQUEST)
+
+
+def body_without_key(response: httpx2.Response) -> bytes:
+    """The answer's body without the key that it was asked with: some servers repeat it when they refuse it.
+
+    Bodies are kept in the ledger, and what they say in logs, reasons and pages, which others than the key's owner read.
+    """
+    body = response.content
+    for name in KEY_HEADERS:
+        key = response.request.headers.get(name, "").removeprefix("Bearer ").encode()
+        if len(key) >= LEAST_KEY_LENGTH:
+            body = body.replace(key, b"[key]")
+    return body
 
 
 def reply_from_error(status: int, headers: Mapping[str, str], body: bytes, read_rate: RateReader) -> LLMReply:

@@ -229,11 +229,22 @@ def test_a_resume_may_carry_a_budget(http: httpx2.Client, spec: Spec) -> None:
     assert resumed.json()["budget_usd"] == 123.45
 
 
+@pytest.mark.parametrize(("budget", "status"), [(999_999, 202), (1_000_000, 422)])
+def test_a_budget_is_refused_that_the_ledger_could_not_hold(
+    http: httpx2.Client, spec: Spec, budget: int, status: int
+) -> None:
+    assert submit(http, {**spec, "budget_usd": budget}).status_code == status
+
+
 def test_a_running_job_gets_another_budget(http: httpx2.Client, spec: Spec) -> None:
     url = submit(http, spec).headers["Location"]
     assert http.post(f"{url}/budget").status_code == 422
     assert http.post(f"{url}/budget", json={}).json()["errors"][0]["loc"] == "budget_usd"
     assert http.post(f"{url}/budget", json={"budget_usd": "-3"}).status_code == 422
+    refused = http.post(f"{url}/budget", json={"budget_usd": "1e-99999999"}).json()
+    assert refused["detail"] == 'budget_usd: write a plain number, like "25.00"'
+    assert http.post(f"{url}/budget", json={"budget_usd": 1_000_000}).status_code == 422
+    assert http.post(f"{url}/budget", json={"budget_usd": 999_999}).status_code == 200
     changed = http.post(f"{url}/budget", json={"budget_usd": "123.45"})
     assert (changed.status_code, changed.json()["state"], changed.json()["budget_usd"]) == (200, "running", 123.45)
     http.post(f"{url}/cancel")

@@ -32,6 +32,18 @@ def test_a_wrong_method_is_a_problem_and_names_the_right_ones(http: httpx2.Clien
     answer = http.delete("/v1/plans")
     check_problem(answer, 405)
     assert answer.headers["allow"] == "POST"
+    # Several routes share a path, of which the router looks at the first.
+    assert http.patch("/v1/jobs").headers["allow"] == "GET, POST"
+    assert http.options("/v1/datasets/some").headers["allow"] == "DELETE, GET"
+
+
+def test_every_error_of_the_document_is_a_problem(http: httpx2.Client) -> None:
+    document = http.get("/openapi.json").json()
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            for status, response in operation["responses"].items():
+                if status >= "400" and path != "/readyz":
+                    assert list(response["content"]) == ["application/problem+json"], (method, path, status)
 
 
 @pytest.mark.parametrize("path", ["/v1/plans", "/v1/jobs"])

@@ -25,6 +25,7 @@ SCHEMA = {
     "required": ["questions"],
     "additionalProperties": False,
 }
+MARKED = "sk-marked-0123456789"
 TEXT = '{"questions": ["What is 2 + 2?"]}'
 
 
@@ -55,6 +56,16 @@ def request(timeout_seconds: float = 5.0) -> LLMRequest:
 async def answered(server: ScriptedServer, provider: Provider, answer: Answer) -> LLMReply:
     server.answers.append(answer)
     return await provider.complete(request())
+
+
+@pytest.mark.parametrize("status", [200, 401, 500])
+async def test_a_key_that_the_server_repeats_is_not_kept(server: ScriptedServer, status: int) -> None:
+    for provider in (OpenAIProvider(MARKED, f"{server.url}/v1"), AnthropicProvider(MARKED, server.url)):
+        told = f'{{"error": {{"message": "Incorrect API key provided: {MARKED}."}}}}'
+        reply = await answered(server, provider, Answer(status, told.encode()))
+        await provider.close()
+        assert MARKED not in repr(reply)
+        assert "Incorrect API key provided: [key]." in (reply.raw or "")
 
 
 async def test_openai_is_asked_for_a_strict_schema_with_the_call_id(server: ScriptedServer, openai: Provider) -> None:

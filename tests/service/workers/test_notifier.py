@@ -20,7 +20,7 @@ from shared.settings import Settings, load_settings
 from tests.service.jobs.world import execute, fetch, make_spec, submit
 from tests.service.workers.receiver import Receiver, receiving
 from workers import notifier
-from workers.notifier import Notifier
+from workers.notifier import Notifier, _request
 
 SECRET = "a secret of the test"
 NOWHERE = "http://127.0.0.1:9/hook"
@@ -215,6 +215,13 @@ async def test_after_a_day_it_is_given_up_and_shown(
     assert await states(engine, job_id) == [("cancelled", "given_up", 1, "answered 500")]
     await make_due(engine)
     assert await Notifier(own, engine).run_once() == 0
+
+
+async def test_a_name_is_not_asked_for_a_second_time(receiver: Receiver) -> None:
+    # Nobody knows this name: whoever asked for it again, as a rebinding one wants, would not find the receiver.
+    url = receiver.url.replace("127.0.0.1", "rebinding.invalid")
+    assert await _request(url, ["127.0.0.1"], {}, b"{}") == 200
+    assert [each.headers["Host"].partition(":")[0] for each in receiver.received] == ["rebinding.invalid"]
 
 
 async def test_nobody_is_followed_elsewhere(

@@ -1,4 +1,5 @@
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -45,16 +46,28 @@ def test_a_key_given_twice_is_named_with_its_place() -> None:
         (b'{"a": 1e999}', "body", "too large"),
         (b'{"a": ' + b"9" * 5000 + b"}", "body", "digits"),
         (b"[" * 200_000, "body", "nested too deeply"),
+        (b"[" * 102 + b"]" * 102, "body", "nested too deeply"),
+        (b'{"a":' * 102 + b"1" + b"}" * 102, "body", "nested too deeply"),
         (b'{"a": ["x", "\\u0000"]}', "a.1", "U+0000"),
         (b'{"a": "\\ud800"}', "a", "surrogate"),
         (b'{"a": {"\\ud800": 1}}', "a", "surrogate"),
     ],
-    ids=["utf-8", "cut", "empty", "nan", "infinite", "endless", "deep", "nul", "surrogate", "key"],
+    ids=[
+        "utf-8", "cut", "empty", "nan", "infinite", "endless", "cut and deep", "deep list", "deep object", "nul",
+        "surrogate", "key",
+    ],
 )  # fmt: skip
 def test_a_flaw_is_named(body: bytes, loc: str, msg: str) -> None:
     found_loc, found_msg = complaint(body)
     assert found_loc == loc
     assert msg in found_msg
+
+
+def test_a_repeated_key_among_many_is_found_in_linear_time() -> None:
+    keys = ",".join(f'"k{number}": 1' for number in range(60_000))
+    before = time.process_time()
+    assert complaint(f'{{{keys}, "k59999": 2}}'.encode()) == ("k59999", "given twice")
+    assert time.process_time() - before < 2  # each key looked for among all took minutes
 
 
 def test_the_hash_is_blind_to_order_and_space_only() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.pages import PageQuery
+from api.pages import IdPage, NumberPage, PageQuery
 from shared.errors import InvalidInput
 
 
@@ -17,12 +17,12 @@ def next_cursor(row_id: UUID | int) -> str:
 
 @given(st.uuids())
 def test_a_uuid_cursor_comes_back(row_id: UUID) -> None:
-    assert PageQuery(cursor=next_cursor(row_id)).after_uuid() == row_id
+    assert IdPage(cursor=next_cursor(row_id)).after() == row_id
 
 
 @given(st.integers(1, 2**63 - 1))
 def test_a_number_cursor_comes_back(row_id: int) -> None:
-    assert PageQuery(cursor=next_cursor(row_id)).after_int() == row_id
+    assert NumberPage(cursor=next_cursor(row_id)).after() == row_id
 
 
 def test_the_last_page_has_no_cursor() -> None:
@@ -31,12 +31,13 @@ def test_the_last_page_has_no_cursor() -> None:
 
 @given(st.text(max_size=40))
 def test_a_foreign_cursor_is_refused_or_harmless(cursor: str) -> None:
-    query = PageQuery(cursor=cursor)
-    for read in (query.after_uuid, query.after_int):
+    for query in (IdPage(cursor=cursor), NumberPage(cursor=cursor)):
         with suppress(InvalidInput):
-            assert read() is not None
+            assert query.after() is not None
 
 
 def test_a_cursor_of_another_list_is_refused() -> None:
     with pytest.raises(InvalidInput):
-        PageQuery(cursor=next_cursor(7)).after_uuid()
+        IdPage(cursor=next_cursor(7)).after()
+    with pytest.raises(InvalidInput):
+        NumberPage(cursor=next_cursor(UUID(int=7))).after()
