@@ -209,9 +209,11 @@ async def test_a_client_that_leaves_an_export_leaves_no_transaction(
             with socket.create_connection((host, int(port))) as connection:
                 connection.sendall(f"GET /v1/datasets/{name}/export HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
                 assert connection.recv(100).startswith(b"HTTP/1.1 200")
-                assert (await conn.execute(left_open)).scalar_one() == 1
+                async with asyncio.timeout(5):
+                    # The backends are other processes: there is no event to wait for. At first it is still reading.
+                    while not (await conn.execute(left_open)).scalar_one():  # noqa: ASYNC110
+                        await asyncio.sleep(0.02)
             async with asyncio.timeout(5):
-                # The backends are other processes: there is no event to wait for.
                 while (await conn.execute(left_open)).scalar_one():  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
     finally:
