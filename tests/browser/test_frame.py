@@ -62,3 +62,18 @@ def test_spec_is_copied(open_page: OpenPage, samples: Samples) -> None:
     page.get_by_test_id("copy-spec").click()
     expect(page.get_by_test_id("copy-spec")).to_have_text("Copied")
     assert json.loads(page.evaluate("navigator.clipboard.readText()"))["dataset"] == samples.dataset
+
+
+# The address changes when the frame has been drawn, and before anybody listens: effects come after the next picture.
+EARLY = """
+new MutationObserver((_, observer) => {
+  if (document.querySelector("[data-test=nav-jobs]")) { observer.disconnect(); location.hash = "#/datasets"; }
+}).observe(document, { childList: true, subtree: true });
+"""
+
+
+def test_an_address_that_changes_early_is_followed(open_page: OpenPage, samples: Samples) -> None:
+    page = open_page("/")
+    page.add_init_script(EARLY)
+    page.goto("/")
+    expect(page.get_by_test_id("dataset-link").first).to_be_visible()

@@ -39,8 +39,9 @@ export const goInPlace = (parts, query) => {
 export function useRoute() {
   const [route, setRoute] = useState(readRoute);
   useEffect(() => {
-    const changed = () => setRoute(readRoute());
+    const changed = () => setRoute((before) => { const now = readRoute(); return now.hash === before.hash ? before : now; });
     addEventListener("hashchange", changed);
+    changed(); // what changed since the first picture
     return () => removeEventListener("hashchange", changed);
   }, []);
   return route;
