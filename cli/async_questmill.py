@@ -15,13 +15,14 @@ from pydantic import SecretStr
 
 from cli.address import api_key as key_of
 from cli.address import api_url
-from cli.connection import (
+from cli.exchange import (
     ANSWER_SECONDS,
     CONNECT_SECONDS,
     LINES,
     PARQUET,
     RECONNECT_SECONDS,
     STREAM_SILENCE_SECONDS,
+    UPLOAD_CHUNK,
     Event,
     Json,
     bearing,
@@ -41,8 +42,6 @@ from cli.resolve import pick_job
 from cli.shapes import Import, Job, JobSummary, Plan, Progress
 from cli.watching import is_at_rest
 from shared.settings import load_settings
-
-UPLOAD_CHUNK = 1 << 20
 
 
 class AsyncQuestmill:

@@ -1,7 +1,8 @@
 """Questmill from Python: `Questmill` and `AsyncQuestmill` for people, `Client` with every endpoint for programs."""
 
 from cli.async_questmill import AsyncQuestmill
-from cli.connection import Client, Event, Json
+from cli.connection import Client
+from cli.exchange import Event, Json
 from cli.frames import MissingPackage
 from cli.plain_words import ApiProblem, BadArgument
 from cli.questmill import Questmill

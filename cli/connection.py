@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -15,29 +14,27 @@ from urllib.parse import quote
 import httpx2
 from pydantic import SecretStr
 
+from cli.exchange import (
+    ANSWER_SECONDS,
+    CONNECT_SECONDS,
+    GZIP_MAGIC,
+    LINES,
+    PARQUET,
+    RECONNECT_SECONDS,
+    STREAM_SILENCE_SECONDS,
+    UPLOAD_CHUNK,
+    Event,
+    Json,
+    bearing,
+    dataset_path,
+    event_of_end,
+    export_params,
+    needs_certificates,
+    require_type,
+    upload_headers,
+)
 from cli.new_file import unfinished_of
 from cli.plain_words import ApiProblem, not_questmill, raise_problem, read_object, speaking_plainly
-from shared.access.key_text import KEY
-
-CONNECT_SECONDS = 5.0
-ANSWER_SECONDS = 60.0
-# The server sends a comment every ten seconds: three missing in a row is a lost connection.
-STREAM_SILENCE_SECONDS = 30.0
-RECONNECT_SECONDS = 2.0
-GZIP_MAGIC = b"\x1f\x8b"
-UPLOAD_CHUNK = 1 << 20
-LINES = "application/x-ndjson"
-PARQUET = "application/vnd.apache.parquet"
-
-Json = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One event of a job's progress: `kind` is "progress" or, as the last, "end"."""
-
-    kind: str
-    data: Json
 
 
 class Client:
@@ -346,60 +343,6 @@ class Client:
                 answer.read()
                 raise_problem(self.base_url, answer)
             yield answer
-
-
-def bearing(api_key: SecretStr | None) -> dict[str, str]:
-    """The headers that bring a key; httpx2 leaves them out where a redirect leads to another host.
-
-    Raises ApiProblem for what is no key, without showing it.
-    """
-    if api_key is None:
-        return {}
-    key = api_key.get_secret_value().strip()
-    if not KEY.fullmatch(key):
-        raise ApiProblem("What QUESTMILL_API_KEY or its file holds is no key: keys are qm_ and 43 more characters.")
-    return {"Authorization": f"Bearer {key}"}
-
-
-def dataset_path(name: str) -> str:
-    """Quoted, so that "a/../b" is no other dataset's name."""
-    return f"/v1/datasets/{quote(name, safe='')}"
-
-
-def upload_headers(path: Path) -> dict[str, str]:
-    """How a JSONL file is sent: as it is on the disk."""
-    with path.open("rb") as file:
-        packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-    return {"Content-Type": "application/gzip" if packed else "application/x-ndjson"}
-
-
-def export_params(file_format: str, seed: int | None, contaminated: bool, all_answers: bool) -> dict[str, str | int]:  # noqa: FBT001 - they are the caller's keywords
-    """The query of an export."""
-    params: dict[str, str | int] = {"format": file_format}
-    if contaminated:
-        params["contaminated"] = "include"
-    if all_answers:
-        params["answers"] = "all"
-    if seed is not None:
-        params["seed"] = seed
-    return params
-
-
-def needs_certificates(base_url: str) -> bool:
-    """Reading this machine's certificates takes a tenth of a second, which a plain address need not wait for."""
-    return not base_url.startswith("http://")
-
-
-def require_type(base_url: str, answer: httpx2.Response, *media_types: str) -> None:
-    """Raise ApiProblem for an answer of another type: it must not become a file, or rows of a report."""
-    if not answer.headers.get("Content-Type", "").startswith(media_types):
-        raise not_questmill(base_url)
-
-
-def event_of_end(job: Json) -> Event:
-    """The last event of a job that has ended, for one who was cut off before."""
-    about = {name: job.get(name) for name in ("id", "dataset", "state", "reason", "rehearsal", "budget_usd")}
-    return Event("end", {**about, **job["progress"]})
 
 
 def _chunks(file: BinaryIO) -> Iterator[bytes]:

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.benchmarks import KNOWN, read_known
-from cli.connection import Client, Json
+from cli.connection import Client
+from cli.exchange import Json
 from cli.plain_words import BadArgument
 from shared.database.states import MatchKind
 

@@ -7,7 +7,8 @@ from typing import Any
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from cli.connection import Client, Json
+from cli.connection import Client
+from cli.exchange import Json
 from cli.plain_words import BadArgument
 from cli.terminal import says_yes
 

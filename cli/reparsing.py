@@ -9,7 +9,8 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from cli.arguments import AsJson, Job
-from cli.connection import Client, Json
+from cli.connection import Client
+from cli.exchange import Json
 from cli.plain_words import BadArgument
 from cli.resolve import find_job
 from cli.terminal import open_client, print_answer, says_yes

@@ -8,7 +8,8 @@ from time import monotonic
 from rich.console import Console
 from rich.live import Live
 
-from cli.connection import Client, Event
+from cli.connection import Client
+from cli.exchange import Event
 from cli.plain_words import ApiProblem
 from cli.watch_view import Lost, ProgressView
 

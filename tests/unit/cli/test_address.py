@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from cli.address import api_key
 from cli.client import ApiProblem
-from cli.connection import bearing
+from cli.exchange import bearing
 from shared.access.key_text import make_key
 from shared.errors import InvalidInput
 from shared.settings import Settings
