@@ -25,7 +25,7 @@ from shared.llm.bulk import (
     check_size,
     read_call_id,
 )
-from shared.llm.bulk_asking import asking
+from shared.llm.bulk_asking import asking, listed_since
 from shared.llm.bulk_reading import malformed, read_count, read_object, read_rows, read_time
 from shared.llm.failures import reply_from_error, reply_from_reading
 from shared.llm.headers import read_anthropic_rate
@@ -92,7 +92,7 @@ class AnthropicBulkProvider:
         """The submission whose results are those of our calls, of all unknown ones with as many requests."""
         calls = frozenset(call_ids)
         undecided = []
-        async for status in self._list_since(since - CLOCK_SKEW):
+        async for status, _ in listed_since(since - CLOCK_SKEW, self._ask_page, read_status):
             if status.provider_id in known or status.requests != len(calls):
                 continue
             if status.state is BulkState.IN_PROGRESS:
@@ -140,25 +140,10 @@ class AnthropicBulkProvider:
             async for row in read_rows(response.iter_bytes(), lambda: _asking(ASK_SECONDS)):
                 yield row
 
-    async def _list_since(self, earliest: datetime) -> AsyncIterator[BulkStatus]:
-        """The workspace's submissions, newest first, page by page."""
-        after: str | None = None
-        while True:
-            before = after
-            async with _asking(ASK_SECONDS):
-                batches = self._client.messages.batches.with_raw_response
-                answer = await batches.list(after_id=after or omit, limit=PAGE)
-                body = await answer.read()
-            page = read_object(body)
-            rows = page.get("data")
-            for row in rows if isinstance(rows, list) else ():
-                status = read_status(row)
-                if status.created_at < earliest:
-                    return
-                after = status.provider_id
-                yield status
-            if not page.get("has_more") or after == before:
-                return
+    async def _ask_page(self, after: str | None) -> dict[str, Any]:
+        async with _asking(ASK_SECONDS):
+            answer = await self._client.messages.batches.with_raw_response.list(after_id=after or omit, limit=PAGE)
+            return read_object(await answer.read())
 
 
 def read_status(row: Mapping[str, Any], *, submits: bool = False) -> BulkStatus:

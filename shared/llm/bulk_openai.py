@@ -1,7 +1,7 @@
 """Bulk submissions by OpenAI's Batch API: a file of requests goes up, files of results come down."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
 from functools import partial
@@ -22,7 +22,7 @@ from shared.llm.bulk import (
     check_size,
     read_call_id,
 )
-from shared.llm.bulk_asking import asking
+from shared.llm.bulk_asking import asking, listed_since
 from shared.llm.bulk_reading import malformed, read_count, read_object, read_rows, read_time
 from shared.llm.failures import reply_from_error, reply_from_reading
 from shared.llm.headers import read_openai_rate
@@ -82,11 +82,10 @@ class OpenAIBulkProvider:
     ) -> BulkStatus | None:
         """The submission with our id in its metadata; one that runs before one that failed."""
         failed: BulkStatus | None = None
-        async for row in self._list_since(since - CLOCK_SKEW):
+        async for status, row in listed_since(since - CLOCK_SKEW, self._ask_page, read_status):
             metadata = row.get("metadata")
             if not isinstance(metadata, Mapping) or metadata.get(METADATA_KEY) != str(submission_id):
                 continue
-            status = read_status(row)
             if status.provider_id in known:
                 continue
             if status.state is not BulkState.FAILED:
@@ -145,23 +144,10 @@ class OpenAIBulkProvider:
             answer = await self._client.batches.with_raw_response.retrieve(provider_id)
         return read_object(answer.content)
 
-    async def _list_since(self, earliest: datetime) -> AsyncIterator[dict[str, Any]]:
-        """The account's submissions, newest first, page by page."""
-        after: str | None = None
-        while True:
-            before = after
-            async with _asking(ASK_SECONDS):
-                answer = await self._client.batches.with_raw_response.list(after=after or omit, limit=PAGE)
-            page = read_object(answer.content)
-            rows = page.get("data")
-            for row in rows if isinstance(rows, list) else ():
-                status = read_status(row)
-                if status.created_at < earliest:
-                    return
-                after = status.provider_id
-                yield row
-            if not page.get("has_more") or after == before:
-                return
+    async def _ask_page(self, after: str | None) -> dict[str, Any]:
+        async with _asking(ASK_SECONDS):
+            answer = await self._client.batches.with_raw_response.list(after=after or omit, limit=PAGE)
+        return read_object(answer.content)
 
 
 def read_status(row: Mapping[str, Any], *, submits: bool = False) -> BulkStatus:
