@@ -15,10 +15,9 @@ from local.rehearsal.bulk_serving import (
     guarded,
     lines,
     place_of,
-    read_json,
     read_page_size,
 )
-from local.rehearsal.wire import BadRequest
+from local.rehearsal.wire import BadRequest, read_object
 
 PATH = "/v1/messages/batches"
 WINDOW = timedelta(hours=24)
@@ -45,7 +44,7 @@ class AnthropicBulk:
         return [web.route(method, path, guarded(self._wire, handler)) for method, path, handler in table]
 
     async def _create(self, request: web.Request) -> web.Response:
-        requests = read_requests(await read_json(request))
+        requests = read_requests(read_object(await request.read()))
         if self._desk.settings.fail_next > 0:
             self._desk.settings.fail_next -= 1
             raise BadRequest("The rehearsal server was told to fail this submission.")

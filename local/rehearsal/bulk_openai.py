@@ -17,11 +17,10 @@ from local.rehearsal.bulk_serving import (
     guarded,
     lines,
     place_of,
-    read_json,
     read_page_size,
 )
 from local.rehearsal.openai_wire import OpenAIWire
-from local.rehearsal.wire import BadRequest
+from local.rehearsal.wire import BadRequest, read_object
 
 ENDPOINT = "/v1/chat/completions"
 WINDOW_SECONDS = 24 * 3600
@@ -111,7 +110,7 @@ class OpenAIBulk:
         return answer({"id": file.id, "object": "file", "deleted": True})
 
     async def _create(self, request: web.Request) -> web.Response:
-        body = await read_json(request)
+        body = read_object(await request.read())
         file = self._files.get(str(body.get("input_file_id")))
         if file is None or file.purpose != "batch":
             raise BadRequest("input_file_id: the id of a file with the purpose batch is required")

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import orjson
 from aiohttp import web
@@ -59,17 +59,6 @@ def created(request: web.Request, content: object) -> web.Response:
         if request.transport is not None:
             request.transport.abort()
     return answer(content)
-
-
-async def read_json(request: web.Request) -> dict[str, Any]:
-    """The body as a JSON object; raises BadRequest."""
-    try:
-        body = orjson.loads(await request.read())
-    except orjson.JSONDecodeError as error:
-        raise BadRequest(f"the body is not JSON: {error}") from None
-    if not isinstance(body, dict):
-        raise BadRequest("the body is not a JSON object")
-    return body
 
 
 def read_page_size(request: web.Request, *, default: int, most: int) -> int:

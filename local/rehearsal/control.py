@@ -1,6 +1,8 @@
 """The endpoints by which tests and people read the record and steer the server while it runs."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import orjson
 from aiohttp import web
@@ -14,6 +16,8 @@ from local.rehearsal.record import PAGE
 from local.rehearsal.server import Rehearsal
 
 REHEARSAL = web.AppKey("rehearsal", Rehearsal)
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+Change = TypeVar("Change", bound=BaseModel)
 
 
 class FaultChange(BaseModel, extra="forbid"):
@@ -75,11 +79,11 @@ def control_routes() -> list[web.RouteDef]:
         web.get("/rehearsal/summary", _show_summary),
         web.get("/rehearsal/faults", _show_faults),
         web.post("/rehearsal/faults", _change_faults),
-        web.post("/rehearsal/quotas", _change_quotas),
-        web.post("/rehearsal/pools", _change_pools),
-        web.post("/rehearsal/judges", _change_judges),
-        web.post("/rehearsal/answers", _change_answers),
-        web.post("/rehearsal/latency", _change_latency),
+        web.post("/rehearsal/quotas", _changing(QuotaChange, _change_quotas)),
+        web.post("/rehearsal/pools", _changing(PoolChange, _change_pools)),
+        web.post("/rehearsal/judges", _changing(JudgeChange, _change_judges)),
+        web.post("/rehearsal/answers", _changing(AnswerChange, _change_answers)),
+        web.post("/rehearsal/latency", _changing(LatencyChange, _change_latency)),
     ]
 
 
@@ -119,12 +123,7 @@ async def _change_faults(request: web.Request) -> web.Response:
     return await _show_faults(request)
 
 
-async def _change_quotas(request: web.Request) -> web.Response:
-    rehearsal = request.app[REHEARSAL]
-    try:
-        change = QuotaChange.model_validate_json(await request.read())
-    except ValidationError as error:
-        return _refuse(error)
+def _change_quotas(rehearsal: Rehearsal, change: QuotaChange) -> object:
     quota = rehearsal.quotas.quota
     quota = Quota(
         change.requests_per_minute or quota.requests_per_minute,
@@ -134,46 +133,43 @@ async def _change_quotas(request: web.Request) -> web.Response:
     rehearsal.quotas.change(quota)
     if change.headers is not None:
         rehearsal.rate_headers = change.headers
-    return _answer({**{name: getattr(quota, name) for name in quota.__slots__}, "headers": rehearsal.rate_headers})
+    return {**{name: getattr(quota, name) for name in quota.__slots__}, "headers": rehearsal.rate_headers}
 
 
-async def _change_pools(request: web.Request) -> web.Response:
-    try:
-        change = PoolChange.model_validate_json(await request.read())
-    except ValidationError as error:
-        return _refuse(error)
-    players = request.app[REHEARSAL].players
+def _change_pools(rehearsal: Rehearsal, change: PoolChange) -> object:
+    players = rehearsal.players
     players.pools = replace(players.pools, **change.model_dump(exclude_none=True))
-    return _answer(players.pools)
+    return players.pools
 
 
-async def _change_judges(request: web.Request) -> web.Response:
-    try:
-        change = JudgeChange.model_validate_json(await request.read())
-    except ValidationError as error:
-        return _refuse(error)
-    players = request.app[REHEARSAL].players
+def _change_judges(rehearsal: Rehearsal, change: JudgeChange) -> object:
+    players = rehearsal.players
     players.judges = replace(players.judges, **change.model_dump(exclude_none=True))
-    return _answer(players.judges)
+    return players.judges
 
 
-async def _change_answers(request: web.Request) -> web.Response:
-    try:
-        change = AnswerChange.model_validate_json(await request.read())
-    except ValidationError as error:
-        return _refuse(error)
-    players = request.app[REHEARSAL].players
+def _change_answers(rehearsal: Rehearsal, change: AnswerChange) -> object:
+    players = rehearsal.players
     players.answerers = replace(players.answerers, **change.model_dump(exclude_none=True))
-    return _answer(players.answerers)
+    return players.answerers
 
 
-async def _change_latency(request: web.Request) -> web.Response:
-    try:
-        change = LatencyChange.model_validate_json(await request.read())
-    except ValidationError as error:
-        return _refuse(error)
-    request.app[REHEARSAL].latency_seconds = change.seconds
-    return _answer({"seconds": change.seconds})
+def _change_latency(rehearsal: Rehearsal, change: LatencyChange) -> object:
+    rehearsal.latency_seconds = change.seconds
+    return {"seconds": change.seconds}
+
+
+def _changing(shape: type[Change], change: Callable[[Rehearsal, Change], object]) -> Handler:
+    """The handler that reads a body of this shape, makes the change, and answers what stands then."""
+
+    async def handle(request: web.Request) -> web.Response:
+        try:
+            wanted = shape.model_validate_json(await request.read())
+        except ValidationError as error:
+            return _refuse(error)
+        return _answer(change(request.app[REHEARSAL], wanted))
+
+    return handle
 
 
 def _answer(content: object, status: int = 200) -> web.Response:

@@ -9,9 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
 
-import orjson
 from aiohttp import web
 
 from local.rehearsal.answerer import Answerers
@@ -26,7 +24,7 @@ from local.rehearsal.pools import Pools
 from local.rehearsal.quotas import Kind, Quotas
 from local.rehearsal.record import Entry, Record
 from local.rehearsal.replies import Players, expected_output_tokens, make_reply
-from local.rehearsal.wire import Asked, BadRequest, Ending, Made, Trouble, Wire
+from local.rehearsal.wire import Asked, BadRequest, Ending, Made, Trouble, Wire, read_object
 
 LATENCY_SPREAD = 0.35
 LATENCY_PER_OUTPUT_TOKEN = 0.001  # of the mean latency
@@ -165,7 +163,7 @@ def handler_for(rehearsal: Rehearsal, wire: Wire) -> Callable[[web.Request], Awa
             message = f"No API key: send the header {' or '.join(wire.key_headers)}."
             return visit.refuse(Trouble.UNAUTHORISED, message, "401")
         try:
-            asked = wire.read(await _read_body(request))
+            asked = wire.read(read_object(await request.read()))
         except BadRequest as error:
             return visit.refuse(Trouble.BAD_REQUEST, str(error), "400")
         visit.model = asked.model
@@ -250,16 +248,6 @@ async def _reset_midway(visit: Visit, body: bytes) -> web.StreamResponse:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
     return response
-
-
-async def _read_body(request: web.Request) -> dict[str, Any]:
-    try:
-        body = orjson.loads(await request.read())
-    except orjson.JSONDecodeError as error:
-        raise BadRequest(f"the body is not JSON: {error}") from None
-    if not isinstance(body, dict):
-        raise BadRequest("the body is not a JSON object")
-    return body
 
 
 def wires() -> dict[str, Wire]:

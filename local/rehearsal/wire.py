@@ -18,6 +18,17 @@ class BadRequest(Exception):
     """The request body is not what the provider's API takes."""
 
 
+def read_object(body: bytes) -> dict[str, Any]:
+    """A request's body as a JSON object; raises BadRequest."""
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"the body is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise BadRequest("the body is not a JSON object")
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A request for one answer. `max_output_tokens` includes reasoning; None means no limit."""

@@ -17,7 +17,6 @@ import psycopg
 import pytest
 import redis
 from alembic import command
-from alembic.config import Config
 from psycopg import sql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -25,6 +24,7 @@ from local.postgres import EmbeddedPostgres
 from local.process import Command, start_tethered
 from local.valkey import EmbeddedValkey
 from shared.database.engine import engine_for
+from shared.database.schema import alembic_config
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE_LOCK = 7_346_002
@@ -72,9 +72,7 @@ def template_database(postgres_url: str) -> str:
             draft = f"{name}_draft"
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(draft)))
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(draft)))
-            config = Config(ROOT / "alembic.ini")
-            config.set_main_option("database_url", at_database(postgres_url, draft).replace("%", "%%"))
-            command.upgrade(config, "head")
+            command.upgrade(alembic_config(at_database(postgres_url, draft)), "head")
             rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
             connection.execute(rename.format(sql.Identifier(draft), sql.Identifier(name)))
     return name
@@ -90,6 +88,16 @@ def database_url(postgres_url: str, template_database: str) -> Iterator[str]:
     yield at_database(postgres_url, name)
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def empty_database(postgres_url: str) -> Iterator[str]:
+    """A database without a schema, of this test."""
+    name = f"questmill_test_{uuid4().hex[:12]}"
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield at_database(postgres_url, name)
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @pytest.fixture(scope="module")

@@ -13,22 +13,20 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import psycopg
 import pytest
 from alembic import command
-from alembic.config import Config
 
 import api.services
 from local.postgres import EmbeddedPostgres
 from local.process import start_tethered
+from shared.database.schema import alembic_config
 from tests.service.api.serving import api_settings, serving
 from tests.service.api.test_problems import check_problem
 
-ROOT = Path(__file__).parents[3]
 PATIENCE_SECONDS = 1.0
 Spec = dict[str, Any]
 
@@ -88,8 +86,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def prepare_database(url: str) -> None:
-    config = Config(ROOT / "alembic.ini")
-    config.set_main_option("database_url", url.replace("%", "%%"))
+    config = alembic_config(url)
     command.upgrade(config, "head")
     with psycopg.connect(url) as conn:
         # Written before the first test strikes: this server forgets what it committed a moment ago.

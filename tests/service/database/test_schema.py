@@ -1,24 +1,9 @@
 """`questmill db` on real databases: an empty one, one of a release before, one that somebody changed."""
 
-from collections.abc import Iterator
-from uuid import uuid4
-
 import psycopg
-import pytest
 from alembic import command
-from psycopg import sql
 
 from shared.database.schema import Standing, alembic_config, find_differences, look_at, read_steps, upgrade
-from tests.service.conftest import at_database
-
-
-@pytest.fixture
-def empty_database(postgres_url: str) -> Iterator[str]:
-    name = f"questmill_test_{uuid4().hex[:12]}"
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield at_database(postgres_url, name)
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def test_an_empty_database_is_upgraded_and_a_second_time_changes_nothing(empty_database: str) -> None:

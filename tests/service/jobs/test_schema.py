@@ -1,25 +1,18 @@
 """Every CHECK constraint refuses a row that breaks it; the migrations lead to the schema that the code describes."""
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from uuid import uuid4
 
-import psycopg
 import pytest
 from alembic import command
-from alembic.config import Config
-from psycopg import sql
 from sqlalchemy import CheckConstraint
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shared.database.schema import alembic_config
 from shared.database.tables import metadata
 from shared.ids import JobId
-from tests.service.conftest import at_database
 from tests.service.jobs.world import add_call, add_questions, execute, held_batch
 
-ROOT = Path(__file__).parents[3]
 # One change per constraint that breaks it and nothing else, on a running job with a held batch, a paid call and a
 # baseline question.
 BROKEN = {
@@ -123,18 +116,8 @@ async def test_a_row_that_breaks_it_is_refused(
         await execute(engine, "TRUNCATE dataset CASCADE")
 
 
-@pytest.fixture
-def empty_database(postgres_url: str) -> Iterator[str]:
-    name = f"questmill_test_{uuid4().hex[:12]}"
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield at_database(postgres_url, name)
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
 def test_migrations_lead_up_to_the_schema_and_down_and_up_again(empty_database: str) -> None:
-    config = Config(ROOT / "alembic.ini")
-    config.set_main_option("database_url", empty_database.replace("%", "%%"))
+    config = alembic_config(empty_database)
     command.upgrade(config, "head")
     command.check(config)
     command.downgrade(config, "-1")

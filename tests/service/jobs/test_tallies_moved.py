@@ -8,16 +8,16 @@ from uuid import uuid4
 import psycopg
 import pytest
 from alembic import command
-from alembic.config import Config
 from psycopg import sql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from local.pg_client import run_client
+from shared.database.schema import alembic_config
 from shared.database.tally import fold_changes
 from shared.ids import JobId
 from shared.settings import Settings
 from tests.recount import COUNTS
-from tests.service.conftest import ROOT, at_database
+from tests.service.conftest import at_database
 from tests.service.jobs.test_tallies import History
 
 
@@ -71,8 +71,7 @@ def test_a_restored_backup_has_the_sums_and_goes_on_counting(
 @pytest.mark.usefixtures("history")
 def test_a_migration_counts_what_is_there(database_url: str, other_database: str, tmp_path: Path) -> None:
     copy(database_url, other_database, tmp_path)
-    config = Config(ROOT / "alembic.ini")
-    config.set_main_option("database_url", other_database.replace("%", "%%"))
+    config = alembic_config(other_database)
     command.downgrade(config, "0003")
     command.upgrade(config, "head")
     assert counts(other_database) == counts(database_url)

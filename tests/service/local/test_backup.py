@@ -12,7 +12,6 @@ from uuid import uuid4
 import psycopg
 import pytest
 from alembic import command
-from alembic.config import Config
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import insert
@@ -25,6 +24,7 @@ from local.process import LocalProblem
 from local.restore import restore, undo
 from shared.database.engine import engine_for
 from shared.database.fence import confirm_hold
+from shared.database.schema import alembic_config
 from shared.database.tables import job_cell
 from shared.errors import FencedOff
 from shared.ids import CallId, new_call_id
@@ -168,8 +168,7 @@ async def test_calls_in_flight_at_the_backup_are_booked_at_their_worst_after_a_r
 
 
 def test_an_older_backup_is_brought_up_to_date(settings: Settings, url: str, file: Path) -> None:
-    config = Config(ROOT / "alembic.ini")
-    config.set_main_option("database_url", url)
+    config = alembic_config(url)
     command.downgrade(config, "0001")
     back_up(settings, file, print, force=False)
     command.upgrade(config, "head")
