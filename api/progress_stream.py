@@ -29,12 +29,16 @@ class _Feed:
     """What the subscribers of one job share."""
 
     watchers: int = 0
+    begun: int = 0  # readings
+    done: int = 0
     version: int = 0
     data: str | None = None
     ended: bool = False
     failure: Exception | None = None
     trouble: Trouble | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    read: asyncio.Event = field(default_factory=asyncio.Event)
+    wanted: asyncio.Event = field(default_factory=asyncio.Event)
     poller: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
@@ -42,9 +46,17 @@ class _Feed:
         self.changed.set()
         self.changed = asyncio.Event()
 
+    def tell_read(self) -> None:
+        """Let whoever waits for a reading look again."""
+        self.read.set()
+        self.read = asyncio.Event()
+
 
 class ProgressHub:
-    """Streams of job progress. `read_job` is asked once per `poll_seconds` and job, for all its subscribers."""
+    """Streams of job progress. `read_job` is asked once per `poll_seconds` and job, for all its subscribers.
+
+    Whoever comes is told nothing that was read before: a job that was resumed a moment ago is not paused any more.
+    """
 
     def __init__(self, read_job: ReadJob, *, poll_seconds: float = 1.0, heartbeat_seconds: float = 10.0) -> None:
         self._read_job = read_job
@@ -62,7 +74,7 @@ class ProgressHub:
         """Whether the job has ended, from the shared poller. Raises NotFound, or what the database raised."""
         feed = self._attach(job_id)
         try:
-            await self._first_reading(feed)
+            await self._next_reading(feed)
         finally:
             feed.watchers -= 1
         if feed.failure is not None:
@@ -76,7 +88,7 @@ class ProgressHub:
         feed = self._attach(job_id)
         sent = 0
         try:
-            await self._first_reading(feed)
+            await self._next_reading(feed)
             while not self._closing.is_set():
                 changed = feed.changed
                 if sent < feed.version and feed.data is not None:
@@ -108,6 +120,8 @@ class ProgressHub:
         pollers = [feed.poller for feed in self._feeds.values() if feed.poller is not None]
         for feed in self._feeds.values():
             feed.wake()
+            feed.tell_read()
+            feed.wanted.set()
         if pollers:
             await asyncio.wait(pollers, timeout=5)
 
@@ -119,20 +133,28 @@ class ProgressHub:
         feed.watchers += 1
         return feed
 
-    async def _first_reading(self, feed: _Feed) -> None:
-        while feed.version == 0 and feed.failure is None and not self._closing.is_set():
-            await feed.changed.wait()
+    async def _next_reading(self, feed: _Feed) -> None:
+        """Wait for a reading that begins from now on; for none when there will be none."""
+        wanted = feed.begun + 1
+        feed.wanted.set()
+        while feed.done < wanted and not (feed.ended or feed.failure is not None or self._closing.is_set()):
+            await feed.read.wait()
 
     async def _poll(self, job_id: JobId, feed: _Feed) -> None:
         try:
             while feed.watchers and not feed.ended and feed.failure is None and not self._closing.is_set():
+                feed.wanted.clear()
+                feed.begun += 1
                 await self._read(job_id, feed)
+                feed.done = feed.begun
+                feed.tell_read()
                 if not feed.ended:
-                    await self._pause()
+                    await self._pause(feed)
         finally:
             # No await between the last look at `watchers` and this: a newcomer finds this feed alive or not at all.
             self._feeds.pop(job_id, None)
             feed.wake()
+            feed.tell_read()
 
     async def _read(self, job_id: JobId, feed: _Feed) -> None:
         try:
@@ -170,10 +192,10 @@ class ProgressHub:
             _log.warning(trouble.value, what="progress", job=str(job_id), error=first_line(error))
         feed.trouble = trouble
 
-    async def _pause(self) -> None:
+    async def _pause(self, feed: _Feed) -> None:
         try:
             async with asyncio.timeout(self._poll_seconds):
-                await self._closing.wait()
+                await feed.wanted.wait()
         except TimeoutError:
             return
 

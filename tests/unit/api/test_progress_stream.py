@@ -69,6 +69,20 @@ async def test_many_streams_cost_one_reader() -> None:
     await hub.close()
 
 
+async def test_whoever_comes_later_is_told_nothing_of_before() -> None:
+    job = Job()
+    job.state = "paused"
+    hub = hub_of(job, poll_seconds=60)
+    first = hub.stream(JOB_ID)
+    assert '"state":"paused"' in await next_of(first)
+    job.state = "running"
+    assert '"state":"running"' in await next_of(hub.stream(JOB_ID))
+    assert '"state":"running"' in await next_of(first)
+    job.state = "cancelled"
+    assert await hub.has_ended(JOB_ID)
+    assert job.reads == 3
+
+
 async def test_closing_ends_all_streams_without_end() -> None:
     hub = hub_of(Job(), poll_seconds=60)
     streams = [hub.stream(JOB_ID) for _ in range(3)]
