@@ -1,6 +1,11 @@
 """How tests are spread over processes: a file stays in one, since its tests share servers and databases."""
 
+import signal
+
 import pytest
+
+# Started in the background, a shell's child ignores Ctrl-C, and so would all processes that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
