@@ -36,8 +36,8 @@ MEASURES = (
 FOLDER = Path(__file__).parents[1] / "docs" / "benchmarks"
 
 
-def main() -> int:
-    """Run the measures named, all when none is; 1 when a claim does not hold."""
+def make_parser() -> argparse.ArgumentParser:
+    """The measures and the options."""
     listed = "\n".join(f"  {name:<16} {import_module(f'bench.{name}').CLAIM}" for name in MEASURES)
     parser = argparse.ArgumentParser(
         prog="./run bench",
@@ -48,6 +48,12 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="a measure; all of them when left out")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="how often each is measured (default 3)")
     parser.add_argument("--out", type=Path, default=FOLDER, metavar="DIR", help="where plots and JSON go")
+    return parser
+
+
+def main() -> int:
+    """Run the measures named, all when none is; 1 when a claim does not hold."""
+    parser = make_parser()
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(MEASURES):
         parser.error(f"there is no measure {', '.join(sorted(unknown))}")

@@ -17,8 +17,8 @@ PROBLEM_EXIT_CODE = 2
 INTERRUPTED_EXIT_CODE = 130
 
 
-def main() -> int:
-    """Run one command; 2 when something on this machine stands in the way."""
+def make_parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
     parser = argparse.ArgumentParser(prog="./run")
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start the whole system and stay")
@@ -41,7 +41,12 @@ def main() -> int:
     what.add_argument("--undo", metavar="DATABASE", help="put back a database that a restore kept")
     restore.add_argument("--yes", action="store_true", help="do not ask")
     _add_keys(commands.add_parser("keys", help="who may use the API"))
-    arguments = parser.parse_args()
+    return parser
+
+
+def main() -> int:
+    """Run one command; 2 when something on this machine stands in the way."""
+    arguments = make_parser().parse_args()
     try:
         if sys.platform != "linux":
             raise LocalProblem("The embedded stack needs Linux; elsewhere use `docker compose up`.")  # noqa: TRY301 - same exit
