@@ -4,6 +4,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from api.described import DifficultyName, DomainName
 from api.schemas import Shape
 
 
@@ -19,14 +20,14 @@ class VerdictCountsShape(Shape):
 
     judged: int = Field(description="questions with a verdict")
     accepted: int = Field(description="by more than half of all their votes")
-    rejected: int
+    rejected: int = Field(description="by at least half of all their votes")
     open: int = Field(description="not all votes are in")
     verdicts: int = Field(description="votes that are in")
     rejected_for: dict[str, int] = Field(
         description="rejected questions by the criterion that a judge found wanting; one may count for several"
     )
     differing: float | None = Field(description="share of questions whose votes differ; null for one vote")
-    criteria: dict[str, CriterionShape]
+    criteria: dict[str, CriterionShape] = Field(description="how questions fare, by criterion")
     kappa: float | None = Field(
         description="Fleiss' kappa of accepted or not; null where all votes are the same or there is one"
     )
@@ -35,14 +36,14 @@ class VerdictCountsShape(Shape):
 class CellVerdictsShape(VerdictCountsShape):
     """Those of one cell."""
 
-    domain: str
-    difficulty: str
+    domain: DomainName
+    difficulty: DifficultyName
 
 
 class AgreementShape(VerdictCountsShape):
     """Those of a job."""
 
-    job_id: UUID
+    job_id: UUID = Field(description="the job")
     votes: int = Field(description="verdicts that each question is to get; 0: the job validates nothing")
     least: int = Field(description="the lowest score that meets a criterion")
     cells: list[CellVerdictsShape] | None = Field(default=None, description="when asked for")

@@ -23,7 +23,9 @@ def answer(data: object, status: int = 200, headers: Mapping[str, str] | None = 
     return Response(orjson.dumps(data, default=str), status, headers, media_type="application/json")
 
 
-def read_job_id(job_id: Annotated[str, Path(json_schema_extra={"format": "uuid"})]) -> JobId:
+def read_job_id(
+    job_id: Annotated[str, Path(json_schema_extra={"format": "uuid"}, description="the job's id")],
+) -> JobId:
     """The id in a path. Raises NotFound for one that cannot be an id of a job."""
     try:
         return JobId(UUID(job_id))

@@ -25,6 +25,19 @@ SCHEMES = {
     "key": {"type": "http", "scheme": "bearer", "bearerFormat": "qm_..."},
     "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
 }
+# What the operations of each tag are about, in the order in which a person reads of them.
+TAGS = {
+    "jobs": "Plan a job, submit it, follow it, steer it.",
+    "datasets": "What there is: import, look, compare, export, delete.",
+    "questions": "One question: where it comes from; take it out, or back.",
+    "contamination": "Benchmarks that a dataset must not hold.",
+    "prompts": "What the models are asked with.",
+    "limits": "The rate limits of the models.",
+    "retention": "Let go of what ended jobs have left behind.",
+    "settings": "What a page needs to know of the service.",
+    "session": "For browsers; programs send their key each time.",
+    "health": "For whoever watches the service.",
+}
 
 
 def model_body(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
@@ -36,6 +49,13 @@ def model_body(model: type[BaseModel], *, required: bool = True) -> dict[str, An
 def spec_body() -> dict[str, Any]:
     """The `openapi_extra` of a route that takes a job spec."""
     return model_body(JobSpec)
+
+
+def _summarise(document: dict[str, Any]) -> None:
+    """Of every operation, the first sentence of what it does; FastAPI takes the name of our function."""
+    for item in document["paths"].values():
+        for operation in item.values():
+            operation["summary"] = " ".join(operation["description"].split()).partition(". ")[0].removesuffix(".")
 
 
 def _describe_invalid_input(document: dict[str, Any]) -> None:
@@ -71,6 +91,8 @@ def install_openapi(app: FastAPI) -> None:
             components = document.setdefault("components", {})
             components.setdefault("schemas", {}).update(definitions["$defs"])
             components["securitySchemes"] = SCHEMES
+            document["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]
+            _summarise(document)
             _add_scopes(app, document)
             _describe_invalid_input(document)
             app.openapi_schema = document

@@ -31,7 +31,7 @@ class PageQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(default=100, ge=1, le=MAX_PAGE)
+    limit: int = Field(default=100, ge=1, le=MAX_PAGE, description="how many to answer at most")
 
     @property
     def limit_and_one(self) -> int:

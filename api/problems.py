@@ -65,17 +65,17 @@ _log = structlog.get_logger(__name__)
 class FieldProblem(BaseModel):
     """One wrong place in the input."""
 
-    loc: str = Field(examples=["mix.domains.math"])
-    msg: str
+    loc: str = Field(examples=["mix.domains.math"], description="a dotted path")
+    msg: str = Field(description="what to do about it")
 
 
 class Problem(BaseModel):
     """An error as RFC 9457 writes it."""
 
-    type: str = Field(examples=["urn:questmill:invalid-input"])
-    title: str
-    status: int
-    detail: str
+    type: str = Field(examples=["urn:questmill:invalid-input"], description="which of the problems below it is")
+    title: str = Field(description="the same in words")
+    status: int = Field(description="the HTTP status")
+    detail: str = Field(description="what happened, what was kept, and what to do")
     errors: list[FieldProblem] = Field(default_factory=list, description="the wrong places of an input")
 
 

@@ -11,8 +11,8 @@ from shared.database.states import Stage
 class PromptVersionShape(Shape):
     """One version of a stage's prompts."""
 
-    version: str
-    stage: Stage
+    version: str = Field(description="its name, such as `generate-1-4d85482a`")
+    stage: Stage = Field(description="whose prompts these are")
     current: bool = Field(description="whether it is what calls are made with now")
     first_used_at: datetime | None = Field(description="when the first job with it was submitted; null: never")
     calls: int | None = Field(default=None, description="of the job that was asked for, while its ledger is kept")
@@ -21,7 +21,7 @@ class PromptVersionShape(Shape):
 class PromptVersionsShape(Shape):
     """The present version of every stage and those used before; with `job`, the versions that its calls have."""
 
-    items: list[PromptVersionShape]
+    items: list[PromptVersionShape] = Field(description="the versions")
 
 
 class PromptFilesShape(PromptVersionShape):

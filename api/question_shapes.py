@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from api.described import Model
 from api.schemas import Number, QuestionShape, Shape
 from shared.database.states import CallState, Stage
 
@@ -12,24 +13,24 @@ from shared.database.states import CallState, Stage
 class CallRecordShape(Shape):
     """The call that brought a question; null once its job's ledger is archived."""
 
-    id: UUID
-    stage: Stage
-    model: str
+    id: UUID = Field(description="the call's id")
+    stage: Stage = Field(description="the stage of its batch")
+    model: Model
     prompt: dict[str, object] = Field(description="the prompt tuple and the version of the wording")
-    state: CallState
-    outcome: str | None
+    state: CallState = Field(description="out, or how it ended")
+    outcome: str | None = Field(description="how it ended, such as `ok` or `cut`")
     raw: str | None = Field(description="the reply as it came; null once pruned")
-    raw_pruned_at: datetime | None
-    input_tokens: int | None
-    output_tokens: int | None
+    raw_pruned_at: datetime | None = Field(description="when the raw reply was pruned")
+    input_tokens: int | None = Field(description="as the provider counted them")
+    output_tokens: int | None = Field(description="as the provider counted them, reasoning included")
     cost_usd: Number | None = Field(description="of the whole call")
 
 
 class _ResultShape(Shape):
-    model: str
-    prompt_version: str
-    call_id: UUID
-    created_at: datetime
+    model: Model
+    prompt_version: str = Field(description="the version of the prompts that it was made with")
+    call_id: UUID = Field(description="the call that brought it")
+    created_at: datetime = Field(description="when it was stored")
     cost_usd: Number | None = Field(description="of the whole call; null once the ledger is archived")
     call_questions: int | None = Field(description="how many questions the call was about")
 
@@ -37,65 +38,67 @@ class _ResultShape(Shape):
 class VerdictShape(_ResultShape):
     """What one judge said of a question."""
 
-    vote: int
+    vote: int = Field(description="which of the question's votes it is")
     scores: dict[str, int] = Field(description="1 to 5 by criterion")
-    accepted: bool
-    reason: str
+    accepted: bool = Field(description="whether every criterion is met")
+    reason: str = Field(description="in the judge's words")
 
 
 class AnswerShape(_ResultShape):
     """One answer to a question."""
 
-    sample: int
-    text: str
-    tokens: int
+    sample: int = Field(description="which of the model's answers it is")
+    text: str = Field(description="the answer")
+    tokens: int = Field(description="its tokens, by the dataset's tokenizer")
     checked: dict[str, str] | None = Field(description="the check that it passed; null where nothing can be checked")
 
 
 class ProvenanceShape(QuestionShape):
     """A question with all that is kept of how it came about."""
 
-    call: CallRecordShape | None
-    verdicts: list[VerdictShape]
-    answers: list[AnswerShape]
+    call: CallRecordShape | None = Field(description="the call that brought it; null for a baseline")
+    verdicts: list[VerdictShape] = Field(description="what each judge said")
+    answers: list[AnswerShape] = Field(description="the first one is exported")
 
 
 class SampledVerdictShape(Shape):
     """A judge's word in a sample."""
 
-    model: str
-    vote: int
-    accepted: bool
-    scores: dict[str, int]
-    reason: str
+    model: Model
+    vote: int = Field(description="which of the question's votes it is")
+    accepted: bool = Field(description="whether every criterion is met")
+    scores: dict[str, int] = Field(description="1 to 5 by criterion")
+    reason: str = Field(description="in the judge's words")
 
 
 class CostSharesShape(Shape):
     """A question's share of the calls that brought it and its results, in dollars; null where they are archived."""
 
-    generate: Number | None
-    validate_: Number | None = Field(alias="validate")
-    answer: Number | None
-    total: Number | None
+    generate: Number | None = Field(description="its share of the call that brought it")
+    validate_: Number | None = Field(alias="validate", description="its share of its verdicts' calls")
+    answer: Number | None = Field(description="its share of its answers' calls")
+    total: Number | None = Field(description="the sum of what is known")
 
 
 class SampledQuestionShape(QuestionShape):
     """A question as a person wants to see it."""
 
-    topic: str | None
-    verdict: str | None = Field(pattern="^(accepted|rejected)$")
+    topic: str | None = Field(description="what its prompt was about")
+    verdict: str | None = Field(
+        pattern="^(accepted|rejected)$", description="of all its votes; null while they are not in"
+    )
     scores: dict[str, float | None] | None = Field(description="the mean of its verdicts by criterion")
-    verdicts: list[SampledVerdictShape]
-    answer: str | None
-    answer_model: str | None
+    verdicts: list[SampledVerdictShape] = Field(description="what each judge said")
+    answer: str | None = Field(description="its first answer")
+    answer_model: str | None = Field(description="who gave it")
     answer_count: int = Field(description="how many answers there are; the first is shown")
-    cost_usd: CostSharesShape
+    cost_usd: CostSharesShape = Field(description="US dollars")
 
 
 class SampleShape(Shape):
     """Questions drawn at random."""
 
-    dataset: str
+    dataset: str = Field(description="the dataset's name")
     seed: int = Field(description="draws the same again")
     among: int = Field(description="how many questions were to draw from")
-    items: list[SampledQuestionShape]
+    items: list[SampledQuestionShape] = Field(description="in the order in which they were drawn")

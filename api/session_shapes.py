@@ -10,18 +10,18 @@ class SignInBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    key: SecretStr = Field(max_length=200, examples=["qm_..."])
+    key: SecretStr = Field(max_length=200, examples=["qm_..."], description="a key that `./run keys create` made")
 
 
 class SignedInShape(BaseModel):
     """By which key, and what it may."""
 
-    name: str
-    scope: Scope
+    name: str = Field(description="the key's name")
+    scope: Scope = Field(description="`read`, `submit` or `admin`")
 
 
 class SessionShape(BaseModel):
     """Whether a key is needed here, and whose was given; null: nobody has signed in."""
 
-    required: bool
-    key: SignedInShape | None
+    required: bool = Field(description="whether every request needs a key here")
+    key: SignedInShape | None = Field(description="the key of this request or session")

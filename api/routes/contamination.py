@@ -32,7 +32,7 @@ PathBenchmark = Annotated[
     Path(description="as it was loaded", json_schema_extra=DATASET_NAME_SHAPE),
     AfterValidator(check_dataset_name),
 ]
-PathQuestionId = Annotated[int, Path(ge=1, lt=2**63)]
+PathQuestionId = Annotated[int, Path(ge=1, lt=2**63, description="the question's id")]
 
 
 class DecontaminateQuery(BaseModel):
@@ -48,7 +48,7 @@ class DecontaminateQuery(BaseModel):
 class ContaminationQuery(NumberPage):
     """Which of the flagged questions."""
 
-    benchmark: BenchmarkName | None = None
+    benchmark: BenchmarkName | None = Field(default=None, description="only those that this benchmark flags")
     cleared: bool = Field(default=False, description="those that a person cleared instead")
 
 

@@ -39,10 +39,12 @@ KindName = Annotated[PlainText, AfterValidator(fold_name)]
 class QuestionQuery(NumberPage):
     """Which questions of a dataset."""
 
-    domain: KindName | None = Field(default=None, max_length=200)
-    difficulty: KindName | None = Field(default=None, max_length=200)
-    state: QuestionState | None = None
-    selected: bool | None = None
+    domain: KindName | None = Field(default=None, max_length=200, description="only of this domain")
+    difficulty: KindName | None = Field(default=None, max_length=200, description="only of this difficulty")
+    state: QuestionState | None = Field(default=None, description="only those in this state")
+    selected: bool | None = Field(
+        default=None, description="true: only those that count towards a target; false: only the others"
+    )
     text: PlainText | None = Field(default=None, max_length=1000, description="a part of the question, in any case")
 
 
@@ -51,8 +53,8 @@ class KindQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    domain: KindName | None = Field(default=None, max_length=200)
-    difficulty: KindName | None = Field(default=None, max_length=200)
+    domain: KindName | None = Field(default=None, max_length=200, description="only of this domain")
+    difficulty: KindName | None = Field(default=None, max_length=200, description="only of this difficulty")
 
 
 class ExportQuery(BaseModel):
@@ -60,7 +62,7 @@ class ExportQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    format: Literal["jsonl", "parquet"] = "jsonl"
+    format: Literal["jsonl", "parquet"] = Field(default="jsonl", description="JSON lines, or Apache Parquet")
     seed: int | None = Field(default=None, ge=0, lt=2**63, description="for another order than the dataset's own")
     contaminated: Literal["exclude", "include"] = Field(
         default="exclude", description="questions that benchmarks flag; included, a field tells what they are like"
@@ -93,7 +95,9 @@ async def show_dataset(wired: Wired, name: DatasetName) -> Response:
 
 
 @router.delete("/{name}", dependencies=[ADMIN], status_code=204, responses=declared_problems(403, 404, 409, 422, 503))
-async def remove_dataset(wired: WiredForBulk, name: DatasetName, confirm: Annotated[str, Query()]) -> Response:
+async def remove_dataset(
+    wired: WiredForBulk, name: DatasetName, confirm: Annotated[str, Query(description="the name again")]
+) -> Response:
     """Delete a dataset with its questions and jobs; refused while a job is unfinished."""
     if confirm != name:
         raise InvalidInput(

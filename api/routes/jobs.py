@@ -38,7 +38,15 @@ from shared.jobs.summaries import list_summaries
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 PathJobId = Annotated[JobId, Depends(read_job_id)]
-IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[\x21-\x7e]+$",
+        description="any text of your own; sent again with the same body, it finds the first job and starts none",
+    ),
+]
 
 
 class JobQuery(IdPage):
@@ -50,13 +58,13 @@ class JobQuery(IdPage):
 class BatchQuery(IdPage):
     """A page of batches, of one state if given."""
 
-    state: BatchState | None = None
+    state: BatchState | None = Field(default=None, description="only those in this state")
 
 
 class CallQuery(IdPage):
     """A page of calls, of one state if given."""
 
-    state: CallState | None = None
+    state: CallState | None = Field(default=None, description="only those in this state")
 
 
 class VerdictsQuery(BaseModel):
@@ -70,7 +78,7 @@ class VerdictsQuery(BaseModel):
 class SubmissionQuery(IdPage):
     """A page of bulk submissions, of one state if given."""
 
-    state: SubmissionState | None = None
+    state: SubmissionState | None = Field(default=None, description="only those in this state")
 
 
 class SeriesQuery(BaseModel):
@@ -84,7 +92,7 @@ class SeriesQuery(BaseModel):
 class RejectionQuery(NumberPage):
     """A page of refused candidates, of one reason if given."""
 
-    reason: PlainText | None = Field(default=None, max_length=200)
+    reason: PlainText | None = Field(default=None, max_length=200, description="only those refused for this reason")
 
 
 class TopicQuery(BaseModel):
@@ -92,8 +100,8 @@ class TopicQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    domain: PlainText = Field(max_length=200)
-    difficulty: PlainText = Field(max_length=200)
+    domain: PlainText = Field(max_length=200, description="the domain of its cell")
+    difficulty: PlainText = Field(max_length=200, description="the difficulty of its cell")
 
 
 @router.post(
@@ -305,7 +313,10 @@ async def watch(
     wired: Wired,
     request: Request,
     job_id: PathJobId,
-    last_event_id: Annotated[str | None, Header(max_length=200)] = None,
+    last_event_id: Annotated[
+        str | None,
+        Header(max_length=200, description="the id of the last event that was received, as a browser sends it"),
+    ] = None,
 ) -> Response:
     """`progress` events while the job is unfinished, then `end`."""
     ended = await wired.hub.has_ended(job_id)

@@ -42,7 +42,8 @@ async def browse_prompts(wired: Wired, query: Annotated[PromptQuery, Query()]) -
     responses={200: {"model": PromptFilesShape}, **declared_problems(403, 404, 422, 503)},
 )
 async def show_prompts(
-    wired: Wired, version: Annotated[PlainText, Path(max_length=200, examples=["generate-1-4d85482a"])]
+    wired: Wired,
+    version: Annotated[PlainText, Path(max_length=200, examples=["generate-1-4d85482a"], description="its name")],
 ) -> Response:
     """One version with the text of its files."""
     return answer(await read_version(wired.engine, version))

@@ -17,7 +17,7 @@ from shared.ids import QuestionId
 
 router = APIRouter(prefix="/v1/questions", tags=["questions"])
 
-PathQuestionId = Annotated[int, Path(ge=1, lt=2**63)]
+PathQuestionId = Annotated[int, Path(ge=1, lt=2**63, description="the question's id")]
 
 
 @router.get(

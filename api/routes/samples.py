@@ -25,10 +25,10 @@ class SampleQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    n: int = Field(default=20, ge=1, le=MOST_SAMPLED)
-    domain: KindName | None = Field(default=None, max_length=200)
-    difficulty: KindName | None = Field(default=None, max_length=200)
-    state: QuestionState | None = None
+    n: int = Field(default=20, ge=1, le=MOST_SAMPLED, description="how many to draw")
+    domain: KindName | None = Field(default=None, max_length=200, description="only of this domain")
+    difficulty: KindName | None = Field(default=None, max_length=200, description="only of this difficulty")
+    state: QuestionState | None = Field(default=None, description="only those in this state")
     seed: int | None = Field(default=None, ge=0, lt=2**63, description="the same draws the same; else a new one")
 
 

@@ -25,9 +25,13 @@ from shared.planning.mix import Cell, Difficulty, Means, Measure, Mix, Scope
 class DifficultySpec(Strict):
     """A difficulty: its share of all tokens, and the mean tokens of one question and of one answer."""
 
-    token_share: Annotated[JsonNumber, Field(ge=0, le=1, allow_inf_nan=False)]
-    mean_tokens: MeanTokens
-    answer_tokens: MeanTokens | None = None
+    token_share: Annotated[JsonNumber, Field(ge=0, le=1, allow_inf_nan=False)] = Field(
+        description="its share of all tokens; those of all difficulties add up to 1"
+    )
+    mean_tokens: MeanTokens = Field(description="tokens that a question of it is asked to have, on average")
+    answer_tokens: MeanTokens | None = Field(
+        default=None, description="the same of an answer; left out, 1.5 times the question's and at least 100"
+    )
 
     @property
     def tokens_of_answer(self) -> Decimal:
@@ -36,26 +40,30 @@ class DifficultySpec(Strict):
 
 
 class MixSpec(Strict):
-    """What the data set is to be made of.
-
-    `existing`: it was read off a dataset, for a job that generates nothing; the targets then follow what passes. A new
-    job of such a mix reads it off again.
-    """
+    """What the data set is to be made of."""
 
     domains: Annotated[dict[str, Annotated[Count, Field(ge=1, le=MAX_QUESTIONS)]], FoldedKeys] = Field(
-        min_length=1, max_length=MAX_DOMAINS
+        min_length=1, max_length=MAX_DOMAINS, description="how many questions of each domain; met exactly"
     )
-    difficulties: Annotated[dict[str, DifficultySpec], FoldedKeys] = Field(min_length=1, max_length=MAX_DIFFICULTIES)
+    difficulties: Annotated[dict[str, DifficultySpec], FoldedKeys] = Field(
+        min_length=1, max_length=MAX_DIFFICULTIES, description="any names, each with its tokens"
+    )
     mean_tokens: Annotated[dict[str, Annotated[dict[str, MeanTokens], FoldedKeys]], FoldedKeys] = Field(
-        default_factory=dict
+        default_factory=dict, description="own means of some cells: by domain, then by difficulty"
     )
     minimum: Annotated[dict[str, Annotated[Count, Field(ge=0, le=MAX_QUESTIONS)]], FoldedKeys] = Field(
-        default_factory=dict
+        default_factory=dict, description="at least so many of a difficulty in each domain"
     )
-    measure: Measure = Measure.PROMPT
-    means: Means = Means.FIXED
-    scope: Scope = Scope.GLOBAL
-    existing: StrictBool = False
+    measure: Measure = Field(default=Measure.PROMPT, description="which tokens the shares are about")
+    means: Means = Field(
+        default=Means.FIXED, description="whether the plan follows the lengths that models really write"
+    )
+    scope: Scope = Field(default=Scope.GLOBAL, description="whether each domain has the shares by itself")
+    existing: StrictBool = Field(
+        default=False,
+        description="set by the service: the mix was read off a dataset, for a job that generates nothing, and its targets "
+        "follow what passes. A new job of such a mix reads it off again",
+    )
 
     @field_validator("domains")
     @classmethod

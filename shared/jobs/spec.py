@@ -48,38 +48,46 @@ class Mode(StrEnum):
 
 
 class Judging(Strict):
-    """How questions are validated: each gets `votes` verdicts, and more than half of them must accept it.
+    """How questions are validated: each gets `votes` verdicts, and more than half of them must accept it."""
 
-    `least` is the lowest score, from 1 to 5, with which a question meets a criterion; it has to meet all of them.
-    """
-
-    questions_per_call: PerCall = Field(default_factory=dict)
-    votes: Annotated[Count, Field(ge=1, le=MAX_VOTES)] = 1
-    least: Annotated[Count, Field(ge=1, le=5)] = 3
+    questions_per_call: PerCall = Field(
+        default_factory=dict, description="by difficulty; left out, about 8,000 tokens and at most 20 questions"
+    )
+    votes: Annotated[Count, Field(ge=1, le=MAX_VOTES)] = Field(
+        default=1, description="verdicts for each question; several models take turns at them"
+    )
+    least: Annotated[Count, Field(ge=1, le=5)] = Field(
+        default=3, description="the lowest score, of 1 to 5, that meets a criterion; a question has to meet all of them"
+    )
 
 
 class Answering(Strict):
-    """How questions are answered: `samples` times by each model.
+    """How questions are answered: `samples` times by each model."""
 
-    A question that got no answer in `tries` calls, or none that passes the check of it, is rejected.
-    """
-
-    questions_per_call: PerCall = Field(default_factory=dict)
-    samples: Annotated[Count, Field(ge=1, le=MAX_SAMPLES)] = 1
-    tries: Annotated[Count, Field(ge=1, le=MAX_TRIES)] = 3
-    check: StrictBool = True
+    questions_per_call: PerCall = Field(
+        default_factory=dict, description="by difficulty; left out, about 300 tokens and at most 10 questions"
+    )
+    samples: Annotated[Count, Field(ge=1, le=MAX_SAMPLES)] = Field(
+        default=1, description="answers of each model to a question"
+    )
+    tries: Annotated[Count, Field(ge=1, le=MAX_TRIES)] = Field(
+        default=3,
+        description="calls without an answer, or without one that passes its check, before a question is rejected",
+    )
+    check: StrictBool = Field(
+        default=True, description="whether answers that can be checked have to pass: docs/pipeline.md"
+    )
 
 
 class Novelty(Strict):
-    """How a job keeps finding new questions.
+    """How a job keeps finding new questions: docs/novelty.md."""
 
-    `steer`: topics that run dry rest. `inject`: prompts carry names, numbers and other content to use. `template_cap`:
-    so many questions may differ in nothing but their numbers; null stands for the server's setting.
-    """
-
-    steer: StrictBool = True
-    inject: StrictBool = True
-    template_cap: Annotated[Count, Field(ge=1, le=1_000_000)] | None = None
+    steer: StrictBool = Field(default=True, description="topics that run dry rest, and others take their turn")
+    inject: StrictBool = Field(default=True, description="prompts carry names, numbers and other content to use")
+    template_cap: Annotated[Count, Field(ge=1, le=1_000_000)] | None = Field(
+        default=None,
+        description="so many questions may differ in nothing but their numbers; null: QUESTMILL_TEMPLATE_CAP",
+    )
 
 
 class NotifiedOf(StrEnum):
@@ -97,33 +105,62 @@ class Notify(Strict):
     Not `on`, which YAML reads as true.
     """
 
-    url: Annotated[str, AfterValidator(check_url)]
-    events: Annotated[tuple[NotifiedOf, ...], Field(min_length=1)] = tuple(NotifiedOf)
+    url: Annotated[str, AfterValidator(check_url)] = Field(description="the receiver, by http or https")
+    events: Annotated[tuple[NotifiedOf, ...], Field(min_length=1)] = Field(
+        default=tuple(NotifiedOf), description="the states of the job that it is told of"
+    )
 
 
 class JobSpec(Strict):
     """A job as a user posts it. Only the dataset and the mix's domains and difficulties are required, and of a job that
     generates nothing only the dataset.
-
-    `atlas` holds, for some of the domains, what they are about, or the digest of what was posted before.
     """
 
-    dataset: Annotated[str, AfterValidator(check_dataset_name), Field(json_schema_extra=DATASET_NAME_SHAPE)]
-    mix: MixSpec | None = None
-    surplus: Surplus = Surplus.SUBSAMPLE
-    models: dict[Stage, Annotated[dict[str, ModelNames], FoldedKeys]] = Field(default_factory=dict)
-    questions_per_call: PerCall = Field(default_factory=dict)
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = (Stage.GENERATE,)
-    mode: Annotated[dict[Stage, Mode], BeforeValidator(for_all_stages)] = Field(default_factory=dict)
-    judging: Judging = Judging()
-    answering: Answering = Answering()
-    budget_usd: Budget | None = None
-    seed: Annotated[Count, Field(ge=0, lt=2**63)] = 2025
-    atlas: Annotated[dict[str, AtlasContent | AtlasDigest], FoldedKeys] = Field(default_factory=dict)
-    novelty: Novelty = Novelty()
-    # Which rules on a question's form are on, by the reasons they are counted under: docs/gates.md.
-    gates: Annotated[dict[str, StrictBool], FoldedKeys] = Field(default_factory=dict)
-    notify: Notify | None = None
+    dataset: Annotated[str, AfterValidator(check_dataset_name), Field(json_schema_extra=DATASET_NAME_SHAPE)] = Field(
+        description="a new name, or one that has questions already: only what is missing is made"
+    )
+    mix: MixSpec | None = Field(
+        default=None,
+        description="what the dataset is to be made of; null: it is taken as it is, and nothing is generated",
+    )
+    surplus: Surplus = Field(
+        default=Surplus.SUBSAMPLE, description="what becomes of existing questions beyond a cell's target"
+    )
+    models: dict[Stage, Annotated[dict[str, ModelNames], FoldedKeys]] = Field(
+        default_factory=dict,
+        description="by stage, then by difficulty: a model, or several that judge or answer; "
+        "left out, they are chosen from the providers whose keys the workers have",
+    )
+    questions_per_call: PerCall = Field(
+        default_factory=dict,
+        description="of the stage generate, by difficulty; left out, about 1,500 tokens and at most 20 questions",
+    )
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = Field(
+        default=(Stage.GENERATE,), description="what is done, in this order: generate, validate, answer"
+    )
+    mode: Annotated[dict[Stage, Mode], BeforeValidator(for_all_stages)] = Field(
+        default_factory=dict, description="one for all stages, or by stage; a stage that is left out is live"
+    )
+    judging: Judging = Field(default=Judging(), description="of the stage validate")
+    answering: Answering = Field(default=Answering(), description="of the stage answer")
+    budget_usd: Budget | None = Field(
+        default=None,
+        description="US dollars, a wall: the job pauses before it would cross it; left out, 1.5 times the forecast or "
+        "a little more",
+    )
+    seed: Annotated[Count, Field(ge=0, lt=2**63)] = Field(
+        default=2025, description="the same seed, spec and baseline give the same plan and prompt tuples"
+    )
+    atlas: Annotated[dict[str, AtlasContent | AtlasDigest], FoldedKeys] = Field(
+        default_factory=dict,
+        description="for some of the domains: what they are about, or the digest of what was posted before; the command "
+        "line takes files instead",
+    )
+    novelty: Novelty = Field(default=Novelty(), description="how the job keeps finding new questions")
+    gates: Annotated[dict[str, StrictBool], FoldedKeys] = Field(
+        default_factory=dict, description="which rules on a question's form are on, by name: docs/gates.md"
+    )
+    notify: Notify | None = Field(default=None, description="who is told when the job ends or pauses")
 
     @property
     def settled_mix(self) -> MixSpec:

@@ -37,25 +37,33 @@ Names = Annotated[tuple[Line, ...], Field(min_length=1, max_length=MOST_SUBTOPIC
 
 
 class AtlasContent(BaseModel):
-    """What one domain is about. Only `topics` is required; what is left out comes from the generic atlas.
-
-    `forms` and `include` are keyed by a difficulty's name, `guidance` by a length (`short`, `rich`).
-    """
+    """What one domain is about. Only `topics` is required; what is left out comes from the generic atlas."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    topics: Annotated[dict[Line, Names], Field(min_length=1, max_length=MOST_TOPICS)]
-    forms: Annotated[dict[str, Names], Field(min_length=1, max_length=12)] | None = None
-    settings: Annotated[tuple[Line, ...], Field(min_length=1, max_length=MOST_SUBTOPICS)] | None = None
+    topics: Annotated[dict[Line, Names], Field(min_length=1, max_length=MOST_TOPICS)] = Field(
+        description="subtopics by topic"
+    )
+    forms: Annotated[dict[str, Names], Field(min_length=1, max_length=12)] | None = Field(
+        default=None, description="forms of a question, by difficulty"
+    )
+    settings: Annotated[tuple[Line, ...], Field(min_length=1, max_length=MOST_SUBTOPICS)] | None = Field(
+        default=None, description="where a question may be set"
+    )
     include: (
         Annotated[
             dict[str, Annotated[tuple[str, ...], Field(min_length=1, max_length=12)]],
             Field(min_length=1, max_length=12),
         ]
         | None
-    ) = None
-    guidance: dict[str, Annotated[str, Field(min_length=1, max_length=1_000)]] | None = None
-    pools: Annotated[dict[str, dict[str, Any]], Field(max_length=50)] = Field(default_factory=dict)
+    ) = Field(default=None, description="kinds of content that prompts carry, by difficulty")
+    guidance: dict[str, Annotated[str, Field(min_length=1, max_length=1_000)]] | None = Field(
+        default=None, description="more to say to the model, by length: `short`, `rich`"
+    )
+    pools: Annotated[dict[str, dict[str, Any]], Field(max_length=50)] = Field(
+        default_factory=dict,
+        description="kinds of content of your own: a sentence `say` with {fields}, and words for each",
+    )
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
