@@ -51,6 +51,31 @@ def spec_body() -> dict[str, Any]:
     return model_body(JobSpec)
 
 
+# What pydantic writes of limits that are checked after a validator of ours, and what JSON Schema calls them.
+LIMITS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+
+
+def _in_json_schema(schema: Any) -> Any:
+    """The schema with its limits in the words of JSON Schema, at every depth; decimal places have no word there."""
+    if isinstance(schema, list):
+        return [_in_json_schema(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    of_numbers = "type" in schema or "anyOf" in schema
+    return {
+        LIMITS.get(key, key) if of_numbers else key: _in_json_schema(value)
+        for key, value in schema.items()
+        if not (of_numbers and key == "decimal_places")
+    }
+
+
+def _add_shapes(shapes: dict[str, Any], more: dict[str, Any]) -> None:
+    """Raises LookupError for two shapes of one name: what refers to the first would mean the second."""
+    for name, shape in more.items():
+        if shapes.setdefault(name, shape) != shape:
+            raise LookupError(f"two shapes of the document are called {name}")
+
+
 def _summarise(document: dict[str, Any]) -> None:
     """Of every operation, the first sentence of what it does; FastAPI takes the name of our function."""
     for item in document["paths"].values():
@@ -89,7 +114,7 @@ def install_openapi(app: FastAPI) -> None:
                 ref_template=REF,
             )
             components = document.setdefault("components", {})
-            components.setdefault("schemas", {}).update(definitions["$defs"])
+            _add_shapes(components.setdefault("schemas", {}), _in_json_schema(definitions["$defs"]))
             components["securitySchemes"] = SCHEMES
             document["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]
             _summarise(document)

@@ -36,9 +36,14 @@ MEASURES = (
 FOLDER = Path(__file__).parents[1] / "docs" / "benchmarks"
 
 
+def claims() -> dict[str, str]:
+    """What each measure claims, in a sentence."""
+    return {name: import_module(f"bench.{name}").CLAIM for name in MEASURES}
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The measures and the options."""
-    listed = "\n".join(f"  {name:<16} {import_module(f'bench.{name}').CLAIM}" for name in MEASURES)
+    listed = "\n".join(f"  {name:<16} {claim}" for name, claim in claims().items())
     parser = argparse.ArgumentParser(
         prog="./run bench",
         description="Measure on this machine. Nothing else should run meanwhile.",

@@ -33,11 +33,11 @@ def make_parser() -> argparse.ArgumentParser:
     demo.add_argument("--yes", action="store_true", help="with --real: do not ask")
     demo.add_argument("--workers", type=_positive, default=2, help="worker processes (2)")
     backup = commands.add_parser("backup", help="write the whole database to one file, also while the system runs")
-    backup.add_argument("file", type=Path)
+    backup.add_argument("file", type=Path, help="where it is written")
     backup.add_argument("--force", action="store_true", help="replace a file that is there")
     restore = commands.add_parser("restore", help="put a backup in the place of the database")
     what = restore.add_mutually_exclusive_group(required=True)
-    what.add_argument("file", type=Path, nargs="?")
+    what.add_argument("file", type=Path, nargs="?", help="what ./run backup wrote")
     what.add_argument("--undo", metavar="DATABASE", help="put back a database that a restore kept")
     restore.add_argument("--yes", action="store_true", help="do not ask")
     _add_keys(commands.add_parser("keys", help="who may use the API"))
@@ -88,17 +88,17 @@ def _run(arguments: argparse.Namespace) -> int:
 def _add_keys(keys: argparse.ArgumentParser) -> None:
     what = keys.add_subparsers(dest="what", required=True)
     create = what.add_parser("create", help="make a key, and show it this once")
-    create.add_argument("name", type=_key_name)
+    create.add_argument("name", type=_key_name, help="whose it is: shown wherever the key is told of")
     create.add_argument(
         "--scope", required=True, choices=["read", "submit", "admin"], help="each may all that those before it may"
     )
-    create.add_argument("--requests-per-minute", type=_positive, metavar="N")
+    create.add_argument("--requests-per-minute", type=_positive, metavar="N", help="of this key")
     create.add_argument("--open-jobs", type=_positive, metavar="N", help="unfinished jobs at once")
     create.add_argument("--questions", type=_positive, metavar="N", help="of all its jobs together")
     create.add_argument("--dollars", type=_dollars, metavar="D", help="of all its jobs together")
     what.add_parser("list", help="all keys, when each was last used, and what its jobs take")
     revoke = what.add_parser("revoke", help="let nobody in with it any more")
-    revoke.add_argument("key", metavar="NAME_OR_ID")
+    revoke.add_argument("key", metavar="NAME_OR_ID", help="as ./run keys list shows it")
     revoke.add_argument("--yes", action="store_true", help="do not ask")
 
 

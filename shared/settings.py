@@ -40,101 +40,174 @@ class Price(BaseModel, frozen=True, extra="forbid"):
 
 
 class Settings(BaseSettings):
-    """What a deployment can set. Durations carry their unit in their name."""
+    """What a deployment can set. Durations carry their unit in their name. The order is that of the reference."""
 
     model_config = SettingsConfigDict(env_prefix="QUESTMILL_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     database_url: str = Field(
         default="postgresql://questmill@127.0.0.1:5432/questmill",
         validation_alias=AliasChoices("database_url", "DATABASE_URL"),
+        description="where Postgres (15 or newer) is; left out, `./run up` starts one of its own",
     )
     database_direct_url: str | None = Field(
         default=None,
         validation_alias=AliasChoices("database_direct_url", "DATABASE_DIRECT_URL"),
-        description="the server itself, where database_url is a pooler in transaction mode",
+        description="the server itself, where `DATABASE_URL` is a pooler in transaction mode: docs/deployment.md",
     )
     redis_url: str = Field(
         default="redis://127.0.0.1:6379/0",
         validation_alias=AliasChoices("redis_url", "REDIS_URL"),
+        description="where a Redis-protocol server is; left out, `./run up` starts one of its own",
     )
-    openai_api_key: SecretStr | None = Field(
-        default=None, validation_alias=AliasChoices("openai_api_key", "OPENAI_API_KEY")
-    )
-    anthropic_api_key: SecretStr | None = Field(
-        default=None, validation_alias=AliasChoices("anthropic_api_key", "ANTHROPIC_API_KEY")
-    )
-    openai_base_url: str | None = Field(
-        default=None, validation_alias=AliasChoices("openai_base_url", "OPENAI_BASE_URL")
-    )
-    anthropic_base_url: str | None = Field(
-        default=None, validation_alias=AliasChoices("anthropic_base_url", "ANTHROPIC_BASE_URL")
-    )
-    rehearsal: bool = Field(default=False, description="the configured providers are the rehearsal server")
 
-    home: Path = Path(".questmill")
-    api_host: str = "127.0.0.1"
-    api_port: int = Field(default=8000, ge=0, le=65535)
+    api_host: str = Field(
+        default="127.0.0.1",
+        description="where the API listens; beyond loopback every request needs a key: docs/access.md",
+    )
+    api_port: int = Field(default=8000, ge=0, le=65535, description="the port of the API and its dashboard")
     api_published_host: str | None = Field(
         default=None, description="where others reach the API, if not at its host: a container listens on all addresses"
     )
-    require_keys: bool = Field(default=False, description="every request needs a key; beyond loopback always")
+    require_keys: bool = Field(default=False, description="every request needs a key, on loopback too")
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=(), description="names, by commas, by which others reach the API; any with *"
+        default=(), description="the names by which others reach the API; `*`: any"
     )
-    flower_host: str = "127.0.0.1"
-    flower_port: int = Field(default=5555, ge=0, le=65535)
+
+    api_url: str | None = Field(
+        default=None,
+        description="where the client finds the API; left out, the one of the system that runs in this home",
+    )
+    api_key: SecretStr | None = Field(default=None, description="the client's key")
+    api_key_file: Path | None = Field(default=None, description="a file that holds the client's key")
+
+    flower_host: str = Field(default="127.0.0.1", description="where Flower listens")
+    flower_port: int = Field(default=5555, ge=0, le=65535, description="the port of Flower")
     flower_published_host: str | None = Field(
         default=None, description="where others reach Flower, if not at its host: a container listens on all addresses"
     )
-    flower_auth: SecretStr | None = Field(default=None, description='"user:password", required beyond loopback')
-    api_url: str | None = Field(default=None, description="where the client finds the API")
-    api_key: SecretStr | None = Field(default=None, description="the client's key")
-    api_key_file: Path | None = Field(default=None, description="a file that holds it")
-    flower_url: str | None = Field(default=None, description="where a browser finds Flower; else its host and port")
-
-    lease_seconds: float = Field(default=30.0, gt=0)
-    stall_seconds: float = Field(default=30.0, gt=0, description="how long an event loop may be blocked")
-    heartbeat_file: Path | None = Field(
-        default=None, description="touched each second by a worker or reconciler whose event loop turns"
+    flower_auth: SecretStr | None = Field(
+        default=None, description="`user:password`, several by commas; beyond loopback Flower does not start without"
     )
-    tick_seconds: float = Field(default=5.0, gt=0, description="pause between reconciler ticks")
-    hint_repeat_seconds: float = Field(default=30.0, gt=0)
-    max_attempts: int = Field(default=5, ge=1, description="claims without any committed call before a batch is parked")
-    window_batches: int = Field(default=48, ge=1, description="hinted or held batches per job")
-    batches_at_once: int = Field(default=16, ge=1, description="batches that one worker process holds")
+    flower_url: str | None = Field(
+        default=None, description="where a browser finds Flower, as behind a proxy; left out, at its host and port"
+    )
 
-    bulk_poll_seconds: float = Field(default=30.0, gt=0, description="pause between looks at bulk submissions")
+    calls_in_flight: int = Field(
+        default=64, ge=1, description="calls that a worker process has out at once: `./run worker --concurrency`"
+    )
+    batches_at_once: int = Field(default=16, ge=1, description="batches that a worker process holds at once")
+    window_batches: int = Field(
+        default=48, ge=1, description="batches of a job that are hinted or held at once; raise it with the fleet"
+    )
+    call_timeout_seconds: float = Field(default=180.0, gt=0, description="how long a call may take")
+    call_attempts: int = Field(
+        default=6, ge=1, description="attempts in which the provider fails before a prompt is given up"
+    )
+    template_cap: int = Field(
+        default=5,
+        ge=1,
+        description="questions that differ in nothing but their numbers; `novelty.template_cap` of a spec",
+    )
+    lease_seconds: float = Field(default=30.0, gt=0, description="how long a silent worker keeps a batch")
+    max_attempts: int = Field(default=5, ge=1, description="claims without a committed call before a batch is parked")
+    stall_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="how long the event loop of a worker, the reconciler or the API may be blocked before the process "
+        "ends itself (70)",
+    )
+    heartbeat_file: Path | None = Field(
+        default=None,
+        description="a file that a worker or reconciler touches each second that its event loop turns, for whoever "
+        "watches it",
+    )
+    tick_seconds: float = Field(
+        default=5.0, gt=0, description="pause between two ticks of the reconciler, unless it is woken"
+    )
+    hint_repeat_seconds: float = Field(default=30.0, gt=0, description="when an unclaimed hint is repeated")
+    bulk_poll_seconds: float = Field(default=30.0, gt=0, description="pause between two looks at bulk submissions")
     bulk_settle_seconds: float = Field(
         default=60.0, ge=0, description="how long a bulk submission may still turn up whose answer was lost"
     )
 
-    calls_in_flight: int = Field(default=64, ge=1, description="cap per worker process")
-    call_timeout_seconds: float = Field(default=180.0, gt=0)
-    call_attempts: int = Field(default=6, ge=1, description="attempts per prompt before the call counts as failed")
-    template_cap: int = Field(default=5, ge=1, description="questions that differ only in their numbers")
-    rate_limits: dict[str, RateLimit] = Field(default_factory=dict, description='JSON by "provider/model"')
-    prices: dict[str, Price] = Field(default_factory=dict, description='JSON by "provider/model"')
+    openai_api_key: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("openai_api_key", "OPENAI_API_KEY"),
+        description="the key for `openai/...` models; only workers are given it",
+    )
+    openai_base_url: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("openai_base_url", "OPENAI_BASE_URL"),
+        description="another server that speaks OpenAI's format; left out, OpenAI's own",
+    )
+    anthropic_api_key: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("anthropic_api_key", "ANTHROPIC_API_KEY"),
+        description="the key for `anthropic/...` models; only workers are given it",
+    )
+    anthropic_base_url: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("anthropic_base_url", "ANTHROPIC_BASE_URL"),
+        description="another server that speaks Anthropic's format; left out, Anthropic's own",
+    )
+    cheap_models: tuple[str, ...] = Field(
+        default=("openai/gpt-6-luna", "anthropic/claude-haiku-5-5"),
+        description="judge, and write and answer short questions: the first of a configured provider is the default",
+    )
+    strong_models: tuple[str, ...] = Field(
+        default=("anthropic/claude-sonnet-5-5", "openai/gpt-6.1-sol"),
+        description="write and answer rich questions: the first of a configured provider is the default",
+    )
+    strong_from_mean_tokens: int = Field(default=200, description="questions of so many mean tokens are rich")
+    rate_limits: dict[str, RateLimit] = Field(
+        default_factory=dict,
+        description="ceilings by model, above which no provider is asked; what is left out is learned from its replies",
+        examples=[{"openai/gpt-6-luna": {"requests_per_minute": 500, "tokens_per_minute": 200000}}],
+    )
+    prices: dict[str, Price] = Field(
+        default_factory=dict,
+        description="US dollars per million tokens, of models that the price list does not know; 0 for one of your own",
+        examples=[{"openai/my-model": {"input": 0.1, "output": 0.5}}],
+    )
 
-    cheap_models: tuple[str, ...] = ("openai/gpt-6-luna", "anthropic/claude-haiku-5-5")
-    strong_models: tuple[str, ...] = ("anthropic/claude-sonnet-5-5", "openai/gpt-6.1-sol")
-    strong_from_mean_tokens: int = Field(default=200, description="difficulties this rich get a strong model")
-
-    raw_days: int = Field(default=30, ge=0, le=MOST_DAYS, description="prune: how long raw replies stay")
-    ledger_days: int = Field(default=365, ge=0, le=MOST_DAYS, description="prune: how long ledger and batches stay")
+    raw_days: int = Field(
+        default=30,
+        ge=0,
+        le=MOST_DAYS,
+        description="days after a job's end for which `questmill prune` keeps raw replies",
+    )
+    ledger_days: int = Field(
+        default=365, ge=0, le=MOST_DAYS, description="days after a job's end for which it keeps ledger and batches"
+    )
 
     webhook_url: str | None = Field(default=None, description="who is told when any job ends or pauses")
     webhook_secret: SecretStr | None = Field(
-        default=None, validate_default=True, description="notifications are signed with it"
+        default=None,
+        validate_default=True,
+        description="the key that signs notifications; required with `QUESTMILL_WEBHOOK_URL`",
     )
     webhook_allow_private: bool = Field(default=False, description="jobs may name receivers in private networks")
 
-    traces: bool | None = Field(default=None, description="by OpenTelemetry; unset: when there is an OTLP endpoint")
+    log_level: str = Field(
+        default="INFO", description="logs of workers and reconciler from this level on: `DEBUG`, `INFO` ..."
+    )
+    log_json: bool = Field(default=False, description="each line of these logs is a JSON object")
     otlp_endpoint: str | None = Field(
-        default=None, validation_alias=AliasChoices("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT")
+        default=None,
+        validation_alias=AliasChoices("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        description="where traces are sent; the other `OTEL_` variables are OpenTelemetry's own",
+    )
+    traces: bool | None = Field(
+        default=None, description="whether there are traces; left out: where there is an endpoint"
     )
 
-    log_json: bool = False
-    log_level: str = "INFO"
+    home: Path = Field(
+        default=Path(".questmill"),
+        description="the folder of the embedded stack: data, logs, exports; `./run` has it beside itself",
+    )
+    rehearsal: bool = Field(
+        default=False, description="the configured providers are the rehearsal server; `./run up` sets it without a key"
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -14,11 +14,8 @@ from typer._click.exceptions import ClickException, UsageError
 
 from shared.bundle.read import BadBundle, read_rows, require_as_exported
 from training.errors import BadRun
-from training.masks import check_rows, limit_of
-from training.masks_view import masks_view
 from training.progress import Line, following
-from training.settings import SAID, TINY, Algo, Normalise, Settings
-from training.tokenizing import BYTES, load_tokenizer
+from training.settings import BYTES, SAID, TINY, Algo, Normalise, Settings
 from training.train_view import outcome_view
 
 INTERRUPTED = 130
@@ -56,6 +53,11 @@ def masks(
     as_json: AsJson = False,
 ) -> None:
     """Say what a trainer will learn of every row, by cell. Exit code 1 when any row is wrong."""
+    # transformers: seconds, which --help does not need, nor the reference that is written of these options.
+    from training.masks import check_rows, limit_of
+    from training.masks_view import masks_view
+    from training.tokenizing import load_tokenizer
+
     loaded = load_tokenizer(tokenizer)
     rows = [row for split in SPLITS for row in read_rows(bundle, split)]
     require_as_exported(bundle, SPLITS)

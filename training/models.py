@@ -14,8 +14,8 @@ from transformers.utils import logging
 
 from training.errors import BadRun
 from training.run_folder import unwritten
-from training.settings import TINY, Algo
-from training.tokenizing import BYTES, load_tokenizer
+from training.settings import BYTES, TINY, Algo
+from training.tokenizing import load_tokenizer
 
 # Its bars would stand among ours.
 logging.disable_progress_bar()

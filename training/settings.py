@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 TINY = "tiny"
+BYTES = "bytes"  # the tokenizer that needs no file
 BASELINE = "multi-task"
 # Of all gradients of a step together; the same for every algorithm.
 GRADIENT_NORM_LIMIT = 1.0

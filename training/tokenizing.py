@@ -7,8 +7,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedToken
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from training.errors import BadRun
-
-BYTES = "bytes"
+from training.settings import BYTES
 
 # An assistant's turn ends in EOS and nothing follows it: what a template writes is what we train on.
 BYTE_TEMPLATE = """\

@@ -19,7 +19,7 @@ from shared.jobs.spec_fields import (
     Strict,
     require_known,
 )
-from shared.planning.mix import Cell, Difficulty, Means, Measure, Mix, Scope
+from shared.planning.mix import Cell, Difficulty, Means, Measure, Mix, ShareScope
 
 
 class DifficultySpec(Strict):
@@ -58,11 +58,11 @@ class MixSpec(Strict):
     means: Means = Field(
         default=Means.FIXED, description="whether the plan follows the lengths that models really write"
     )
-    scope: Scope = Field(default=Scope.GLOBAL, description="whether each domain has the shares by itself")
+    scope: ShareScope = Field(default=ShareScope.GLOBAL, description="whether each domain has the shares by itself")
     existing: StrictBool = Field(
         default=False,
-        description="set by the service: the mix was read off a dataset, for a job that generates nothing, and its targets "
-        "follow what passes. A new job of such a mix reads it off again",
+        description="set by the service: the mix was read off a dataset, for a job that generates nothing, and its "
+        "targets follow what passes; a new job of such a mix reads it off again",
     )
 
     @field_validator("domains")

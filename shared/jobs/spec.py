@@ -153,8 +153,8 @@ class JobSpec(Strict):
     )
     atlas: Annotated[dict[str, AtlasContent | AtlasDigest], FoldedKeys] = Field(
         default_factory=dict,
-        description="for some of the domains: what they are about, or the digest of what was posted before; the command "
-        "line takes files instead",
+        description="for some of the domains: what they are about, or the digest of what was posted before; the "
+        "command line takes files instead",
     )
     novelty: Novelty = Field(default=Novelty(), description="how the job keeps finding new questions")
     gates: Annotated[dict[str, StrictBool], FoldedKeys] = Field(

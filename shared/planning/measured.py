@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from shared.planning.balance import Plan, make_plan
-from shared.planning.mix import Cell, Measure, Mix, Scope, Surplus
+from shared.planning.mix import Cell, Measure, Mix, ShareScope, Surplus
 
 # So many imagined questions stand for what is assumed: of a difficulty for the mix, of a cell for its difficulty.
 PRIOR_QUESTIONS = 20
@@ -64,7 +64,7 @@ def replan(
     least = TOLERANCE_IN_THE_END if is_full else TOLERANCE_UNDER_WAY
     patience = 1 + (Decimal(plans) / PLANS_FOR_TWICE) ** 2
     # The shares hold in each domain by itself, or over all of them.
-    areas = [(domain,) for domain in mix.domains] if mix.scope is Scope.DOMAIN else [tuple(mix.domains)]
+    areas = [(domain,) for domain in mix.domains] if mix.scope is ShareScope.DOMAIN else [tuple(mix.domains)]
 
     def tokens_in(area: Sequence[str], wanted: Mapping[Cell, int]) -> dict[str, Decimal]:
         return expected_tokens(mix, measured, {c: n for c, n in wanted.items() if c.domain in area}, of_cells)
@@ -128,7 +128,7 @@ def measured_means(mix: Mix, measured: Mapping[Cell, Measured], *, prior: int = 
         for part in _parts(mix.measure):
             alike = [other for other in mix.cells() if other.difficulty == cell.difficulty]
             factor = _factor(mix, measured, alike, part, prior=prior, guess=Decimal(1))
-            if mix.scope is Scope.DOMAIN:
+            if mix.scope is ShareScope.DOMAIN:
                 factor = _factor(mix, measured, [cell], part, prior=prior, guess=factor)
             total += _assumed(mix, cell, part) * factor
         means[cell] = _bounded(total)

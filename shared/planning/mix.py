@@ -33,7 +33,7 @@ class Means(StrEnum):
     MEASURED = "measured"  # from the mix until rows arrive, then from them
 
 
-class Scope(StrEnum):
+class ShareScope(StrEnum):
     """Where the token shares hold."""
 
     GLOBAL = "global"  # over the whole mix: other cells give way to lower bounds
@@ -84,7 +84,7 @@ class Mix:
     answer_tokens: Mapping[str, Decimal] = field(default_factory=dict)
     measure: Measure = Measure.PROMPT
     means: Means = Means.FIXED
-    scope: Scope = Scope.GLOBAL
+    scope: ShareScope = ShareScope.GLOBAL
 
     def __post_init__(self) -> None:
         if not self.domains or not self.difficulties:

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from shared.planning.ideal import Counts, Problem, find_deviation, find_excess, find_ideal
-from shared.planning.mix import Scope
+from shared.planning.mix import ShareScope
 from shared.planning.program import Columns, Floats, Program
 
 # Deviations that differ by less than this part of all tokens count as equal.
@@ -32,7 +32,7 @@ _FAR = 8
 _FIRST = 1e-3
 
 
-def find_targets(problem: Problem, scope: Scope) -> Counts:
+def find_targets(problem: Problem, scope: ShareScope) -> Counts:
     """Whole counts with exact totals whose token split is closest to the shares (`Problem.deviation`).
 
     Scope `domain` rounds each count of each domain's own ideal up or down; scope `global` may move all of them. Among
@@ -50,9 +50,9 @@ def find_targets(problem: Problem, scope: Scope) -> Counts:
 class _Search:
     """One problem in the solver's terms. Domains with equal means form a group: only its sums move the split."""
 
-    def __init__(self, problem: Problem, scope: Scope) -> None:
+    def __init__(self, problem: Problem, scope: ShareScope) -> None:
         self.problem = problem
-        self.rounds_only = scope is Scope.DOMAIN
+        self.rounds_only = scope is ShareScope.DOMAIN
         groups: dict[tuple[Fraction, ...], list[int]] = {}
         for d, means in enumerate(problem.means):
             groups.setdefault(means, []).append(d)

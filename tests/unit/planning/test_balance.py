@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shared.errors import InfeasibleMix
 from shared.planning.balance import Plan, make_plan
-from shared.planning.mix import Cell, Difficulty, Mix, Scope, Surplus
+from shared.planning.mix import Cell, Difficulty, Mix, ShareScope, Surplus
 
 DOMAINS = {
     "coding": 10_000,
@@ -24,12 +24,12 @@ DOMAINS = {
 DIFFICULTIES = {"easy": Difficulty(Decimal("0.6"), Decimal(15)), "hard": Difficulty(Decimal("0.4"), Decimal(750))}
 
 
-def seed_mix(scope: Scope = Scope.GLOBAL, **minimum: int) -> Mix:
+def seed_mix(scope: ShareScope = ShareScope.GLOBAL, **minimum: int) -> Mix:
     return Mix(DOMAINS, DIFFICULTIES, minimum=minimum, scope=scope)
 
 
-@pytest.mark.parametrize("scope", Scope)
-def test_the_seeds_mix_gives_59211_easy_and_789_hard(scope: Scope) -> None:
+@pytest.mark.parametrize("scope", ShareScope)
+def test_the_seeds_mix_gives_59211_easy_and_789_hard(scope: ShareScope) -> None:
     plan = make_plan(seed_mix(scope), {}, Surplus.SUBSAMPLE)
     assert (plan.questions, plan.generate) == (60_000, 60_000)
     assert plan.by_difficulty == {"easy": 59_211, "hard": 789}
@@ -40,8 +40,8 @@ def test_the_seeds_mix_gives_59211_easy_and_789_hard(scope: Scope) -> None:
         assert sum(each.target for each in plan.cells if each.cell.domain == domain) == total
 
 
-@pytest.mark.parametrize("scope", Scope)
-def test_the_seeds_mix_is_planned_in_under_100_ms(scope: Scope) -> None:
+@pytest.mark.parametrize("scope", ShareScope)
+def test_the_seeds_mix_is_planned_in_under_100_ms(scope: ShareScope) -> None:
     took: list[float] = []
     for _ in range(5):
         # The processor's time: other tests may keep the machine busy meanwhile.
@@ -84,7 +84,7 @@ def test_keep_never_drops_an_existing_question_and_the_other_domains_give_way() 
 
 
 def test_keep_in_scope_domain_leaves_the_other_domains_their_own_shares() -> None:
-    plan = make_plan(seed_mix(Scope.DOMAIN), {Cell("coding", "hard"): 400}, Surplus.KEEP)
+    plan = make_plan(seed_mix(ShareScope.DOMAIN), {Cell("coding", "hard"): 400}, Surplus.KEEP)
     hard = {each.cell.domain: each.target for each in plan.cells if each.cell.difficulty == "hard"}
     assert hard["coding"] == 400
     assert hard["math"] in {131, 132}
@@ -145,9 +145,9 @@ def test_no_questions_at_all_is_a_plan_too() -> None:
 @given(
     totals=st.lists(st.integers(0, 400), min_size=1, max_size=4),
     have=st.lists(st.integers(0, 300), min_size=8, max_size=8),
-    scope=st.sampled_from(Scope),
+    scope=st.sampled_from(ShareScope),
 )
-def test_every_plan_adds_up(totals: list[int], have: list[int], scope: Scope) -> None:
+def test_every_plan_adds_up(totals: list[int], have: list[int], scope: ShareScope) -> None:
     mix = Mix({f"d{number}": total for number, total in enumerate(totals)}, DIFFICULTIES, scope=scope)
     existing = dict(zip(mix.cells(), have, strict=False))
     for surplus in Surplus:

@@ -19,7 +19,7 @@ from shared.planning.measured import (
     measured_means,
     replan,
 )
-from shared.planning.mix import Cell, Difficulty, Means, Measure, Mix, Scope, Surplus
+from shared.planning.mix import Cell, Difficulty, Means, Measure, Mix, ShareScope, Surplus
 
 PROMISED = 0.001
 SEED_DOMAINS = {
@@ -183,7 +183,7 @@ def test_completion_and_total_are_balanced_by_what_the_answers_turn_out_to_be() 
 
 
 def test_scope_domain_balances_each_domain_by_its_own_means() -> None:
-    loop = Loop(a_mix({"math": 9_000, "coding": 6_000}, scope=Scope.DOMAIN), WRITTEN, random.Random(3))
+    loop = Loop(a_mix({"math": 9_000, "coding": 6_000}, scope=ShareScope.DOMAIN), WRITTEN, random.Random(3))
     loop.run()
     assert loop.is_exact()
     for domain in loop.mix.domains:
@@ -256,7 +256,7 @@ def test_domains_share_what_was_found_and_keep_what_the_mix_says_of_their_own_me
     found = {each: Measured(50) for each in mix.cells()} | {Cell("math", "easy"): Measured(50, 50, 1_100)}
     means = measured_means(mix, found, prior=0)
     assert [means[Cell(domain, "easy")] for domain in ("math", "law")] == [22, 44]
-    alone = measured_means(a_mix({"math": 100, "law": 100}, scope=Scope.DOMAIN), found, prior=20)
+    alone = measured_means(a_mix({"math": 100, "law": 100}, scope=ShareScope.DOMAIN), found, prior=20)
     assert alone[Cell("math", "easy")] > alone[Cell("law", "easy")] > 15
 
 
@@ -304,9 +304,9 @@ def test_the_more_plans_there_were_the_sooner_a_split_is_near_enough() -> None:
 
 
 @settings(max_examples=80, deadline=None)
-@given(data=st.data(), measure=st.sampled_from(Measure), scope=st.sampled_from(Scope), is_full=st.booleans())
+@given(data=st.data(), measure=st.sampled_from(Measure), scope=st.sampled_from(ShareScope), is_full=st.booleans())
 def test_whatever_was_measured_a_plan_comes_nearer_or_there_is_none(
-    data: st.DataObject, measure: Measure, scope: Scope, is_full: bool
+    data: st.DataObject, measure: Measure, scope: ShareScope, is_full: bool
 ) -> None:
     count = st.one_of(st.just(0), st.integers(0, 400))
     totals = data.draw(st.lists(st.integers(0, 300), min_size=1, max_size=3))
@@ -331,5 +331,5 @@ def test_whatever_was_measured_a_plan_comes_nearer_or_there_is_none(
         for shares in (better.shares, better.shares_before)
     )
     # With shares in each domain by itself, the one that is furthest off counts.
-    assert off < off_before or scope is Scope.DOMAIN
+    assert off < off_before or scope is ShareScope.DOMAIN
     assert min(each.mean_tokens for each in better.plan.cells) > 0

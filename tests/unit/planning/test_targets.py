@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from shared.planning.ideal import Counts, Problem, find_ideal
-from shared.planning.mix import Scope
+from shared.planning.mix import ShareScope
 from shared.planning.targets import find_targets
 
 # Solving a few small programs takes a moment, and Hypothesis has its own opinion on moments.
@@ -59,7 +59,7 @@ def tolerance(problem: Problem, counts: Counts) -> Fraction:
 @thorough
 @given(problem=problems())
 def test_no_plan_is_closer_to_the_shares_over_the_whole_mix(problem: Problem) -> None:
-    found = find_targets(problem, Scope.GLOBAL)
+    found = find_targets(problem, ShareScope.GLOBAL)
     assert problem.is_met_by(found)
     best = min(problem.deviation(counts) for counts in all_plans(problem))
     assert problem.deviation(found) <= best + tolerance(problem, found)
@@ -68,7 +68,7 @@ def test_no_plan_is_closer_to_the_shares_over_the_whole_mix(problem: Problem) ->
 @thorough
 @given(problem=problems(bounds=False))
 def test_scope_domain_rounds_each_domain_and_no_rounding_is_closer(problem: Problem) -> None:
-    found = find_targets(problem, Scope.DOMAIN)
+    found = find_targets(problem, ShareScope.DOMAIN)
     assert problem.is_met_by(found)
     roundings: list[list[tuple[int, ...]]] = []
     for total, means, counts in zip(problem.totals, problem.means, found, strict=True):
@@ -84,7 +84,7 @@ def test_scope_domain_rounds_each_domain_and_no_rounding_is_closer(problem: Prob
 @thorough
 @given(problem=problems())
 def test_both_scopes_keep_totals_and_bounds_and_repeat_themselves(problem: Problem) -> None:
-    for scope in Scope:
+    for scope in ShareScope:
         found = find_targets(problem, scope)
         assert problem.is_met_by(found)
         assert find_targets(problem, scope) == found
@@ -125,7 +125,7 @@ def even(
 
 def test_domains_that_must_give_way_do_so_evenly() -> None:
     totals = (10_000,) * 4 + (5_000,) * 4
-    found = find_targets(even(totals, ("0.6", "0.4"), (15, 750), ((0, 80),) * 8), Scope.GLOBAL)
+    found = find_targets(even(totals, ("0.6", "0.4"), (15, 750), ((0, 80),) * 8), ShareScope.GLOBAL)
     assert sum(hard for _, hard in found) == 789
     assert [hard for _, hard in found[4:]] == [80] * 4
     assert {hard for _, hard in found[:4]} == {117, 118}
@@ -135,7 +135,7 @@ def test_domains_with_own_means_give_way_too() -> None:
     means = tuple((Fraction(15 + d % 7), Fraction(500 + 13 * d)) for d in range(20))
     lower = ((0, 300), *((0, 0),) * 19)
     problem = Problem((1_000,) * 20, (Fraction(3, 5), Fraction(2, 5)), means, lower)
-    found = find_targets(problem, Scope.GLOBAL)
+    found = find_targets(problem, ShareScope.GLOBAL)
     assert problem.is_met_by(found)
     assert found[0] == (700, 300)
     assert problem.deviation(found) < 1
@@ -144,24 +144,24 @@ def test_domains_with_own_means_give_way_too() -> None:
 
 def test_scope_domain_leaves_the_other_domains_alone() -> None:
     lower = ((0, 0), (0, 500))
-    found = find_targets(even((10_000, 10_000), ("0.6", "0.4"), (15, 750), lower), Scope.DOMAIN)
+    found = find_targets(even((10_000, 10_000), ("0.6", "0.4"), (15, 750), lower), ShareScope.DOMAIN)
     assert found in {((9_868, 132), (9_500, 500)), ((9_869, 131), (9_500, 500))}
-    given_way = find_targets(even((10_000, 10_000), ("0.6", "0.4"), (15, 750), lower), Scope.GLOBAL)
+    given_way = find_targets(even((10_000, 10_000), ("0.6", "0.4"), (15, 750), lower), ShareScope.GLOBAL)
     assert given_way == ((10_000, 0), (9_500, 500))
 
 
 def test_equal_means_share_out_the_questions_themselves() -> None:
-    found = find_targets(even((1_000, 300), ("0.5", "0.3", "0.2"), (15, 15, 15)), Scope.GLOBAL)
+    found = find_targets(even((1_000, 300), ("0.5", "0.3", "0.2"), (15, 15, 15)), ShareScope.GLOBAL)
     assert found == ((500, 300, 200), (150, 90, 60))
 
 
 def test_a_difficulty_without_a_share_gets_only_its_lower_bound() -> None:
-    assert find_targets(even((10, 3), ("1", "0"), (15, 750)), Scope.GLOBAL) == ((10, 0), (3, 0))
-    assert find_targets(even((10, 3), ("1", "0"), (15, 750), ((0, 2), (0, 0))), Scope.GLOBAL) == ((8, 2), (3, 0))
+    assert find_targets(even((10, 3), ("1", "0"), (15, 750)), ShareScope.GLOBAL) == ((10, 0), (3, 0))
+    assert find_targets(even((10, 3), ("1", "0"), (15, 750), ((0, 2), (0, 0))), ShareScope.GLOBAL) == ((8, 2), (3, 0))
 
 
 def test_many_domains_smaller_than_the_number_of_difficulties_balance_together() -> None:
-    for scope in Scope:
+    for scope in ShareScope:
         found = find_targets(even((1,) * 20, ("0.5", "0.3", "0.2"), (15, 15, 15)), scope)
         assert [sum(column) for column in zip(*found, strict=True)] == [10, 6, 4]
 
@@ -170,7 +170,7 @@ def test_one_own_mean_is_balanced_to_the_token() -> None:
     means = ((Fraction(15), Fraction(750)),) * 7 + ((Fraction(15), Fraction(500)),)
     totals = (10_000,) * 3 + (5_000,) * 4 + (10_000,)
     problem = Problem(totals, (Fraction(3, 5), Fraction(2, 5)), means, ((0, 0),) * 8)
-    found = find_targets(problem, Scope.GLOBAL)
+    found = find_targets(problem, ShareScope.GLOBAL)
     # 306 h + 456 H = 360,000 has whole solutions; the nearest to the ideal of 196 is 184.
     assert problem.deviation(found) == 0
     assert found[-1] == (9_816, 184)
@@ -178,14 +178,14 @@ def test_one_own_mean_is_balanced_to_the_token() -> None:
 
 def test_a_billion_questions_are_counted_exactly() -> None:
     problem = even((10**9, 7), ("0.6", "0.4"), (15, 750))
-    for scope in Scope:
+    for scope in ShareScope:
         found = find_targets(problem, scope)
         assert problem.is_met_by(found)
         assert problem.deviation(found) <= 600
 
 
-@pytest.mark.parametrize("scope", Scope)
-def test_fifty_domains_with_six_difficulties_and_own_means_everywhere_are_planned_in_seconds(scope: Scope) -> None:
+@pytest.mark.parametrize("scope", ShareScope)
+def test_fifty_domains_with_six_difficulties_and_own_means_everywhere_are_planned_in_seconds(scope: ShareScope) -> None:
     means = tuple(tuple(Fraction(20 * (k + 1) ** 2 + (37 * d * (k + 3)) % 41, 3) for k in range(6)) for d in range(50))
     shares = tuple(Fraction(weight, 21) for weight in (6, 5, 4, 3, 2, 1))
     problem = Problem(tuple(700 + 131 * d for d in range(50)), shares, means, ((0,) * 6,) * 50)

@@ -1,0 +1,48 @@
+"""The OpenAPI document: what it says of our own bodies is JSON Schema, and every shape is the one that is meant."""
+
+from functools import cache
+from typing import Any
+
+import pytest
+
+from api import openapi
+from api.app import create_app
+from shared.settings import Settings
+
+
+@cache
+def shapes() -> dict[str, Any]:
+    found: dict[str, Any] = create_app(Settings()).openapi()["components"]["schemas"]
+    return found
+
+
+def test_the_scope_of_a_key_is_not_that_of_token_shares() -> None:
+    assert shapes()["SignedInShape"]["properties"]["scope"]["$ref"] == openapi.REF.format(model="Scope")
+    assert shapes()["Scope"]["enum"] == ["read", "submit", "admin"]
+    assert shapes()["MixSpec"]["properties"]["scope"]["$ref"] == openapi.REF.format(model="ShareScope")
+    assert shapes()["ShareScope"]["enum"] == ["global", "domain"]
+
+
+def test_two_shapes_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class JobShape(openapi.BaseModel):
+        """Another one."""
+
+    monkeypatch.setattr(openapi, "TextsBody", JobShape)
+    with pytest.raises(LookupError, match="JobShape"):
+        create_app(Settings()).openapi()
+
+
+def test_limits_are_said_in_the_words_of_json_schema() -> None:
+    votes = shapes()["Judging"]["properties"]["votes"]
+    assert (votes["minimum"], votes["maximum"]) == (1, 9)
+    assert shapes()["JobSpec"]["properties"]["seed"]["exclusiveMaximum"] == 2**63
+    budget = shapes()["BudgetBody"]["properties"]["budget_usd"]
+    assert (budget["minimum"], budget["maximum"]) == (0, 999_999)
+    assert not {"ge", "gt", "le", "lt", "decimal_places"} & words_of(shapes())
+
+
+def words_of(schema: Any) -> set[str]:
+    """All keys of a schema and of what is in it."""
+    if isinstance(schema, list):
+        return set().union(*map(words_of, schema))
+    return set(schema).union(*map(words_of, schema.values())) if isinstance(schema, dict) else set()
