@@ -34,14 +34,14 @@ class VerdictCountsShape(Shape):
 
 
 class CellVerdictsShape(VerdictCountsShape):
-    """Those of one cell."""
+    """What the judges said of the questions of one cell."""
 
     domain: DomainName
     difficulty: DifficultyName
 
 
 class AgreementShape(VerdictCountsShape):
-    """Those of a job."""
+    """What the judges said of the questions of a job."""
 
     job_id: UUID = Field(description="the job")
     votes: int = Field(description="verdicts that each question is to get; 0: the job validates nothing")

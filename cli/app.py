@@ -50,7 +50,9 @@ app.add_typer(prompts_app, name="prompts")
 app.add_typer(db, name="db")
 
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML or JSON file, or - for stdin.")]
-SourceFile = Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, readable=True)]
+SourceFile = Annotated[
+    Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, readable=True, help="Plain or gzip.")
+]
 
 
 @app.command()

@@ -17,7 +17,9 @@ from cli.terminal import open_client, print_answer
 def export(  # noqa: PLR0917 - typer passes every argument by name
     dataset: Dataset,
     out: Annotated[Path, typer.Option(metavar="PATH", help="The file to write, or the folder of a bundle.")],
-    file_format: Annotated[Literal["jsonl", "parquet", "bundle"], typer.Option("--format")] = "jsonl",
+    file_format: Annotated[
+        Literal["jsonl", "parquet", "bundle"], typer.Option("--format", help="A file of rows, or a folder to train on.")
+    ] = "jsonl",
     seed: Annotated[
         int | None, typer.Option(metavar="N", min=0, max=2**63 - 1, help="Another order than the dataset's own.")
     ] = None,

@@ -4,6 +4,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from api import openapi
 from api.app import create_app
@@ -24,7 +25,7 @@ def test_the_scope_of_a_key_is_not_that_of_token_shares() -> None:
 
 
 def test_two_shapes_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    class JobShape(openapi.BaseModel):
+    class JobShape(BaseModel):
         """Another one."""
 
     monkeypatch.setattr(openapi, "TextsBody", JobShape)
