@@ -82,7 +82,7 @@ def _no_nul(value: str) -> str:
 
 DatasetName = Annotated[
     str,
-    Path(description="1 to 64 of a-z, 0-9, '.', '_', '-'", json_schema_extra=DATASET_NAME_SHAPE),
+    Path(description="the dataset's name: 1 to 64 of a-z, 0-9, '.', '_', '-'", json_schema_extra=DATASET_NAME_SHAPE),
     AfterValidator(check_dataset_name),
 ]
 PlainText = Annotated[str, AfterValidator(_no_nul), Field(json_schema_extra=NO_NUL)]

@@ -10,10 +10,11 @@ from pydantic.json_schema import models_json_schema
 from starlette.responses import JSONResponse, Response
 
 from api.access import READ, scope_of
+from api.job_shapes import BudgetBody, ResumeBody
 from api.near_duplicate_shapes import NearLineShape
 from api.problems import Problem, declared_problems
 from api.reparse_shapes import ReparseBody
-from api.schemas import BudgetBody, PruneBody, ResumeBody, TextsBody
+from api.schemas import PruneBody, TextsBody
 from api.security import COOKIE
 from api.session_shapes import SignInBody
 from shared.jobs.spec import JobSpec

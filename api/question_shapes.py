@@ -14,22 +14,35 @@ class CallRecordShape(Shape):
     """The call that brought a question; null once its job's ledger is archived."""
 
     id: UUID = Field(description="the call's id")
+    job_id: UUID = Field(description="its job")
+    batch_id: UUID = Field(description="its batch")
     stage: Stage = Field(description="the stage of its batch")
     model: Model
     prompt: dict[str, object] = Field(description="the prompt tuple and the version of the wording")
     state: CallState = Field(description="out, or how it ended")
     outcome: str | None = Field(description="how it ended, such as `ok` or `cut`")
+    detail: str | None = Field(description="what the provider or the network said")
+    finish_reason: str | None = Field(description="why the model stopped, in the provider's word")
+    request_id: str | None = Field(description="the provider's own id")
     raw: str | None = Field(description="the reply as it came; null once pruned")
     raw_pruned_at: datetime | None = Field(description="when the raw reply was pruned")
     input_tokens: int | None = Field(description="as the provider counted them")
+    cached_tokens: int | None = Field(description="those of them that it had cached")
     output_tokens: int | None = Field(description="as the provider counted them, reasoning included")
+    reasoning_tokens: int | None = Field(description="those of them that were reasoning")
     cost_usd: Number | None = Field(description="of the whole call")
+    sent_at: datetime = Field(description="when it was written to the ledger, just before it was sent")
+    settled_at: datetime | None = Field(description="when its reply was stored, or its failure known")
+    parsed_at: datetime | None = Field(description="when its reply was parsed")
+    generated: int | None = Field(description="candidates found in its reply")
+    admitted: int | None = Field(description="how many of them went on")
 
 
 class _ResultShape(Shape):
     model: Model
     prompt_version: str = Field(description="the version of the prompts that it was made with")
     call_id: UUID = Field(description="the call that brought it")
+    job_id: UUID = Field(description="the job of that call")
     created_at: datetime = Field(description="when it was stored")
     cost_usd: Number | None = Field(description="of the whole call; null once the ledger is archived")
     call_questions: int | None = Field(description="how many questions the call was about")
@@ -77,7 +90,7 @@ class CostSharesShape(Shape):
     generate: Number | None = Field(description="its share of the call that brought it")
     validate_: Number | None = Field(alias="validate", description="its share of its verdicts' calls")
     answer: Number | None = Field(description="its share of its answers' calls")
-    total: Number | None = Field(description="the sum of what is known")
+    total: Number | None = Field(description="their sum; null where one of them is")
 
 
 class SampledQuestionShape(QuestionShape):
@@ -91,6 +104,9 @@ class SampledQuestionShape(QuestionShape):
     verdicts: list[SampledVerdictShape] = Field(description="what each judge said")
     answer: str | None = Field(description="its first answer")
     answer_model: str | None = Field(description="who gave it")
+    answer_version: str | None = Field(description="the version of the prompts that it was made with")
+    answer_call_id: UUID | None = Field(description="the call that brought it")
+    checked: dict[str, str] | None = Field(description="the check that it passed; null where nothing can be checked")
     answer_count: int = Field(description="how many answers there are; the first is shown")
     cost_usd: CostSharesShape = Field(description="US dollars")
 

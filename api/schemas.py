@@ -1,5 +1,9 @@
-"""The documented shapes of the answers. They describe; the rooms below write them (tests hold the two together)."""
+"""The documented shapes of answers. They describe; the rooms below write them (tests hold the two together).
 
+Here are those of plans, questions, imports and pruning; others stand in files named after what is answered.
+"""
+
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
@@ -7,9 +11,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.described import DifficultyName, DomainName, Model
-from shared.database.states import BatchState, CallState, JobState, QuestionState, Stage, SubmissionState
-from shared.jobs.spec_fields import Budget
+from api.described import DifficultyName, DomainName
+from shared.database.states import QuestionState, Stage
 from shared.settings import MOST_DAYS
 
 Number = float | Decimal
@@ -31,6 +34,13 @@ class CellShape(Shape):
     selected: int = Field(description="how many of those will count towards the target")
     generate: int = Field(description="the deficit: how many are still to be made")
     surplus: int = Field(description="how many it has beyond its target")
+    mean_tokens: Number = Field(description="what the mix balances, of one of its questions on average")
+
+
+class PlannedCellShape(CellShape):
+    """A cell of a plan that is only being looked at."""
+
+    distinct_prompts: int = Field(description="how many prompts its atlas has for it")
 
 
 class TotalsShape(Shape):
@@ -43,6 +53,25 @@ class TotalsShape(Shape):
     generate: int = Field(description="deficits of all cells")
 
 
+class StageLeftShape(Shape):
+    """Results of a stage that are still to come, and what they are expected to cost."""
+
+    questions: int = Field(description="results that are missing")
+    cost_usd: Number = Field(description="US dollars")
+
+
+class StageForecastShape(Shape):
+    """What one stage will take."""
+
+    stage: Stage = Field(description="which stage")
+    questions: int = Field(description="results of the stage")
+    calls: int = Field(description="calls of the stage")
+    input_tokens: int = Field(description="of those calls")
+    output_tokens: int = Field(description="of those calls, reasoning included")
+    cost_usd: Number = Field(description="US dollars")
+    by_difficulty: dict[str, StageLeftShape] = Field(description="results and US dollars of each difficulty")
+
+
 class ForecastShape(Shape):
     """What a plan will take."""
 
@@ -51,188 +80,35 @@ class ForecastShape(Shape):
     output_tokens: int = Field(description="of all calls, reasoning included")
     cost_usd: Number = Field(description="US dollars")
     seconds: Number = Field(description="from start to end, at a usual latency; rate limits can make it longer")
+    stages: list[StageForecastShape] = Field(description="in their order")
 
 
 class PlanShape(Shape):
     """The integer target per cell."""
 
-    cells: list[CellShape] = Field(description="in the order of the mix")
+    cells: Sequence[CellShape] = Field(description="in the order of the mix")
     totals: TotalsShape = Field(description="their sums")
+    forecast: ForecastShape | None = Field(
+        default=None, description="the first one; null for a job of an older release"
+    )
 
 
 class PlannedShape(PlanShape):
     """The answer of POST /v1/plans."""
 
+    cells: Sequence[PlannedCellShape] = Field(description="in the order of the mix")
     forecast: ForecastShape = Field(description="what it will take")
-    warnings: list[str] = Field(description="what a person should know before submitting")
-
-
-class CallCountsShape(Shape):
-    """The ledger, counted."""
-
-    sent: int = Field(description="all calls, whatever became of them")
-    ok: int = Field(description="those with a paid reply")
-    failed: int = Field(description="those that the provider or the network refused, or whose outcome stays unknown")
-    retried: int = Field(description="those that repeat a failed one")
-    in_flight: int = Field(description="those that are out now")
-
-
-class TokensShape(Shape):
-    """Tokens of the selected questions, by what they are of."""
-
-    prompt: int = Field(description="of the questions")
-    completion: int = Field(description="of their first answers")
-
-
-class TokenSharesShape(Shape):
-    """Share of the tokens per difficulty."""
-
-    planned: dict[str, Number] = Field(description="as the plan has them")
-    measured: dict[str, Number] = Field(description="of the selected questions, counted")
-
-
-class StageMoneyShape(Shape):
-    """Results, calls and tokens of a stage, and US dollars."""
-
-    questions: int = Field(description="results of the stage")
-    calls: int = Field(description="calls of the stage")
-    input_tokens: int = Field(description="of those calls")
-    output_tokens: int = Field(description="of those calls")
-    cost_usd: Number = Field(description="US dollars")
-
-
-class StageLeftShape(Shape):
-    """What a stage has still to do, and what that is expected to cost."""
-
-    questions: int = Field(description="results that are missing")
-    cost_usd: Number = Field(description="US dollars")
-
-
-class StageProgressShape(Shape):
-    """One stage of a job: what it dealt with, and its money beside what was forecast."""
-
-    stage: Stage = Field(description="which stage")
-    judged: int = Field(description="candidates or questions that it has dealt with")
-    passed: int = Field(description="those that went on: admitted, accepted or answered")
-    forecast: StageMoneyShape | None = Field(description="as the first plan had it; null for a job of an older release")
-    actual: StageMoneyShape = Field(description="so far")
-    left: StageLeftShape = Field(description="still to do")
-
-
-class ProgressShape(Shape):
-    """How far a job is, counted from rows."""
-
-    target: int = Field(description="questions that are to be selected")
-    admitted: int = Field(description="questions that this job has made")
-    selected: int = Field(description="questions that count towards a target")
-    validated: int = Field(default=0, description="selected questions that their judges accepted")
-    answered: int = Field(default=0, description="selected questions that are answered")
-    stages: list[StageProgressShape] = Field(default_factory=list, description="in their order")
-    rejected: dict[str, int] = Field(description="refused candidates and rejected questions, by reason")
-    cells: list[dict[str, object]] = Field(description="each cell with its target and what it has")
-    calls: CallCountsShape = Field(description="calls by outcome")
-    incidents: dict[str, int] = Field(description="how often a lease ran out, and a stale holder was fenced off")
-    tokens: TokensShape = Field(description="of the selected questions")
-    token_shares: TokenSharesShape = Field(description="of the selected questions, beside the plan's")
-    cost_usd: Number = Field(description="US dollars spent")
-    per_minute: Number = Field(description="results of the last stage, in the last minute")
-    eta_seconds: Number | None = Field(description="seconds that are left; null where nothing tells")
-    yield_: Number | None = Field(alias="yield", description="admitted / generated; null before the first reply")
-
-
-class JobShape(Shape):
-    """A job."""
-
-    id: UUID = Field(description="the job's id")
-    dataset: str = Field(description="the dataset it works for")
-    state: JobState = Field(description="running or paused, or how it ended")
-    reason: str | None = Field(description="why it is paused or failed")
     spec: dict[str, object] = Field(
         description="the job spec with nothing left open: models, calls and budget are filled in"
     )
-    plan: PlanShape = Field(description="the newest plan")
-    created_at: datetime = Field(description="when it was submitted")
-    finished_at: datetime | None = Field(description="when it ended")
-    archived_at: datetime | None = Field(description="since when `progress` is a record and its ledger is deleted")
-    progress: ProgressShape = Field(description="how far it is")
+    rehearsal: bool = Field(description="the rehearsal server will play the models: nothing is paid")
+    warnings: list[str] = Field(description="what a person should know before submitting")
 
 
-class SummaryShape(Shape):
-    """How far a job in a list is."""
+class Page(Shape):
+    """Where the next page is."""
 
-    target: int = Field(description="questions that are to be selected")
-    done: int = Field(description="through the job's last stage")
-    share: float = Field(description="done / target")
-    per_minute: Number = Field(description="through the last stage, in the last minute")
-    eta_seconds: Number | None = Field(description="seconds that are left; null where nothing tells")
-    cost_usd: Number = Field(description="US dollars spent")
-    budget_usd: Number = Field(description="US dollars that it may spend")
-
-
-class JobSummaryShape(Shape):
-    """A job in a list."""
-
-    id: UUID = Field(description="the job's id")
-    dataset: str = Field(description="the dataset it works for")
-    state: JobState = Field(description="running or paused, or how it ended")
-    progress: SummaryShape | None = Field(default=None, description="with ?summary=true")
-
-
-class BatchShape(Shape):
-    """A slice of one cell's work."""
-
-    id: UUID = Field(description="the batch's id")
-    stage: Stage = Field(description="what it does")
-    domain: DomainName
-    difficulty: DifficultyName
-    state: BatchState = Field(description="free, held, or how it ended")
-
-
-class CallShape(Shape):
-    """A row of the ledger."""
-
-    id: UUID = Field(description="the call's id, sent to the provider as `X-Client-Request-Id`")
-    model: Model
-    state: CallState = Field(description="out, or how it ended")
-
-
-class SubmissionShape(Shape):
-    """Calls of a batch to one model that are handed in together."""
-
-    id: UUID = Field(description="the bulk submission's id")
-    batch_id: UUID = Field(description="the batch whose calls these are")
-    model: Model
-    state: SubmissionState = Field(description="how far it is")
-    requests: int = Field(description="how many calls are in it")
-    provider_id: str | None = Field(description="the provider's own id, as soon as it is known")
-
-
-class _Page(Shape):
     next_cursor: str | None = Field(description="the `cursor` of the next page; null on the last")
-
-
-class JobPage(_Page):
-    """A page of jobs, newest first."""
-
-    items: list[JobSummaryShape] = Field(description="the jobs of this page")
-
-
-class BatchPage(_Page):
-    """A page of batches."""
-
-    items: list[BatchShape] = Field(description="the batches of this page")
-
-
-class CallPage(_Page):
-    """A page of calls."""
-
-    items: list[CallShape] = Field(description="the calls of this page")
-
-
-class SubmissionPage(_Page):
-    """A page of bulk submissions."""
-
-    items: list[SubmissionShape] = Field(description="the bulk submissions of this page")
 
 
 class LineProblemShape(Shape):
@@ -254,18 +130,6 @@ class ImportShape(Shape):
     problems: list[LineProblemShape] = Field(description="the first 100")
 
 
-class DatasetShape(Shape):
-    """A dataset with its counts per cell and state and its token totals."""
-
-    name: str = Field(description="the dataset's name")
-
-
-class DatasetsShape(Shape):
-    """All datasets."""
-
-    items: list[DatasetShape] = Field(description="all datasets, by name")
-
-
 class QuestionShape(Shape):
     """A question of a dataset."""
 
@@ -278,12 +142,22 @@ class QuestionShape(Shape):
     validated: bool = Field(default=False, description="accepted by its judges")
     answered: bool = Field(default=False, description="as often as was asked for")
     completion_tokens: int | None = Field(default=None, description="of its first answer")
+    tags: list[str] = Field(default_factory=list, description="what its prompt was about, or what a baseline said")
+    prompt_tokens: int | None = Field(default=None, description="tokens of its text")
+    tokenizer: str | None = Field(default=None, description="what they are counted with")
+    source: str | None = Field(default=None, description="the id of its job, or `baseline`")
+    model: str | None = Field(default=None, description="who made it; null for a baseline")
+    rehearsal: bool = Field(default=False, description="the rehearsal server played that model")
+    batch_id: UUID | None = Field(default=None, description="the batch that brought it")
+    call_id: UUID | None = Field(default=None, description="the call that brought it")
+    created_at: datetime | None = Field(default=None, description="when it was admitted or imported")
+    metadata: dict[str, object] | None = Field(default=None, description="what its line of a baseline held besides")
     prompt_version: str | None = Field(
         default=None, description="the version of the prompts that it was made with; null for a baseline"
     )
 
 
-class QuestionPage(_Page):
+class QuestionPage(Page):
     """A page of questions."""
 
     items: list[QuestionShape] = Field(description="the questions of this page")
@@ -312,25 +186,6 @@ class TextsBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     texts: list[Text] = Field(max_length=10_000, description="questions as they would be stored")
-
-
-class ResumeBody(BaseModel):
-    """What a resume may change."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    budget_usd: Budget | None = Field(
-        default=None,
-        description="a new budget in US dollars for all of the job, what is spent included; null: as before",
-    )
-
-
-class BudgetBody(BaseModel):
-    """A job's new budget."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    budget_usd: Budget = Field(description="US dollars for all of the job, what is spent included")
 
 
 class PruneBody(BaseModel):

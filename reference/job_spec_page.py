@@ -39,18 +39,14 @@ def job_spec_page(shapes: Mapping[str, Schema]) -> list[str]:
     return lines
 
 
-def _places(shapes: Mapping[str, Schema]) -> dict[str, str]:
+def _places(shapes: Mapping[str, Schema], outer: str = SPEC, where: str = "") -> dict[str, str]:
     """Each part of a spec with where it stands: "mix.difficulties.NAME"."""
-    places = {SPEC: ""}
-    waiting = [SPEC]
-    while waiting:
-        outer = waiting.pop(0)
-        for key, field in shapes[outer]["properties"].items():
-            for name in refers_to(field):
-                if name not in places and "properties" in shapes[name]:
-                    named = ".NAME" if "additionalProperties" in field else ""
-                    places[name] = f"{places[outer]}.{key}{named}".lstrip(".")
-                    waiting.append(name)
+    places = {outer: where}
+    for key, field in shapes[outer]["properties"].items():
+        for name in refers_to(field):
+            if "properties" in shapes[name]:
+                of_each = ".NAME" if "additionalProperties" in field else ""
+                places |= _places(shapes, name, f"{where}.{key}{of_each}".lstrip("."))
     return places
 
 

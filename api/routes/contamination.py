@@ -29,7 +29,7 @@ _UPLOAD_BODY = {
 BenchmarkName = Annotated[str, AfterValidator(check_dataset_name), Field(json_schema_extra=DATASET_NAME_SHAPE)]
 PathBenchmark = Annotated[
     str,
-    Path(description="as it was loaded", json_schema_extra=DATASET_NAME_SHAPE),
+    Path(description="the name under which it was loaded", json_schema_extra=DATASET_NAME_SHAPE),
     AfterValidator(check_dataset_name),
 ]
 PathQuestionId = Annotated[int, Path(ge=1, lt=2**63, description="the question's id")]

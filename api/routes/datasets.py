@@ -8,13 +8,14 @@ from starlette.responses import Response
 
 from api.access import ADMIN, READ, SUBMIT
 from api.answers import DatasetName, PlainText, answer, started
+from api.dataset_shapes import DatasetShape, DatasetsShape
 from api.json_body import TextsJson, parse_model
 from api.limits import read_upload
 from api.live_shapes import DistributionsShape
 from api.openapi import REF, model_body
 from api.pages import NumberPage
 from api.problems import declared_problems
-from api.schemas import DatasetShape, DatasetsShape, DuplicateShape, ImportShape, QuestionPage, TextsBody
+from api.schemas import DuplicateShape, ImportShape, QuestionPage, TextsBody
 from api.services import Wired, WiredForBulk
 from shared.corpus.baseline import import_baseline
 from shared.corpus.browse import Kind, browse_questions

@@ -10,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from api.access import READ, SUBMIT, AskedBy, Guard
 from api.agreement_shapes import AgreementShape
 from api.answers import PlainText, answer, read_job_id
+from api.job_shapes import BudgetBody, JobPage, JobShape, ResumeBody
 from api.json_body import SpecJson, canonical_hash, parse_json, parse_model
 from api.limits import SPEC_BYTES, read_limited
 from api.live_shapes import LiveShape, RejectionPage, SeriesShape
@@ -19,8 +20,8 @@ from api.openapi import model_body, spec_body
 from api.pages import IdPage, NumberPage
 from api.problems import declared_problems
 from api.progress_stream import has_seen_end
-from api.schemas import BatchPage, BudgetBody, CallPage, JobPage, JobShape, ResumeBody, SubmissionPage
 from api.services import Wired, WiredForBulk
+from api.work_shapes import BatchPage, CallPage, SubmissionPage
 from shared.database.states import BatchState, CallState, SubmissionState
 from shared.ids import JobId
 from shared.jobs.agreement import read_agreement

@@ -8,10 +8,13 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from api.job_shapes import JobPage, JobShape
 from api.live_shapes import LiveShape, RejectionPage, SeriesShape
 from api.notification_shapes import NotificationsShape
 from api.novelty_shapes import NoveltyShape, TopicsShape
-from api.schemas import BatchPage, CallPage, JobPage, JobShape, PlannedShape, SubmissionPage
+from api.schemas import PlannedShape
+from api.work_shapes import BatchPage, CallPage, SubmissionPage
+from tests.service.api.documented import undocumented
 
 Spec = dict[str, Any]
 
@@ -24,6 +27,7 @@ def test_a_plan_has_the_documented_shape_and_writes_nothing(http: httpx2.Client,
     answer = http.post("/v1/plans", json=spec)
     assert answer.status_code == 200
     planned = PlannedShape.model_validate(answer.json())
+    assert undocumented(planned) == set()
     assert planned.totals.questions == 100
     assert sum(cell.target for cell in planned.cells) == 100
     assert http.get("/v1/datasets/" + spec["dataset"]).status_code == 404
@@ -35,12 +39,14 @@ def test_a_job_is_accepted_with_its_location(http: httpx2.Client, spec: Spec) ->
     assert answer.headers["Location"] == f"/v1/jobs/{answer.json()['id']}"
     job = http.get(answer.headers["Location"])
     shaped = JobShape.model_validate(job.json())
+    assert undocumented(shaped) == set()
     assert (shaped.dataset, shaped.state, shaped.progress.target) == (spec["dataset"], "running", 100)
 
 
 def test_novelty_and_topics_have_the_documented_shape(http: httpx2.Client, spec: Spec) -> None:
     job_id = submit(http, spec).json()["id"]
     shaped = NoveltyShape.model_validate(http.get(f"/v1/jobs/{job_id}/novelty").json())
+    assert undocumented(shaped) == set()
     assert shaped.steered
     cell = shaped.cells[0]
     assert cell.topics is not None
@@ -60,6 +66,7 @@ def test_notifications_have_the_documented_shape(http: httpx2.Client, spec: Spec
     assert http.get(url).json() == {"items": []}
     http.post(f"/v1/jobs/{job_id}/cancel")
     [told] = NotificationsShape.model_validate(http.get(url).json()).items
+    assert undocumented(told) == set()
     assert (told.event, told.state, told.url, told.attempts) == ("cancelled", "pending", None, 0)
     assert http.get(f"/v1/jobs/{UUID(int=0)}/notifications").status_code == 404
 
@@ -308,6 +315,7 @@ def test_a_list_of_jobs_tells_how_far_each_is_when_asked(http: httpx2.Client, sp
     plain = JobPage.model_validate(http.get("/v1/jobs", params={"limit": 1}).json())
     assert plain.items[0].progress is None
     asked = JobPage.model_validate(http.get("/v1/jobs", params={"limit": 1, "summary": 1}).json())
+    assert undocumented(asked) == set()
     assert asked.items[0].progress is not None
     assert (asked.items[0].progress.target, asked.items[0].progress.done) == (100, 0)
 
@@ -316,6 +324,7 @@ def test_batches_and_calls_are_pages_by_state(http: httpx2.Client, spec: Spec) -
     url = submit(http, spec).headers["Location"]
     batches = BatchPage.model_validate(http.get(f"{url}/batches", params={"state": "pending"}).json())
     assert batches.items
+    assert undocumented(batches) == set()
     assert BatchPage.model_validate(http.get(f"{url}/batches", params={"state": "done"}).json()).items == []
     assert CallPage.model_validate(http.get(f"{url}/calls").json()).items == []
     assert RejectionPage.model_validate(http.get(f"{url}/rejections").json()).items == []

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.question_shapes import ProvenanceShape, SampleShape
 from shared.ids import QuestionId
+from tests.service.api.documented import undocumented
 from tests.service.corpus.test_samples import make_whole
 
 names = (f"told-{number}" for number in count())
@@ -24,6 +25,7 @@ async def whole(engine: AsyncEngine) -> tuple[str, QuestionId, QuestionId]:
 def test_a_question_is_told_with_its_provenance(http: httpx2.Client, whole: tuple[str, QuestionId, QuestionId]) -> None:
     answer = http.get(f"/v1/questions/{whole[1]}").raise_for_status()
     told = ProvenanceShape.model_validate(answer.json())
+    assert undocumented(told) == set()
     assert told.call is not None
     assert (told.call.prompt["topic"], told.call.raw) == ("waves", "as it came")
     assert ([each.accepted for each in told.verdicts], [each.call_questions for each in told.answers]) == (
@@ -47,6 +49,7 @@ def test_a_rejected_question_is_found_and_restored(
 def test_a_sample_is_drawn(http: httpx2.Client, whole: tuple[str, QuestionId, QuestionId]) -> None:
     url = f"/v1/datasets/{whole[0]}/sample"
     drawn = SampleShape.model_validate(http.get(url, params={"n": 1, "domain": "Math"}).raise_for_status().json())
+    assert undocumented(drawn) == set()
     assert (drawn.among, len(drawn.items)) == (2, 1)
     again = http.get(url, params={"n": 1, "seed": drawn.seed}).json()
     assert [item["id"] for item in again["items"]] == [item.id for item in drawn.items]

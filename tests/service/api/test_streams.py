@@ -12,7 +12,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from api.schemas import ProgressShape
+from api.job_shapes import ProgressShape
+from tests.service.api.documented import undocumented
 from tests.service.api.serving import serving_process
 
 STREAMS = 200
@@ -52,7 +53,9 @@ def test_the_stream_of_an_ended_job_is_its_progress_and_end(http: httpx2.Client,
     assert (progress.event, end.event) == ("progress", "end")
     data = json.loads(end.data)
     assert data["state"] == "cancelled"
-    ProgressShape.model_validate(data)
+    told = ProgressShape.model_validate(data)
+    # With what tells which job it is.
+    assert {name for name in undocumented(told) if not name.startswith("ProgressShape.")} == set()
     assert {**http.get(url).json()["progress"]}.items() <= data.items()
 
 

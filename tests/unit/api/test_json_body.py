@@ -2,11 +2,11 @@ import json
 import time
 
 import pytest
+from api.job_shapes import ResumeBody
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api.json_body import canonical_hash, parse_json, parse_model
-from api.schemas import ResumeBody
 from shared.errors import InvalidInput
 
 PLAIN_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))

@@ -8,6 +8,8 @@ from pydantic import BaseModel
 
 from api import openapi
 from api.app import create_app
+from api.work_shapes import BatchShape, CallShape, SubmissionShape
+from shared.jobs.progress import BATCH_COLUMNS, CALL_COLUMNS, SUBMISSION_COLUMNS
 from shared.settings import Settings
 
 
@@ -47,3 +49,11 @@ def words_of(schema: Any) -> set[str]:
     if isinstance(schema, list):
         return set().union(*map(words_of, schema))
     return set(schema).union(*map(words_of, schema.values())) if isinstance(schema, dict) else set()
+
+
+@pytest.mark.parametrize(
+    ("shape", "columns"),
+    [(BatchShape, BATCH_COLUMNS), (CallShape, CALL_COLUMNS), (SubmissionShape, SUBMISSION_COLUMNS)],
+)
+def test_rows_that_are_shown_are_described_column_by_column(shape: type[BaseModel], columns: str) -> None:
+    assert shape.model_fields.keys() == {name.strip() for name in columns.split(",")}
