@@ -81,7 +81,7 @@ def _operation(operation: Operation, show: Any) -> Iterator[str]:
                 each["in"],
                 type_of(each["schema"], show).removesuffix(" or null"),
                 "required" if each["required"] else default_of(each["schema"]),
-                prose(each["description"]),
+                prose(each.get("description", "")),
             )
             for each in operation.get("parameters", ())
         ),

@@ -32,7 +32,7 @@ def job_spec_page(shapes: Mapping[str, Schema]) -> list[str]:
     lines = ["# Job spec", "", *paragraphs(INTRO), *fence("yaml", write_template(Wishes(stages=tuple(Stage))))]
     for name, place in places.items():
         heading = [] if name == SPEC else [f"## {place}", ""]
-        lines += [*heading, *paragraphs(shapes[name]["description"]), *fields_of(shapes[name], show)]
+        lines += [*heading, *paragraphs(shapes[name].get("description", "")), *fields_of(shapes[name], show)]
     lines += ["## gates", "", *paragraphs(GATES_INTRO), *_gates()]
     for name in sorted(name for name, shape in shapes.items() if "enum" in shape):
         lines += [f"## {name}", "", *enumeration(name, shapes[name])]
