@@ -11,11 +11,16 @@ from reference.pages import ROOT, make_pages
 FOLDER = ROOT / "docs" / "reference"
 
 
-def main() -> int:
-    """0; with --check 1 when a page differs."""
+def make_parser() -> argparse.ArgumentParser:
+    """The options."""
     parser = argparse.ArgumentParser(prog="./run reference", description="Write docs/reference/ from the code.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 when a page differs")
-    arguments = parser.parse_args()
+    return parser
+
+
+def main() -> int:
+    """0; with --check 1 when a page differs."""
+    arguments = make_parser().parse_args()
     pages = make_pages()
     if arguments.check:
         differences = compare(pages, FOLDER)

@@ -33,14 +33,10 @@ class CommandLine:
     @property
     def usage(self) -> str:
         """In one line; options that can be left out are only hinted at."""
+        places = [each.written if each.required else f"[{each.written}]" for each in self.arguments if each.positional]
         named = [each.written.partition(",")[0] for each in self.arguments if each.required and not each.positional]
-        places = [
-            each.written if each.required or each.written.startswith("[") else f"[{each.written}]"
-            for each in self.arguments
-            if each.positional
-        ]
         more = any(not each.required and not each.positional for each in self.arguments)
-        return " ".join([self.path, *places, *named, *(["[OPTIONS]"] if more else [])])
+        return " ".join([self.path, *places, *named, *(["[...]"] if more else [])])
 
 
 def read_typer(app: typer.Typer, path: str) -> Iterator[CommandLine]:
@@ -58,15 +54,22 @@ def _below(command: Any, path: str) -> Iterator[CommandLine]:
 
 def _of_typer(param: Any) -> Argument:
     what = " ".join((param.help or "").split())
+    choices = _choices(param.type_descriptor.annotation)
     if param.param_type_name == "argument":
-        return Argument(param.metavar or param.name.upper(), what, param.required, positional=True)
+        name = choices or re.sub(r"[\[\]. ]", "", param.metavar or param.name.upper())
+        several = " ..." if param.nargs == -1 else ""
+        return Argument(f"{name}{several}", what, param.required, positional=True)
     written = " / ".join([", ".join(param.opts), *param.secondary_opts])
-    kind = param.type_descriptor.annotation
-    choices = get_args(kind) if get_origin(kind) is Literal else kind if isinstance(kind, EnumType) else ()
-    value = "" if param.is_flag else param.metavar or "|".join(map(str, choices)) or param.name.upper()
+    value = "" if param.is_flag else param.metavar or choices or param.name.upper()
     return Argument(
         f"{written} {value}".strip(), f"{what}{_bounds(param)}{_default(param)}", param.required, positional=False
     )
+
+
+def _choices(kind: Any) -> str:
+    if isinstance(kind, EnumType):
+        return "|".join(map(str, kind))
+    return "|".join(get_args(kind)) if get_origin(kind) is Literal else ""
 
 
 def _bounds(param: Any) -> str:
@@ -106,7 +109,16 @@ def _of_argparse(action: argparse.Action, *, alone: bool) -> Argument:
     if action.choices:
         value = "|".join(map(str, action.choices))
     if not action.option_strings:
-        more = "..." if action.nargs in {"*", "+"} else ""
+        more = " ..." if action.nargs in {"*", "+"} else ""
         return Argument(f"{value}{more}", what, action.nargs not in {"*", "?"} and alone, positional=True)
     written = ", ".join(action.option_strings)
     return Argument(written if action.nargs == 0 else f"{written} {value}", what, action.required, positional=False)
+
+
+def read_overview(script: str) -> Iterator[tuple[str, str]]:
+    """The commands that the script `run` lists when it is called alone, each with what it does."""
+    listed = re.search(r"<<'HELP'\n(.*?)\nHELP\n", script, re.DOTALL)
+    # What goes on in the next line begins with spaces; two spaces stand before what a command does.
+    for entry in re.split(r"\n(?=\./run)", listed[1] if listed else ""):
+        written, _, what = entry.partition("  ")
+        yield written.strip(), " ".join(what.split())

@@ -93,7 +93,7 @@ def _settings(settings: type[BaseSettings], names: Sequence[str]) -> list[str]:
         for name in names
     ]
     examples = [
-        f"{variable_of(settings, name)}='{json.dumps(example)}'"
+        f"export {variable_of(settings, name)}='{json.dumps(example)}'"
         for name in names
         for example in fields[name].get("examples", ())
     ]

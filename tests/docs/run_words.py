@@ -15,6 +15,7 @@ from typer._click.exceptions import BadParameter, ClickException, MissingParamet
 
 from cli.app import app as questmill
 from local.__main__ import make_parser as local_parser
+from reference.__main__ import make_parser as reference_parser
 from tests.docs.pages import ROOT
 from tests.docs.shell import ShellCommand
 
@@ -99,6 +100,8 @@ def _ask(name: str, rest: list[str], mention: bool) -> None:
         _ask_training([name, *rest], mention)
     elif name == "bench":
         _ask_bench(rest, mention)
+    elif name == "reference":
+        _ask_argparse(reference_parser(), rest, mention)
     elif name == "faults" or name.startswith("test"):
         _ask_pytest(name, rest)
     elif len(rest) > (most := int(name == "supply")):

@@ -14,14 +14,12 @@ CONSTANT = re.compile(r'[A-Z_]+ = "QUESTMILL_')
 # Where the code reads variables that are no field of Settings: the scripts, compose, and the suites.
 SCRIPTS = ("run", ".ci/run", "docker-compose.yml")
 FOLDERS = ("api", "bench", "cli", "local", "shared", "tests", "training", "workers")
-# Between our own processes: nobody sets it by hand.
-INNER = frozenset({"QUESTMILL_REHEARSAL"})
 
 
 def settable() -> set[str]:
     """The settings of a deployment and of the rehearsal server: all of these have to be documented."""
     rehearsal = {f"{REHEARSAL}{name.upper()}" for name in RehearsalConfig.model_fields}
-    return (_names(Settings.model_fields) | rehearsal) - INNER
+    return _names(Settings.model_fields) | rehearsal
 
 
 def read_elsewhere() -> set[str]:

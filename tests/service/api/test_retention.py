@@ -3,12 +3,12 @@ from typing import Any
 
 import httpx2
 import pytest
-from api.job_shapes import JobShape
-from api.work_shapes import BatchPage, CallPage
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from api.job_shapes import JobShape
 from api.schemas import PrunedShape
+from api.work_shapes import BatchPage, CallPage
 
 Spec = dict[str, Any]
 OLD = text("UPDATE job SET finished_at = finished_at - interval '400 d' WHERE finished_at IS NOT NULL")

@@ -2,10 +2,10 @@ import json
 import time
 
 import pytest
-from api.job_shapes import ResumeBody
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.job_shapes import ResumeBody
 from api.json_body import canonical_hash, parse_json, parse_model
 from shared.errors import InvalidInput
 

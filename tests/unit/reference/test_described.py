@@ -8,9 +8,9 @@ import pytest
 from pydantic_settings import BaseSettings
 
 from api.app import create_app
-from bench.__main__ import command_line as bench_command_line
+from bench.__main__ import make_parser as make_bench_parser
 from cli.app import app as questmill
-from local.__main__ import command_line as local_command_line
+from local.__main__ import make_parser as make_local_parser
 from local.rehearsal.config import RehearsalConfig
 from reference.command_lines import CommandLine, read_argparse, read_typer
 from reference.pages import ROOT, make_pages
@@ -61,8 +61,8 @@ def test_an_argument_says_what_it_does() -> None:
 
 
 def commands() -> Iterator[CommandLine]:
-    yield from read_argparse(local_command_line(), "./run")
-    yield from read_argparse(bench_command_line(), "./run bench")
+    yield from read_argparse(make_local_parser(), "./run")
+    yield from read_argparse(make_bench_parser(), "./run bench")
     yield from read_typer(questmill, "./run questmill")
     yield from read_typer(training, "./run")
 

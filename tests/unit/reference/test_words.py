@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import pytest
 import typer
 
-from reference.command_lines import read_argparse, read_typer
+from reference.command_lines import read_argparse, read_overview, read_typer
 from reference.enumerations import meanings
 from reference.markdown import link, prose, slug, table
 from reference.schema_words import default_of, type_of
@@ -77,8 +77,8 @@ def test_commands_of_argparse() -> None:
     parser.add_argument("--share", type=float, required=True, help="100 %% at most")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     (command,) = read_argparse(parser, "./run say")
-    assert command.usage == "./run say [NAME...] --share SHARE [OPTIONS]"
-    assert [each.written for each in command.arguments] == ["NAME...", "--share SHARE", "--yes"]
+    assert command.usage == "./run say [NAME ...] --share SHARE [...]"
+    assert [each.written for each in command.arguments] == ["NAME ...", "--share SHARE", "--yes"]
     assert command.arguments[1].what == "100 % at most"
 
 
@@ -100,7 +100,7 @@ def test_commands_of_typer() -> None:
         """Say no more."""
 
     command, stopped = read_typer(app, "./run")
-    assert command.usage == "./run inner say FILE [OPTIONS]"
+    assert command.usage == "./run inner say FILE [...]"
     assert [(each.written, each.what) for each in command.arguments] == [
         ("FILE", "What to say."),
         ("-n N", "How often. At least 1. Default: 3."),
@@ -108,3 +108,9 @@ def test_commands_of_typer() -> None:
         ("--pause / --no-pause", "In between. Default: --pause."),
     ]
     assert (stopped.path, stopped.about, stopped.arguments) == ("./run inner stop", "Say no more.", ())
+
+
+def test_commands_of_the_script() -> None:
+    listed = "./run say [NAME]  says it,\n                  aloud\n./run long --with WORDS\n    is long"
+    found = list(read_overview(f"cat <<'HELP'\n{listed}\nHELP\n}}"))
+    assert found == [("./run say [NAME]", "says it, aloud"), ("./run long --with WORDS", "is long")]
