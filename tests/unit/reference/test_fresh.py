@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,17 @@ from reference.__main__ import FOLDER, compare
 from reference.markdown import slug
 from reference.pages import ROOT, make_pages
 
-PAGES = make_pages()
+NAMES = ("api.md", "commands.md", "job_spec.md", "settings.md")
+pages = cache(make_pages)
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
 def test_the_committed_pages_are_what_the_code_makes() -> None:
-    assert compare(PAGES, FOLDER) == [], "./run reference writes them anew"
+    assert compare(pages(), FOLDER) == [], "./run reference writes them anew"
+
+
+def test_every_page_is_looked_at() -> None:
+    assert sorted(pages()) == list(NAMES)
 
 
 def test_neither_terminal_nor_settings_nor_hashes_change_them() -> None:
@@ -43,25 +49,25 @@ def test_what_differs_is_told(tmp_path: Path) -> None:
     assert {"-two\n", "+three\n", "+new\n"} <= set(told)
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", NAMES)
 def test_nothing_of_this_machine_is_in_them(name: str) -> None:
     own = {str(ROOT), socket.gethostname(), *([str(Path.home())] if Path.home() != Path("/") else [])}
-    assert [each for each in own if re.search(rf"(?<![\w.-]){re.escape(each)}(?![\w-])", PAGES[name])] == []
-    assert re.search(r"/(home|root|tmp|usr|work|Users)/|\bqm_\w{8}|\bsk-\w{8}", PAGES[name]) is None
+    assert [each for each in own if re.search(rf"(?<![\w.-]){re.escape(each)}(?![\w-])", pages()[name])] == []
+    assert re.search(r"/(home|root|tmp|usr|work|Users)/|\bqm_\w{8}|\bsk-\w{8}", pages()[name]) is None
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_link_leads_somewhere(name: str) -> None:
-    for target, anchor in re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", FENCED.sub("", PAGES[name])):
+    for target, anchor in re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", FENCED.sub("", pages()[name])):
         path = FOLDER / (target or name)
-        text = PAGES[target or name] if (target or name) in PAGES else path.read_text()
+        text = pages()[target or name] if (target or name) in NAMES else path.read_text()
         headings = re.findall(r"^#+ (.*)$", FENCED.sub("", text), re.MULTILINE)
         assert not anchor or anchor in {slug(each) for each in headings}, (target, anchor)
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", NAMES)
 def test_anchors_are_unique_and_code_says_of_what_kind_it_is(name: str) -> None:
-    anchors = [slug(each) for each in re.findall(r"^#+ (.*)$", FENCED.sub("", PAGES[name]), re.MULTILINE)]
+    anchors = [slug(each) for each in re.findall(r"^#+ (.*)$", FENCED.sub("", pages()[name]), re.MULTILINE)]
     assert sorted(set(anchors)) == sorted(anchors)
-    opening = re.findall(r"^```(.*)$", PAGES[name], re.MULTILINE)[::2]
+    opening = re.findall(r"^```(.*)$", pages()[name], re.MULTILINE)[::2]
     assert all(opening)
