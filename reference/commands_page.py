@@ -24,6 +24,7 @@ def commands_page(
     for title, commands in parts.items():
         rows = ((link(each.path), prose(sentence(each.about.partition("\n\n")[0]))) for each in commands)
         lines += table((f"[{title}](#{slug(title)})", ""), rows)
+    lines += [f"{link(UPKEEP)} is at the end: tests, checks, and what a change needs.", ""]
     for title, commands in parts.items():
         lines += [f"## {title}", ""]
         for each in commands:
