@@ -7,7 +7,7 @@ FROM ${PYTHON_IMAGE} AS packages
 ARG PIP_INDEX_URL
 COPY requirements/server.txt requirements/
 RUN python -m venv --without-pip /venv && \
-    python -m pip --python /venv/bin/python install --no-cache-dir --disable-pip-version-check --no-deps \
+    python -m pip --python /venv/bin/python install --no-cache-dir --no-compile --disable-pip-version-check --no-deps \
     --require-hashes --requirement requirements/server.txt
 
 # Set it to anything for the packages of docs/tracing.md.
@@ -16,14 +16,18 @@ COPY requirements/tracing.txt requirements/
 RUN test -z "$TRACING" || python -m pip --python /venv/bin/python install --no-cache-dir --disable-pip-version-check \
     --no-deps --require-hashes --requirement requirements/tracing.txt
 
-# Read by no process: tests, what compilers need, and Arrow's own network protocol.
+# Read by no process: tests, what compilers need, Arrow's own network protocol and its client for S3.
 RUN cd /venv/lib/python3*/site-packages && find . -type d -name tests -prune -exec rm -rf {} + && \
-    rm -rf pyarrow/include pyarrow/src pyarrow/lib*flight* pyarrow/*_flight*
+    rm -rf pyarrow/include pyarrow/src pyarrow/lib*flight* pyarrow/*_flight* pyarrow/libarrow_s3* pyarrow/_s3fs*
+# Containers cannot write: what is not compiled now would be compiled at every start. By hash and not by time of change,
+# so that two builds make the same bytes.
+RUN python -m compileall -q --invalidation-mode unchecked-hash /venv/lib
 
 FROM ${PYTHON_IMAGE}
 
-RUN groupadd --system --gid 10001 questmill && \
-    useradd --system --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin questmill && \
+# Not by useradd, which notes the day.
+RUN echo 'questmill:x:10001:' >> /etc/group && \
+    echo 'questmill:x:10001:10001::/nonexistent:/usr/sbin/nologin' >> /etc/passwd && \
     install -d -o questmill /data
 # The second line keeps memory small, as local/process.py says.
 ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 \
@@ -37,8 +41,7 @@ COPY api api
 COPY cli cli
 COPY workers workers
 COPY local local
-# Containers cannot write here: what is not compiled now would be compiled at every start.
-RUN python -m compileall -q .
+RUN python -m compileall -q --invalidation-mode unchecked-hash .
 
 # By number: Kubernetes can tell then that it is not root.
 USER 10001:10001

@@ -27,7 +27,7 @@ docker compose up --detach --wait --wait-timeout 180 --scale worker=4 > /dev/nul
 workers=$(docker compose ps --quiet --status running worker | wc -l)
 [ "$workers" -eq 4 ] || fail "$workers workers run, not 4"
 
-id=$(job submit) || fail "the job was not accepted"
+id=$(job submit 500) || fail "the job was not accepted"
 victim=$(job middle "$id") || fail "there was no middle of the job to strike in"
 
 echo "smoke: stopping worker $victim"
@@ -35,6 +35,7 @@ started=$(date +%s)
 docker stop "$victim" > /dev/null
 echo "smoke: it took $(($(date +%s) - started)) s to finish its calls and exited $(docker inspect --format '{{.State.ExitCode}}' "$victim")"
 [ "$(docker inspect --format '{{.State.ExitCode}}' "$victim")" -eq 0 ] || fail "the stopped worker did not end cleanly"
+job stopped "$id" "$victim" || fail "the stopped worker kept its batches"
 
 echo "smoke: stopping everything in mid-run, and starting it again"
 started=$(date +%s)
@@ -46,5 +47,5 @@ echo "smoke: it took $(($(date +%s) - started)) s, and every worker exited 0"
 docker compose up --detach --wait --wait-timeout 180 --scale worker=4 > /dev/null 2>&1 ||
     fail "the stack did not come up again"
 
-job end "$id" "$victim" || fail "the job did not end exact"
+job end "$id" in-order || fail "the job did not end exact"
 echo "smoke: passed"
