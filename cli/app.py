@@ -185,7 +185,7 @@ def pause(job: Job, as_json: AsJson = False) -> None:
 @app.command()
 def resume(
     job: Job,
-    budget: Annotated[str | None, typer.Option(metavar="USD", help="A new budget in dollars.")] = None,
+    budget: Annotated[str | None, typer.Option(metavar="USD", help="The new budget in dollars, in all.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Let a paused job go on."""
