@@ -32,7 +32,7 @@ def test_trained_ids_of_every_row_decode_to_its_answer_and_eos(tokenizer: Any) -
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_bytes_give_back_any_text(text: str) -> None:
     (encoded,) = encode(BYTES, [row(1, "q", text)])
     assert BYTES.decode(encoded.completion_ids[:-1]) == text

@@ -3,7 +3,7 @@ from itertools import combinations
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.spec_template import Wishes, share_out, write_template
@@ -31,7 +31,6 @@ def test_what_is_written_has_the_questions_asked_for() -> None:
 
 
 @given(st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=5, unique=True))
-@settings(deadline=None)
 def test_any_name_is_read_back_or_refused_in_words(domains: list[str]) -> None:
     refusal = ""
     try:

@@ -66,12 +66,12 @@ nasty_texts = (
 
 def fuzzed(few: int) -> settings:
     """So many examples in `./run test`, more in `./run test-hostile`."""
-    return settings(max_examples=SOME or few, deadline=None)
+    return settings(max_examples=SOME or few)
 
 
 def fuzzed_at_length(few: int) -> settings:
     """The same for texts that take long."""
-    return settings(max_examples=SOME // 20 or few, deadline=None)
+    return settings(max_examples=SOME // 20 or few)
 
 
 Reader = Callable[[str], object]

@@ -222,7 +222,7 @@ class World:
             del self.batches[hint.id]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32),
     targets=st.lists(st.integers(0, 2500), min_size=1, max_size=4),
@@ -242,7 +242,7 @@ def test_every_job_ends_exact_whatever_dies_or_gets_lost(seed: int, targets: lis
     assert bought <= 1.15 * sum(targets) / rate + len(targets) * 400 * (1 + LIMITS.window_batches)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32), target=st.integers(500, 5000))
 def test_a_dry_model_does_not_burn_money_for_ever(seed: int, target: int) -> None:
     world = World(seed, [target], 0.0)

@@ -393,7 +393,7 @@ def done_with_all(world: Pipeline) -> bool:
 
 
 RATES = st.sampled_from([0.4, 0.8, 0.95, 1.0])
-JOBS = settings(max_examples=60, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+JOBS = settings(max_examples=60, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 
 
 @JOBS
@@ -430,7 +430,7 @@ def test_a_job_on_what_is_there_ends_with_what_has_passed(
         assert len(world.of(cell, "selected")) + len(world.of(cell, "rejected")) == count
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 2**32), stage=st.sampled_from([Stage.VALIDATE, Stage.ANSWER]))
 def test_judges_that_let_nothing_pass_end_the_job_before_much_is_spent(seed: int, stage: Stage) -> None:
     rates = {Stage.GENERATE: 1.0, Stage.VALIDATE: 1.0, Stage.ANSWER: 1.0} | {stage: 0.0}

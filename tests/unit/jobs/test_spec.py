@@ -284,7 +284,7 @@ PATHS = [
 ]  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(path=st.sampled_from(PATHS), value=JSON)
 @example(path="mix.difficulties.easy.token_share", value="1e-99999999")
 @example(path="mix.domains.math", value=10**4000)
@@ -299,7 +299,7 @@ def test_any_value_in_any_place_is_taken_or_refused_as_invalid(path: str, value:
     spec.settled_mix.to_mix()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=JSON)
 def test_any_json_is_taken_or_refused_as_invalid(data: object) -> None:
     with pytest.raises(InvalidInput):

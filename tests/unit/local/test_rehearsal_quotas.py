@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from local.rehearsal.openai_wire import format_duration
@@ -41,7 +41,6 @@ def test_models_have_quotas_of_their_own() -> None:
     assert quotas.try_take("a", "m", {Kind.REQUESTS: 1}, 0.0) > 0
 
 
-@settings(deadline=None)  # shared machines stall
 @given(
     steps=st.lists(st.tuples(st.floats(0, 5), st.integers(1, 400)), max_size=60),
     per_minute=st.integers(60, 6000),
@@ -59,7 +58,6 @@ def test_never_more_than_burst_and_rate(steps: list[tuple[float, int]], per_minu
             assert taken <= capacity + now * per_minute / 60 + max(cost - capacity, 0) + 1e-6
 
 
-@settings(deadline=None)  # shared machines stall
 @given(cost=st.integers(1, 500))
 def test_after_the_wait_it_fits(cost: int) -> None:
     quotas = Quotas(Quota(requests_per_minute=60, tokens_per_minute=600))

@@ -141,7 +141,7 @@ def test_no_questions_at_all_is_a_plan_too() -> None:
     assert plan.token_shares == {"easy": 0, "hard": 0}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     totals=st.lists(st.integers(0, 400), min_size=1, max_size=4),
     have=st.lists(st.integers(0, 300), min_size=8, max_size=8),

@@ -192,7 +192,7 @@ def test_scope_domain_balances_each_domain_by_its_own_means() -> None:
 
 
 # A job that does not settle takes long, and the one that Hypothesis would shrink it to tells no more.
-@settings(max_examples=12, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=12, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     seed=st.integers(0, 2**32),
     totals=st.lists(st.integers(1, 1_500), min_size=1, max_size=4),
@@ -303,7 +303,7 @@ def test_the_more_plans_there_were_the_sooner_a_split_is_near_enough() -> None:
     assert replanned == [True, True, False, False]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data(), measure=st.sampled_from(Measure), scope=st.sampled_from(ShareScope), is_full=st.booleans())
 def test_whatever_was_measured_a_plan_comes_nearer_or_there_is_none(
     data: st.DataObject, measure: Measure, scope: ShareScope, is_full: bool

@@ -15,7 +15,7 @@ from shared.planning.mix import ShareScope
 from shared.planning.targets import find_targets
 
 # Solving a few small programs takes a moment, and Hypothesis has its own opinion on moments.
-thorough = settings(deadline=None, max_examples=70)
+thorough = settings(max_examples=70)
 
 
 @st.composite
