@@ -51,7 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
     hub = ProgressHub(partial(read_job, engine))
     redis = open_limiter_redis(settings.redis_url)
     readiness = ReadinessCheck(settings)
-    system = SystemCollector(partial(read_system_sums, engine))
+    system = SystemCollector(partial(read_system_sums, engine), readiness.is_broker_up)
     guard = Guard(engine, redis, required=settings.keys_required)
     metrics = Metrics(open_streams=lambda: hub.open_streams, system=system)
 

@@ -95,6 +95,10 @@ class ReadinessCheck:
             broker="ok" if broker is None else "degraded",
         )
 
+    async def is_broker_up(self) -> bool:
+        """Whether Redis answers, within a second."""
+        return await self._broker.find_fault() is None
+
     async def close(self) -> None:
         """Close both connections."""
         await self._database.close()

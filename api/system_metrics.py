@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import Any
 
 import structlog
@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from shared.database.trouble import first_line
+from shared.jobs.system_health import SystemHealth
 from shared.jobs.system_sums import SystemSums
 
 log = structlog.get_logger()
@@ -26,8 +27,12 @@ Samples = Iterable[tuple[tuple[str, ...], float]]
 class SystemCollector(Collector):
     """Holds the newest sums for the registry; `refresh` reads them."""
 
-    def __init__(self, read: Callable[[], Awaitable[SystemSums]]) -> None:
+    def __init__(
+        self, read: Callable[[], Awaitable[SystemSums]], is_broker_up: Callable[[], Coroutine[Any, Any, bool]]
+    ) -> None:
         self._read = read
+        self._is_broker_up = is_broker_up
+        self._broker_up = False
         self._lock = asyncio.Lock()
         self._read_at = -FRESH_SECONDS
         self._sums: SystemSums | None = None
@@ -40,6 +45,7 @@ class SystemCollector(Collector):
             started = time.monotonic()
             if started - self._read_at < FRESH_SECONDS:
                 return
+            broker = asyncio.create_task(self._is_broker_up())
             try:
                 async with asyncio.timeout(READ_SECONDS):
                     self._sums = await self._read()
@@ -48,6 +54,7 @@ class SystemCollector(Collector):
                 self._sums = None
             self._read_at = time.monotonic()
             self._seconds = self._read_at - started
+            self._broker_up = await broker
 
     def describe(self) -> Iterable[Metric]:
         """Nothing is read when the collector is registered."""
@@ -56,11 +63,13 @@ class SystemCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """All metrics of the newest sums."""
         yield _gauge("questmill_database_up", "Whether the sums below could be read.", (), [((), _one(self._sums))])
+        yield _gauge("questmill_broker_up", "Whether Redis answered the API.", (), [((), float(self._broker_up))])
         yield _gauge("questmill_sums_read_seconds", "How long reading the sums took.", (), [((), self._seconds)])
         if self._sums is not None:
             yield from self._gauges(self._sums)
             yield from self._counters(self._sums)
             yield from self._of_workers(self._sums)
+            yield from _of_health(self._sums.health)
 
     def _gauges(self, sums: SystemSums) -> Iterator[Metric]:
         yield _gauge("questmill_jobs", "Jobs by state.", ("state",), _by_one(sums.jobs))
@@ -177,6 +186,37 @@ class _Rising:
         return value + self._gone
 
 
+def _of_health(its: SystemHealth) -> Iterator[Metric]:
+    now, seen = its.database_now.timestamp(), its.reconciler_seen_at
+    yield _gauge("questmill_database_timestamp_seconds", "The database's clock.", (), [((), now)])
+    yield _gauge(
+        "questmill_reconciler_seen_timestamp_seconds",
+        "When a reconciler last used its connection, by the database's clock.",
+        (),
+        [] if seen is None else [((), seen.timestamp())],
+    )
+    yield _gauge("questmill_paused_jobs", "Paused jobs by who paused them.", ("by",), _by_one(its.paused))
+    yield _gauge(
+        "questmill_standstill_seconds",
+        "For how long running jobs have sent no call and ended no batch, those in bulk aside.",
+        ("which",),
+        _by_one(its.standstill_seconds),
+    )
+    yield _gauge(
+        "questmill_budget_used_ratio",
+        "The largest share of its budget that a running job has spent.",
+        (),
+        [((), its.budget_used)],
+    )
+    yield _gauge("questmill_stopped_cells", "Stopped cells of unfinished jobs.", (), [((), its.stopped_cells)])
+    yield _gauge(
+        "questmill_oldest_submission_seconds",
+        "The age of the oldest unfinished bulk submission.",
+        ("state",),
+        _by_one(its.oldest_submission_seconds),
+    )
+
+
 def _gauge(name: str, help_text: str, labels: tuple[str, ...], samples: Samples) -> Metric:
     family = GaugeMetricFamily(name, help_text, labels=labels)
     for values, value in samples:
@@ -188,7 +228,7 @@ def _one(sums: SystemSums | None) -> float:
     return 0.0 if sums is None else 1.0
 
 
-def _by_one(counts: Mapping[str, int]) -> Samples:
+def _by_one(counts: Mapping[str, float]) -> Samples:
     return [((name,), float(count)) for name, count in counts.items()]
 
 

@@ -48,6 +48,7 @@ class Reconciler:
         self._engine = engine
         self._publish = publish
         self._wake = asyncio.Event()
+        self._looked = False
         self._spare_until = 0.0
         self._fold_at = 0.0
 
@@ -84,6 +85,7 @@ class Reconciler:
         if time.monotonic() >= self._fold_at:
             self._fold_at = time.monotonic() + FOLD_SECONDS
             await self._fold()
+        self._looked = True
 
     async def _reconcile(self, job_id: JobId, limits: Limits) -> None:
         with structlog.contextvars.bound_contextvars(job=str(job_id)):
@@ -123,12 +125,23 @@ class Reconciler:
                     **KEEP_ALIVE,
                 ) as connection:
                     await connection.execute(f"LISTEN {WAKE_CHANNEL}".encode())
-                    async for _ in connection.notifies():
-                        self._wake.set()
+                    while True:
+                        async for _ in connection.notifies(timeout=self._settings.tick_seconds):
+                            self._wake.set()
+                        await self._show_life(connection)
             except (psycopg.OperationalError, OSError) as error:
                 log.warning("not listening", error=first_line(error))
                 self._was_away()
             await asyncio.sleep(self._settings.tick_seconds)
+
+    async def _show_life(self, connection: psycopg.AsyncConnection) -> None:
+        """Use our own session once a tick was done: /metrics and doctor see when it was last used.
+
+        Those of the ticks may be a pooler's, which lends them to others.
+        """
+        if self._looked:
+            self._looked = False
+            await connection.execute("SELECT 1")
 
 
 async def main() -> None:

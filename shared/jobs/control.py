@@ -18,6 +18,8 @@ from shared.jobs.stage_progress import tell_what_is_left
 from shared.llm.budget import read_budget
 from shared.planning.mix import Cell
 
+# The reason of a pause that nobody need be told of: somebody wanted it.
+PAUSED_BY_REQUEST = "paused by request"
 # No stronger than the updates below need: calls of the job may still be written to the ledger meanwhile.
 LOCK = text("SELECT state FROM job WHERE id = :job_id FOR NO KEY UPDATE")
 PAUSE = text("UPDATE job SET state = 'paused', reason = :reason WHERE id = :job_id AND state = 'running'")
@@ -46,7 +48,7 @@ WHERE job_cell.job_id = :job_id AND question_count.state = 'selected' AND questi
 """)
 
 
-async def pause_job(engine: AsyncEngine, job_id: JobId, reason: str = "paused by request") -> None:
+async def pause_job(engine: AsyncEngine, job_id: JobId, reason: str = PAUSED_BY_REQUEST) -> None:
     """Start nothing new; calls in flight are finished and kept. Raises NotFound or Conflict."""
     async with engine.begin() as conn:
         await _lock(conn, job_id, JobState.RUNNING, verb="paused")

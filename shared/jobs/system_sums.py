@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.database.states import BatchState, IncidentKind, JobState, NotificationState, QuestionState, Stage
+from shared.jobs.system_health import SystemHealth, read_system_health
 from shared.jobs.worker_reports import SeenWorker, read_reports
 
 OPEN_STATES = ("pending", "in_bulk", "leased", "expired")
@@ -78,6 +79,7 @@ class SystemSums:
     money: Mapping[str, Decimal]  # budget, spent and held of unfinished jobs
     submissions: Mapping[str, int]  # by state, unfinished ones
     notifications: Mapping[str, int]  # by state
+    health: SystemHealth
     workers: Sequence[SeenWorker] = field(default=())
 
 
@@ -107,6 +109,7 @@ async def read_system_sums(engine: AsyncEngine) -> SystemSums:
             money=dict(money),
             submissions={"intended": 0, "submitted": 0} | await _by(conn, SUBMISSIONS, ()),
             notifications=await _by(conn, NOTIFICATIONS, NotificationState),
+            health=await read_system_health(conn),
             workers=await read_reports(conn),
         )
 

@@ -1,5 +1,6 @@
 """GET /metrics: the numbers of the rows, in a form that Prometheus reads, also when the database is away."""
 
+import asyncio
 import json
 import re
 import time
@@ -15,8 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from api import system_metrics
 from api.metrics import Metrics
 from api.system_metrics import SystemCollector
+from shared.database.engine import engine_for
 from shared.database.states import Stage
 from shared.ids import new_call_id
+from shared.jobs.control import pause_if_running, pause_job
 from shared.jobs.system_sums import SystemSums, read_system_sums
 from shared.jobs.worker_reports import WorkerReport, report_worker
 from shared.llm.ledger import NewCall, Settlement, open_call, settle_calls
@@ -24,6 +27,7 @@ from tests.service.api.serving import api_settings, serving
 from tests.service.factories import admit_reply, make_dataset, make_hold
 from tests.service.jobs.world import execute, expire
 from tests.service.workers.scripted import reply_of
+from workers.reconciler import Reconciler
 
 ROOT = Path(__file__).parents[3]
 MODEL = "openai/gpt-6-luna"
@@ -51,7 +55,11 @@ def metrics(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> Metrics:
     async def read() -> SystemSums:
         return await read_system_sums(engine)
 
-    return Metrics(open_streams=lambda: 0, system=SystemCollector(read))
+    return Metrics(open_streams=lambda: 0, system=SystemCollector(read, is_up))
+
+
+async def is_up() -> bool:
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +109,89 @@ async def test_the_numbers_are_those_of_the_rows(metrics: Metrics) -> None:
     assert value(found, "questmill_fenced_writes_total") == 2
     assert value(found, "questmill_worker_calls_in_flight", worker="host:1") == 5
     assert value(found, "questmill_worker_rate_wait_seconds_total", worker="host:1") == 12.5
+
+
+async def test_what_a_person_on_call_asks_is_told(engine: AsyncEngine, metrics: Metrics) -> None:
+    async with engine.begin() as conn:
+        waits, by_us, by_a_person, _ = [await make_hold(conn, f"asked about {each}") for each in range(4)]
+    away = "UPDATE job SET created_at = now() - interval '1 hour' WHERE id = :id"
+    await execute(engine, away, id=waits.job_id)
+    await execute(engine, "UPDATE job_budget SET budget_usd = 10, spent_usd = 9.5 WHERE job_id = :id", id=waits.job_id)
+    stop = """INSERT INTO job_cell (job_id, domain, difficulty, target, mean_tokens, stopped)
+        VALUES (:id, 'math', 'easy', 1, 15, 'dry'), (:id, 'math', 'hard', 1, 750, NULL)"""
+    await execute(engine, stop, id=waits.job_id)
+    await pause_job(engine, by_a_person.job_id)
+    assert await pause_if_running(engine, by_us.job_id, "the key is refused")
+    found = await scrape(metrics)
+    assert value(found, "questmill_paused_jobs", by="person") == 1
+    assert value(found, "questmill_paused_jobs", by="questmill") == 1
+    assert 3600 <= (value(found, "questmill_standstill_seconds", which="longest") or 0) < 3700
+    assert 0 <= (value(found, "questmill_standstill_seconds", which="shortest") or 0) < 600
+    assert value(found, "questmill_budget_used_ratio") == 0.95
+    assert value(found, "questmill_stopped_cells") == 1
+    assert value(found, "questmill_broker_up") == 1
+
+    # A job whose batch is with a provider does not stand still.
+    in_bulk = "UPDATE batch SET state = 'pending', lease_until = NULL, in_bulk = true WHERE id = :id"
+    await execute(engine, in_bulk, id=waits.batch_id)
+    assert (value(await scrape(metrics), "questmill_standstill_seconds", which="longest") or 0) < 600
+    intend = """INSERT INTO bulk_submission (id, job_id, batch_id, provider, model, requests, created_at)
+        VALUES (gen_random_uuid(), :job, :batch, 'openai', 'openai/slow', 1, now() - interval '2 hours')"""
+    await execute(engine, intend, job=waits.job_id, batch=waits.batch_id)
+    found = await scrape(metrics)
+    assert 7200 <= (value(found, "questmill_oldest_submission_seconds", state="intended") or 0) < 7300
+    assert value(found, "questmill_oldest_submission_seconds", state="submitted") == 0
+    await execute(engine, "DELETE FROM dataset WHERE name LIKE 'asked about %'")
+
+
+async def test_the_reconciler_is_seen_while_it_ticks(database_url: str, redis_url: str, metrics: Metrics) -> None:
+    async def seen() -> float | None:
+        return value(await scrape(metrics), "questmill_reconciler_seen_timestamp_seconds")
+
+    assert await seen() is None
+    settings = api_settings(database_url, redis_url, tick_seconds=0.1)
+    async with engine_for(database_url, application="questmill-reconciler", pool_size=3) as engine:
+        running = asyncio.create_task(Reconciler(settings, engine).run())
+        times: set[float] = set()
+        try:
+            async with asyncio.timeout(20):
+                while len(times) < 3:
+                    times |= {each for each in [await seen()] if each is not None}
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+    now = value(await scrape(metrics), "questmill_database_timestamp_seconds")
+    assert now is not None
+    assert abs(now - max(times)) < 20
+    assert abs(now - time.time()) < 5
+
+
+async def test_the_reconciler_is_seen_also_where_a_pooler_has_its_connections(
+    database_url: str, redis_url: str, engine: AsyncEngine, metrics: Metrics
+) -> None:
+    # Under our own name only its session for LISTEN is left; what a pooler lends goes by whoever used it last.
+    settings = api_settings(database_url, redis_url, tick_seconds=0.1)
+    running = asyncio.create_task(Reconciler(settings, engine).run())
+    times: set[float] = set()
+    try:
+        async with asyncio.timeout(20):
+            while len(times) < 3:
+                seen = value(await scrape(metrics), "questmill_reconciler_seen_timestamp_seconds")
+                times |= {each for each in [seen] if each is not None}
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_broker_that_is_away_is_told(engine: AsyncEngine) -> None:
+    async def is_up() -> bool:
+        return False
+
+    async def read() -> SystemSums:
+        return await read_system_sums(engine)
+
+    metrics = Metrics(open_streams=lambda: 0, system=SystemCollector(read, is_up))
+    assert value(await scrape(metrics), "questmill_broker_up") == 0
 
 
 async def test_series_are_there_before_their_first_count(metrics: Metrics) -> None:
@@ -209,7 +300,7 @@ async def test_readings_are_shared_by_all_who_scrape(engine: AsyncEngine) -> Non
         read += 1
         return await read_system_sums(engine)
 
-    metrics = Metrics(open_streams=lambda: 0, system=SystemCollector(count))
+    metrics = Metrics(open_streams=lambda: 0, system=SystemCollector(count, is_up))
     for _ in range(5):
         await metrics.render()
     assert read == 1
