@@ -4,11 +4,14 @@ import asyncio
 import json
 import re
 import time
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 
 import httpx2
+import psycopg
 import pytest
+import yaml
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from api import system_metrics
 from api.metrics import Metrics
 from api.system_metrics import SystemCollector
-from shared.database.engine import engine_for
+from shared.database.engine import engine_for, libpq_url
 from shared.database.states import Stage
 from shared.ids import new_call_id
 from shared.jobs.control import pause_if_running, pause_job
@@ -30,6 +33,7 @@ from tests.service.workers.scripted import reply_of
 from workers.reconciler import Reconciler
 
 ROOT = Path(__file__).parents[3]
+ALERTS = ROOT / "deploy/prometheus/alerts.yml"
 MODEL = "openai/gpt-6-luna"
 REPORT = WorkerReport("host:1", 2, 5, 40, 0.5, 12.5, 1)
 
@@ -45,6 +49,38 @@ def value(families: dict[str, Metric], sample: str, **labels: str) -> float | No
             if each.name == sample and each.labels == labels:
                 return each.value
     return None
+
+
+async def read_labels(metrics: Metrics) -> dict[str, set[str]]:
+    """The labels of every metric that queries name."""
+    metrics.requests.labels("GET", "/v1/jobs", 200).inc()
+    metrics.seconds.labels("GET", "/v1/jobs").observe(0.01)
+    labels: dict[str, set[str]] = {}
+    for name, family in (await scrape(metrics)).items():
+        suffix = {"counter": "_total", "histogram": "_bucket"}.get(family.type, "")
+        labels[f"{name}{suffix}"] = {key for sample in family.samples for key in sample.labels}
+    return labels
+
+
+def check_query(query: str, labels: dict[str, set[str]]) -> None:
+    """Every metric of it is there, and has the labels that are asked of it."""
+    named = re.findall(r"questmill_\w+", query)
+    assert named, query
+    assert set(named) <= labels.keys(), query
+    for name, selected in re.findall(r"(questmill_\w+)\{([^}]*)\}", query):
+        assert set(re.findall(r"(\w+)(?:=|!=|=~|!~)\"", selected)) <= labels[name], query
+    by = {label.strip() for group in re.findall(r"by \(([^)]*)\)", query) for label in group.split(",")}
+    assert by <= set().union(*(labels[name] for name in named)), query
+
+
+@pytest.fixture
+async def seen_reconciler(database_url: str) -> AsyncIterator[None]:
+    """A session such as a reconciler has."""
+    async with await psycopg.AsyncConnection.connect(
+        libpq_url(database_url), autocommit=True, application_name="questmill-reconciler"
+    ) as connection:
+        await connection.execute("SELECT 1")
+        yield
 
 
 @pytest.fixture
@@ -244,24 +280,22 @@ async def test_names_follow_the_conventions(metrics: Metrics) -> None:
 
 
 @pytest.mark.usefixtures("history")
-async def test_the_dashboard_and_the_documents_name_what_there_is(metrics: Metrics) -> None:
-    metrics.requests.labels("GET", "/v1/jobs", 200).inc()
-    metrics.seconds.labels("GET", "/v1/jobs").observe(0.01)
-    labels: dict[str, set[str]] = {}
-    for name, family in (await scrape(metrics)).items():
-        suffix = {"counter": "_total", "histogram": "_bucket"}.get(family.type, "")
-        labels[f"{name}{suffix}"] = {key for sample in family.samples for key in sample.labels}
+async def test_the_alerts_name_what_there_is(metrics: Metrics, seen_reconciler: None) -> None:
+    labels = await read_labels(metrics)
+    rules = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+    assert len(rules) > 15
+    for rule in rules:
+        check_query(rule["expr"], labels)
+
+
+@pytest.mark.usefixtures("history")
+async def test_the_dashboard_and_the_documents_name_what_there_is(metrics: Metrics, seen_reconciler: None) -> None:
+    labels = await read_labels(metrics)
     dashboard = json.loads((ROOT / "docs/grafana/questmill.json").read_text())
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
     assert len(queries) > 30
     for query in queries:
-        named = re.findall(r"questmill_\w+", query)
-        assert named, query
-        assert set(named) <= labels.keys(), query
-        for name, selected in re.findall(r"(questmill_\w+)\{([^}]*)\}", query):
-            assert set(re.findall(r"(\w+)=", selected)) <= labels[name], query
-        by = {label.strip() for group in re.findall(r"by \(([^)]*)\)", query) for label in group.split(",")}
-        assert by <= set().union(*(labels[name] for name in named)), query
+        check_query(query, labels)
     shown = {name for query in queries for name in re.findall(r"questmill_\w+", query)}
     ours = {name for name in labels if name.startswith("questmill_") and not name.endswith("_created")}
     assert shown == ours
