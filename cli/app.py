@@ -30,6 +30,7 @@ from cli.reparsing import reparse
 from cli.resolve import find_job, read_cell
 from cli.sampling import sample
 from cli.spec_file import STDIN, read_spec
+from cli.steering import cancel, pause, resume, state_line
 from cli.tables import import_view, jobs_view, plan_view, submissions_view
 from cli.terminal import open_client, print_answer
 from cli.verifying import verify
@@ -174,32 +175,8 @@ def diff_prompts(
     print_answer(compared, diff_view(compared), as_json=as_json, soft_wrap=True)
 
 
-@app.command()
-def pause(job: Job, as_json: AsJson = False) -> None:
-    """Start nothing new for a job; what is in flight is kept."""
-    with open_client() as client:
-        changed = client.pause(find_job(client, job))
-    print_answer(changed, _state_line(changed), as_json=as_json)
-
-
-@app.command()
-def resume(
-    job: Job,
-    budget: Annotated[str | None, typer.Option(metavar="USD", help="The new budget in dollars, in all.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Let a paused job go on."""
-    with open_client() as client:
-        changed = client.resume(find_job(client, job), budget_usd=budget)
-    print_answer(changed, _state_line(changed), as_json=as_json)
-
-
-@app.command()
-def cancel(job: Job, as_json: AsJson = False) -> None:
-    """End a job; the questions it has made stay."""
-    with open_client() as client:
-        changed = client.cancel(find_job(client, job))
-    print_answer(changed, _state_line(changed), as_json=as_json)
+for steer in (pause, resume, cancel):
+    app.command()(steer)
 
 
 @app.command("import")
@@ -352,10 +329,4 @@ def _watch(client: Client, job_id: str, *, as_json: bool) -> NoReturn:
 
 def _submitted_line(job: dict[str, Any], *, follow: bool) -> str:
     hint = "" if follow else f"\nfollow it with: {PROGRAM} watch {job['id']}"
-    return f"{_state_line(job)}{hint}"
-
-
-def _state_line(job: dict[str, Any]) -> str:
-    simulated = " (rehearsal)" if job.get("rehearsal") else ""
-    reason = f": {job['reason']}" if job.get("reason") else ""
-    return escape(f"job {job['id']} for dataset {job['dataset']} is {job['state']}{simulated}{reason}")
+    return f"{state_line(job)}{hint}"

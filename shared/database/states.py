@@ -13,6 +13,8 @@ class JobState(StrEnum):
     FAILED = "failed"  # nothing is left to try; the reason names the cells
 
 
+# The reason of a pause that nobody need be told of: a person wanted it.
+PAUSED_BY_REQUEST = "paused by request"
 UNFINISHED_JOB_STATES = (JobState.RUNNING, JobState.PAUSED)
 
 

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.access.keys import reserve_budget
 from shared.database.fence import close_gate, lock_job
-from shared.database.states import JobState
+from shared.database.states import PAUSED_BY_REQUEST, JobState
 from shared.errors import Conflict, FieldError, InvalidInput, NotFound
 from shared.ids import JobId, KeyId
 from shared.jobs.actions import Select
@@ -18,8 +18,6 @@ from shared.jobs.stage_progress import tell_what_is_left
 from shared.llm.budget import read_budget
 from shared.planning.mix import Cell
 
-# The reason of a pause that nobody need be told of: somebody wanted it.
-PAUSED_BY_REQUEST = "paused by request"
 # No stronger than the updates below need: calls of the job may still be written to the ledger meanwhile.
 LOCK = text("SELECT state FROM job WHERE id = :job_id FOR NO KEY UPDATE")
 PAUSE = text("UPDATE job SET state = 'paused', reason = :reason WHERE id = :job_id AND state = 'running'")

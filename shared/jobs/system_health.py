@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.jobs.control import PAUSED_BY_REQUEST
+from shared.database.states import PAUSED_BY_REQUEST
 
 # The reconciler uses its connections each tick, also when there is nothing to do. Seen by its own user, and by others
 # with pg_read_all_stats.

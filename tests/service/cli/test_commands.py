@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import yaml
 
@@ -89,11 +90,35 @@ def test_a_job_is_submitted_steered_and_found_by_dataset_and_prefix(shell: Shell
     assert job["id"] in [each["id"] for each in shell.json("jobs")]
 
 
+def test_all_jobs_are_paused_at_once_and_go_on_but_for_those_that_wait_for_something(
+    shell: Shell, spec: Spec, database_url: str
+) -> None:
+    jobs = [shell.json("submit", "-", stdin=json.dumps({**spec, "dataset": f"at-once-{each}"})) for each in range(3)]
+    ids = {job["id"] for job in jobs}
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "UPDATE job SET state = 'paused', reason = 'the budget is used up' WHERE id = %s", [jobs[0]["id"]]
+        )
+    paused = shell.run("pause", "--all")
+    assert {each for each in ids if each in paused} == ids - {jobs[0]["id"]}
+    assert "No job runs." in shell.run("pause", "--all")
+    assert shell.json("pause", "--all") == []
+    resumed = {job["id"] for job in shell.json("resume", "--all")}
+    assert resumed & ids == ids - {jobs[0]["id"]}
+    states = {job["id"]: job["state"] for job in shell.json("jobs")}
+    assert [states[job["id"]] for job in jobs] == ["paused", "running", "running"]
+    for job in jobs:
+        shell.run("cancel", job["id"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (("watch", "nothing"), "No job or dataset is called nothing"),
         (("plan", "missing.yaml"), "missing.yaml cannot be read: No such file or directory."),
+        (("pause",), "Name either a job or --all."),
+        (("pause", "mine", "--all"), "Name either a job or --all."),
+        (("resume", "--all", "--budget", "5"), "A new budget is for one job"),
         (("cancel", "01a20522-28f0-76d0-8f24-787f8aa135cb"), "there is no job"),
     ],
 )
