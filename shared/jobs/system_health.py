@@ -27,12 +27,16 @@ SELECT COUNT(*) FROM job_cell JOIN job ON job.id = job_cell.job_id
 WHERE stopped IS NOT NULL AND state IN ('running', 'paused')
 """)
 # Since when a running job has neither sent a call nor ended a batch. What a provider works on in bulk may take a day.
+# The newest call is found by an order that only the index by job has: by the id alone, a planner may walk back over all
+# calls that other jobs have sent since.
 STANDSTILL = text("""
 SELECT COALESCE(MAX(seconds), 0) AS longest, COALESCE(MIN(seconds), 0) AS shortest FROM (
     SELECT extract(epoch FROM clock_timestamp() - GREATEST(
         created_at,
         (SELECT MAX(finished_at) FROM batch WHERE job_id = job.id AND finished_at IS NOT NULL),
-        (SELECT sent_at FROM call WHERE job_id = job.id ORDER BY id DESC LIMIT 1))) AS seconds
+        (SELECT CASE WHEN job_id = job.id THEN sent_at END FROM call
+         WHERE (job_id, id) <= (job.id, CAST('ffffffff-ffff-ffff-ffff-ffffffffffff' AS uuid))
+         ORDER BY job_id DESC, id DESC LIMIT 1))) AS seconds
     FROM job
     WHERE state = 'running'
       AND NOT EXISTS (SELECT FROM batch WHERE job_id = job.id AND state = 'pending' AND in_bulk)) AS still
