@@ -131,7 +131,11 @@ def _asking(*, yes: bool, more: str = "") -> Callable[[str], bool]:
             return True
         if not sys.stdin.isatty():
             raise LocalProblem(f"{what} Nobody is there to answer; --yes goes on without asking.")
-        return input(f"{what}{more}\nGo on? [y/N] ").strip().lower() in {"y", "yes"}
+        try:
+            return input(f"{what}{more}\nGo on? [y/N] ").strip().lower() in {"y", "yes"}
+        except EOFError:  # Ctrl-D
+            print()
+            return False
 
     return ask
 
