@@ -1,0 +1,121 @@
+"""Typing a command as a person does: until it ends, with an answer to its question, or beside what follows."""
+
+import errno
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.process import Command, start_tethered
+from tests.docs.shell import BASH
+
+QUESTION = "[y/N]"
+START_SECONDS = 120
+STOP_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a command ended, and all that it said; None is the code of one that did not end in its time."""
+
+    code: int | None
+    said: str
+
+
+def type_command(text: str, folder: Path, environment: Mapping[str, str], *, seconds: float) -> Outcome:
+    """Run it in bash with nobody at the terminal."""
+    # A file, not a pipe: what stays behind in the background would keep that open.
+    said = folder.parent / "said.txt"
+    with said.open("wb") as output:
+        process = subprocess.Popen(
+            [BASH, "-c", text],
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        code = _wait(process, seconds)
+    return Outcome(code, said.read_text(errors="replace"))
+
+
+def answer_command(text: str, folder: Path, environment: Mapping[str, str], answer: str, *, seconds: float) -> Outcome:
+    """Run it at a terminal, and type `answer` when it asks; one that asks nothing has not done what is printed."""
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [BASH, "-c", text],
+        cwd=folder,
+        env=dict(environment),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    said = b""
+    asked = False
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not select.select([ours], [], [], 0.2)[0]:
+            continue
+        try:
+            more = os.read(ours, 65536)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            break  # everybody who had the terminal has ended
+        said += more
+        if not asked and QUESTION.encode() in said:
+            asked = True
+            os.write(ours, f"{answer}\n".encode())
+    code = _wait(process, max(1, deadline - time.monotonic()))
+    os.close(ours)
+    text_said = said.decode(errors="replace").replace("\r\n", "\n")
+    if code == 0 and not asked:
+        return Outcome(None, f"{text_said}\n(it asked nothing)")
+    return Outcome(code, text_said)
+
+
+class Staying:
+    """A command that stays, from when it says that it is ready until Ctrl-C; it cannot outlive us."""
+
+    def __init__(self, text: str, folder: Path, environment: Mapping[str, str], log: Path) -> None:
+        self.text = text
+        self._log = log
+        log.write_bytes(b"")
+        command = Command([BASH, "-c", text], environment, folder, signal.SIGTERM)
+        self._process = start_tethered(command, log)
+
+    @property
+    def said(self) -> str:
+        """All that it said so far."""
+        return self._log.read_text(errors="replace")
+
+    def wait_until(self, ready: str) -> Outcome:
+        """Wait until it says so; the code is 0 then."""
+        deadline = time.monotonic() + START_SECONDS
+        while ready not in self.said:
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                return Outcome(self._process.poll(), f"{self.said}\n(it never said {ready!r})")
+            time.sleep(0.1)
+        return Outcome(0, self.said)
+
+    def interrupt(self) -> Outcome:
+        """Ctrl-C, which reaches all that it has started in this terminal."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGINT)
+        return Outcome(_wait(self._process, STOP_SECONDS), self.said)
+
+
+def _wait(process: subprocess.Popen[bytes], seconds: float) -> int | None:
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return None
