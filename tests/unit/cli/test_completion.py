@@ -93,8 +93,8 @@ def test_each_script_names_this_clone_and_every_command_of_run(here: Here, shell
     assert script == completion_script(shell)
     assert str(ROOT / "run") in script
     assert "@RUN@" not in script
-    shown = set(re.findall(r"^\./run ([a-z]+)", (ROOT / "run").read_text(), re.MULTILINE))
-    assert shown <= set(re.findall(r"[a-z]+", (SCRIPTS / f"questmill.{shell}").read_text()))
+    shown = set(re.findall(r"^\./run ([a-z-]+)", (ROOT / "run").read_text(), re.MULTILINE))
+    assert shown <= set(re.findall(r"[a-z-]+", (SCRIPTS / f"questmill.{shell}").read_text()))
 
 
 def test_bash_completes_after_run_and_after_the_name_alone() -> None:
