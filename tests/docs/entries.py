@@ -45,9 +45,10 @@ class Repeats(Entry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asks(Entry):
-    """It is run at a terminal, and told `answer` at its question."""
+    """It is run at a terminal, and told `answer` at its question, which it has to ask unless it `may_not`."""
 
     answer: str = "y"
+    may_not: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

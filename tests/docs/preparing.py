@@ -27,7 +27,7 @@ def dataset_demo(session: "Session") -> None:
     session.start_system()
     if "demo" not in _datasets(session):
         session.stop_system()
-        session.do("./run demo --questions 600")
+        session.do("./run demo --questions 2000")
 
 
 def dataset_mine(session: "Session") -> None:

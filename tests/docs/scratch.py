@@ -47,6 +47,7 @@ class Scratch:
             "XDG_CACHE_HOME": str(own / ".cache"),
             "TERM": "dumb",
             "COLUMNS": "120",
+            "OMP_NUM_THREADS": "1",  # docs/training.md: faster on a machine that does other work
             "QUESTMILL_API_PORT": str(free_port()),
             "QUESTMILL_FLOWER_PORT": str(free_port()),
         }

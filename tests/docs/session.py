@@ -124,7 +124,9 @@ class Session:
         if stays := first(STAYS, command):
             return self._stay(text, stays.ready)
         if asks := first(ASKS, command):
-            return answer_command(text, self.scratch.root, self.environment, asks.answer, seconds=LIMIT_SECONDS)
+            return answer_command(
+                text, self.scratch.root, self.environment, asks.answer, seconds=LIMIT_SECONDS, may_not_ask=asks.may_not
+            )
         if command.bare.startswith("export "):
             return self._export(text)
         return self._type(text)

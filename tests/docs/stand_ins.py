@@ -6,7 +6,7 @@ A command that no entry names is typed exactly as it is printed, in the order of
 from tests.docs.entries import Asks, Elsewhere, Instead, Needs, NotRun, Once, Repeats, Stays
 
 INSTEAD = (
-    Instead(printed="./run demo", run="./run demo --questions 600", why="the same, smaller"),
+    Instead(printed="./run demo", run="./run demo --questions 2000", why="the same, smaller"),
     Instead(
         printed="DATABASE_URL=postgresql://... REDIS_URL=redis://... OPENAI_API_KEY=...",
         run="env DATABASE_URL=$RUNNING_DATABASE_URL REDIS_URL=$RUNNING_REDIS_URL $RUNNING_MODELS",
@@ -32,7 +32,7 @@ INSTEAD = (
     ),
     Instead(
         printed="--over-length drop",
-        run="--over-length drop --max-tokens 160 --steps 1 --held-out-tasks 1",
+        run="--over-length drop --max-tokens 500 --steps 1 --inner-steps 1 --held-out-tasks 1",
         why="the same, smaller",
     ),
     Instead(printed='completion zsh)"', run='completion zsh)" < /dev/null; true', why="a line for zsh"),
@@ -51,6 +51,7 @@ ASKS = (
     Asks(printed="./run restore *", why="it asks before it replaces a database"),
     Asks(printed="./run keys revoke ci", why="it asks before it locks somebody out"),
     Asks(printed="./run questmill prune", why="it asks before it deletes"),
+    Asks(printed="./run questmill reparse JOB", why="it asks, unless nothing new is found, as here", may_not=True),
 )
 
 STAYS = (

@@ -13,7 +13,7 @@ from pathlib import Path
 from local.process import Command, start_tethered
 from tests.docs.shell import BASH
 
-QUESTION = "[y/N]"
+QUESTION = b"[y/N]"
 START_SECONDS = 120
 STOP_SECONDS = 60
 
@@ -44,7 +44,9 @@ def type_command(text: str, folder: Path, environment: Mapping[str, str], *, sec
     return Outcome(code, said.read_text(errors="replace"))
 
 
-def answer_command(text: str, folder: Path, environment: Mapping[str, str], answer: str, *, seconds: float) -> Outcome:
+def answer_command(
+    text: str, folder: Path, environment: Mapping[str, str], answer: str, *, seconds: float, may_not_ask: bool = False
+) -> Outcome:
     """Run it at a terminal, and type `answer` when it asks; one that asks nothing has not done what is printed."""
     ours, theirs = os.openpty()
     process = subprocess.Popen(
@@ -57,28 +59,31 @@ def answer_command(text: str, folder: Path, environment: Mapping[str, str], answ
         start_new_session=True,
     )
     os.close(theirs)
-    said = b""
-    asked = False
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if not select.select([ours], [], [], 0.2)[0]:
-            continue
-        try:
-            more = os.read(ours, 65536)
-        except OSError as error:
-            if error.errno != errno.EIO:
-                raise
-            break  # everybody who had the terminal has ended
+    said, asked = b"", False
+    while more := _read_until(ours, deadline):
         said += more
-        if not asked and QUESTION.encode() in said:
+        if not asked and QUESTION in said:
             asked = True
             os.write(ours, f"{answer}\n".encode())
     code = _wait(process, max(1, deadline - time.monotonic()))
     os.close(ours)
-    text_said = said.decode(errors="replace").replace("\r\n", "\n")
-    if code == 0 and not asked:
-        return Outcome(None, f"{text_said}\n(it asked nothing)")
-    return Outcome(code, text_said)
+    shown = said.decode(errors="replace").replace("\r\n", "\n")
+    if code == 0 and not asked and not may_not_ask:
+        return Outcome(None, f"{shown}\n(it asked nothing)")
+    return Outcome(code, shown)
+
+
+def _read_until(terminal: int, deadline: float) -> bytes:
+    """What comes next; nothing once everybody who had the terminal has ended, or at the deadline."""
+    if not select.select([terminal], [], [], max(0, deadline - time.monotonic()))[0]:
+        return b""
+    try:
+        return os.read(terminal, 65536)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return b""
 
 
 class Staying:
