@@ -9,12 +9,18 @@ TYPED = (
     Entry(printed="sh tests/containers/smoke.sh", why="Docker's own"),
     Entry(printed="kubectl kustomize *", why="needs no cluster"),
 )
-INSTEAD = (Instead(printed="@sha256:...", run="", why="a digest is yours to add"),)
-WHOLE_INSTEAD = (
-    Instead(printed="docker compose up", run="docker compose up --wait", why="alone it would stay at the terminal"),
+INSTEAD = (
+    Instead(printed="@sha256:...", run="", why="a digest is yours to add"),
+    Instead(
+        printed="docker compose up",
+        whole=True,
+        run="docker compose up --wait",
+        why="alone it would stay at the terminal",
+    ),
 )
 NOT_RUN = (NotRun(printed="kubectl *", why="needs a cluster, and none is at hand"),)
-TABLE = (*INSTEAD, *WHOLE_INSTEAD, *NOT_RUN)
+TABLE = (*TYPED, *INSTEAD, *NOT_RUN)
+BEGINNINGS = ("docker ", "kubectl ", "sh tests/containers/")
 
 
 def takes(command: ShellCommand) -> bool:
@@ -25,27 +31,16 @@ def takes(command: ShellCommand) -> bool:
 def container_commands(page: Page) -> list[ShellCommand]:
     """The commands of Docker and kubectl in blocks and in sentences, in the order of the page.
 
-    In a sentence `docker compose` alone, or with nothing but a word that a table lists, is a name and no command.
+    In a sentence two words are a name: `docker compose`, `kubectl apply`.
     """
-    printed = [
-        command
-        for command in commands_of(page)
-        if command.bare.startswith(("docker ", "kubectl ", "sh tests/containers/"))
-    ]
-    told = [
-        ShellCommand(code.page, code.line, code.text)
-        for code in page.codes
-        if code.text.startswith(("docker ", "kubectl "))
-    ]
-    return sorted(printed + [command for command in told if len(command.bare.split()) > 2], key=lambda each: each.line)
+    told = [ShellCommand(code.page, code.line, code.text) for code in page.codes if len(code.text.split()) > 2]
+    found = [each for each in commands_of(page) + told if each.bare.startswith(BEGINNINGS)]
+    return sorted(found, key=lambda each: each.line)
 
 
 def typed(command: ShellCommand) -> str:
     """The command with what stands in for the placeholders."""
-    for whole in WHOLE_INSTEAD:
-        if command.bare == whole.printed:
-            return whole.run
     text = command.printed
     for entry in INSTEAD:
-        text = text.replace(entry.printed, entry.run) if entry.matches(command) else text
+        text = entry.replace_in(text) if entry.matches(command) else text
     return text

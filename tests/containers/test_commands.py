@@ -13,7 +13,7 @@ from tests.docs.entries import first
 from tests.docs.pages import Page, read_pages
 from tests.docs.reports import Broken, Report, Verdict, describe
 from tests.docs.scratch import Scratch, make_scratch
-from tests.docs.terminal import Outcome, type_command
+from tests.docs.terminal import Outcome, answer_command
 
 LIMIT_SECONDS = 1_200
 PROJECT = "questmill-of-the-pages"
@@ -29,8 +29,8 @@ class Engine:
         self._environment = scratch.environment() | {"COMPOSE_PROJECT_NAME": PROJECT}
 
     def type(self, text: str) -> Outcome:
-        """Run it in the clone's folder."""
-        return type_command(text, self._scratch.root, self._environment, seconds=LIMIT_SECONDS)
+        """Run it in the clone's folder at a terminal, as `docker compose exec` expects."""
+        return answer_command(text, self._scratch.root, self._environment, "", seconds=LIMIT_SECONDS, may_not_ask=True)
 
     def require(self, text: str) -> None:
         """Run what no page prints. Raises Broken."""
@@ -43,6 +43,7 @@ class Engine:
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     engine = Engine(make_scratch(tmp_path_factory.mktemp("containers")))
     try:
+        engine.require("docker compose build")  # an older image would do for `up`
         yield engine
     finally:
         engine.require("docker compose down --volumes --timeout 20")

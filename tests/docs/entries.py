@@ -23,13 +23,19 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instead(Entry):
-    """The text `printed`, wherever a command holds it, is replaced by `run`."""
+    """The text `printed`, in whatever command holds it, is replaced by `run`; a `whole` one only if it is all of it."""
 
     run: str
+    whole: bool = False
 
     def matches(self, command: ShellCommand) -> bool:
-        """Whether the command holds the text."""
-        return _like(self.page, command.page) and self.printed in command.bare
+        """Whether the command is or holds the text."""
+        held = self.printed == command.bare if self.whole else self.printed in command.bare
+        return held and _like(self.page, command.page)
+
+    def replace_in(self, text: str) -> str:
+        """The command with what is run instead."""
+        return self.run if self.whole else text.replace(self.printed, self.run)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +46,7 @@ class Repeats(Entry):
 
     def matches(self, command: ShellCommand) -> bool:
         """Whether the command holds the text."""
-        return _like(self.page, command.page) and self.printed in command.bare
+        return self.printed in command.bare and _like(self.page, command.page)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,10 @@ IN_HTML = re.compile(r'(?:src|href)="([^"]*)"')
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A block, a piece of inline code or a link's target, and where it stands; `info` is a block's language."""
+    """A block, a piece of inline code or a link's target, and where it stands.
+
+    A block's `info` is its language, and words that say more of it: `sh docker`.
+    """
 
     page: str
     line: int
@@ -27,6 +30,11 @@ class Piece:
     def place(self) -> str:
         """As an editor finds it: "docs/backup.md:32"."""
         return f"{self.page}:{self.line}"
+
+    @property
+    def language(self) -> str:
+        """The first word of a block's info."""
+        return self.info.partition(" ")[0]
 
 
 @dataclass(slots=True)

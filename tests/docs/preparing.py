@@ -9,6 +9,7 @@ from local.postgres import find_postgres
 if TYPE_CHECKING:
     from tests.docs.session import Session
 
+EMPTY = "questmill_restore"
 MINE = "./run questmill init prepared.yaml --questions 200 --stages generate,validate,answer --force"
 
 
@@ -60,15 +61,15 @@ def empty_database(session: "Session") -> None:
         return
     programs = find_postgres() / "bin"
     url = session.environment["RUNNING_DATABASE_URL"]
-    restored = url.rpartition("/")[0] + "/questmill_restore"
+    restored = f"{url.rpartition('/')[0]}/{EMPTY}"
     session.environment |= {
         "PATH": f"{programs}:{session.environment['PATH']}",
         "DATABASE_URL": url,
         "RESTORE_URL": restored,
     }
-    session.do(
-        "psql \"$DATABASE_URL\" -c 'DROP DATABASE IF EXISTS questmill_restore' -c 'CREATE DATABASE questmill_restore'"
-    )
+    statements = [f"DROP DATABASE IF EXISTS {EMPTY}", f"CREATE DATABASE {EMPTY}"]
+    said = " ".join(f"-c '{each}'" for each in statements)
+    session.do(f"{programs}/psql '{url}' {said}")
 
 
 def _datasets(session: "Session") -> set[str]:

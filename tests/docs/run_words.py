@@ -104,8 +104,8 @@ def _ask(name: str, rest: list[str], mention: bool) -> None:
         _ask_argparse(reference_parser(), rest, mention)
     elif name == "faults" or name.startswith("test"):
         _ask_pytest(name, rest)
-    elif len(rest) > (most := int(name == "supply")):
-        raise Refused(f"./run {name} takes no {rest[most]!r}")
+    else:
+        _ask_usage(name, rest)
 
 
 def _ask_argparse(parser: argparse.ArgumentParser, words: list[str], mention: bool) -> None:
@@ -179,3 +179,15 @@ def _ask_pytest(name: str, words: list[str]) -> None:
     for path in parsed.file_or_dir:
         if not path.startswith(YOURS) and not (ROOT / path.partition("::")[0]).exists():
             raise Refused(f"there is no {path}")
+
+
+def _ask_usage(name: str, words: list[str]) -> None:
+    """What the script itself reads: as its own list of commands shows it."""
+    shown = re.search(rf"^\./run {name}(?P<takes>(?: \S+)*)", SCRIPT.read_text(), re.MULTILINE)
+    takes = re.findall(r"[\w-]+", shown["takes"] if shown else "")
+    places = sum(not each.startswith("-") for each in takes)
+    for word in words:
+        if word.startswith("-") and word not in takes:
+            raise Refused(f"./run {name} has no option {word}")
+    if len([word for word in words if not word.startswith("-")]) > places:
+        raise Refused(f"./run {name} takes no {words[-1]!r}")

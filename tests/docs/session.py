@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from local.home import Home
 from tests.docs import preparing
@@ -27,6 +27,7 @@ class Session:
         self._own = scratch.environment()
         self.environment = dict(self._own)
         self.system: Staying | None = None
+        self._is_plain = True
         self._beside: list[Staying] = []
         self._done: set[str] = set()
         self._said = ""
@@ -41,7 +42,7 @@ class Session:
         """Ctrl-C to what stays, but for a plain system, which the next page finds running."""
         while self._beside:
             self._end(self._beside.pop())
-        if self.system is not None and self.system.text != UP:
+        if not self._is_plain:
             self.stop_system()
 
     def type(self, command: ShellCommand) -> Report:
@@ -49,38 +50,30 @@ class Session:
         for table, verdict in ((ELSEWHERE, Verdict.ELSEWHERE), (NOT_RUN, Verdict.NOT_RUN)):
             if entry := first(table, command):
                 return Report(command, verdict, entry.why)
-        if (entry := first(ONCE, command)) and command.bare in self._done:
-            if command.bare == UP:
+        began = time.monotonic()
+        text = self._replaced(command)
+        if (entry := first(ONCE, command)) and text in self._done:
+            if text == UP:
                 self.start_system()
             return Report(command, Verdict.BEFORE, entry.why)
-        began = time.monotonic()
-        try:
-            for need in NEEDS:
-                if need.matches(command):
-                    prepare: Callable[[Session], None] = getattr(preparing, need.preparation)
-                    prepare(self)
-            text = self._replaced(command)
-            outcome = self._execute(command, text)
-        except Broken as error:
-            raise Broken(f"{command.place}: {command.printed}\n\nwhat it needs is not there:\n{error}") from None
+        self._prepare_for(command)
+        outcome = self._execute(command, text)
         self._said += outcome.said
         if outcome.code != 0:
             raise Broken(describe(command, text, outcome))
-        self._done.add(command.bare)
+        self._done.add(text)
         return Report(command, Verdict.RUN, seconds=time.monotonic() - began)
 
     def run_python(self, command: ShellCommand) -> Report:
-        """Run an example in Python, in a file of its own."""
+        """Run an example in Python, in a file of its own. Raises Broken."""
         began = time.monotonic()
-        for need in NEEDS:
-            if need.matches(command):
-                getattr(preparing, need.preparation)(self)
+        self._prepare_for(command)
         (self.scratch.root / "example.py").write_text(command.printed)
         beside = f"{self.scratch.person}/questmill:{self.scratch.root}/.train"
         outcome = self._type(f"PYTHONPATH={beside} .venv/bin/python example.py")
+        self._said += outcome.said
         if outcome.code != 0:
             raise Broken(describe(command, "python example.py", outcome))
-        self._said += outcome.said
         return Report(command, Verdict.RUN, seconds=time.monotonic() - began)
 
     def require_printed(self, page: str) -> None:
@@ -90,8 +83,8 @@ class Session:
                 raise Broken(f"{page}: its examples did not print {expected!r} but\n{last_lines(self._said)}")
 
     def do(self, text: str) -> str:
-        """A command of a preparation; what it said. Raises Broken."""
-        outcome = self._type(text)
+        """A command of a preparation, in a terminal of its own; what it said. Raises Broken."""
+        outcome = type_command(text, self.scratch.root, self._own, seconds=LIMIT_SECONDS)
         if outcome.code != 0:
             raise Broken(f"{text}\nexit code {outcome.code}\n{last_lines(outcome.said)}")
         return outcome.said
@@ -99,7 +92,9 @@ class Session:
     def start_system(self) -> None:
         """`./run up`, unless a system runs. Raises Broken."""
         if self.system is None:
-            self._stay(UP, UP_READY)
+            outcome = self._stay(UP, UP_READY, self._own)
+            if outcome.code != 0:
+                raise Broken(f"{UP}\nexit code {outcome.code}\n{last_lines(outcome.said)}")
 
     def stop_system(self) -> None:
         """Ctrl-C to the system, if one runs. Raises Broken where it does not end with 0."""
@@ -107,11 +102,20 @@ class Session:
             system, self.system = self.system, None
             self._end(system)
 
+    def _prepare_for(self, command: ShellCommand) -> None:
+        try:
+            for need in NEEDS:
+                if need.matches(command):
+                    prepare: Callable[[Session], None] = getattr(preparing, need.preparation)
+                    prepare(self)
+        except Broken as error:
+            raise Broken(f"{command.place}: {command.printed}\n\nwhat it needs could not be made:\n{error}") from None
+
     def _replaced(self, command: ShellCommand) -> str:
         text = command.printed
         for entry in INSTEAD:
             if entry.matches(command):
-                text = text.replace(entry.printed, entry.run)
+                text = entry.replace_in(text)
         for repeat in REPEATS:
             if repeat.matches(command):
                 found = re.findall(repeat.said, self._said)
@@ -122,7 +126,7 @@ class Session:
 
     def _execute(self, command: ShellCommand, text: str) -> Outcome:
         if stays := first(STAYS, command):
-            return self._stay(text, stays.ready)
+            return self._stay(text, stays.ready, self.environment)
         if asks := first(ASKS, command):
             return answer_command(
                 text, self.scratch.root, self.environment, asks.answer, seconds=LIMIT_SECONDS, may_not_ask=asks.may_not
@@ -136,20 +140,22 @@ class Session:
 
     def _export(self, text: str) -> Outcome:
         """What is exported holds for the rest of the page."""
-        outcome = self._type(f"{text}\nenv -0")
+        outcome = self._type(f"{text} && env -0")
         told = (pair.partition("=") for pair in outcome.said.split("\0") if "=" in pair)
         self.environment = {name: value for name, _, value in told if name not in {"_", "SHLVL", "PWD", "OLDPWD"}}
         return Outcome(outcome.code, "")
 
-    def _stay(self, text: str, ready: str) -> Outcome:
+    def _stay(self, text: str, ready: str, environment: Mapping[str, str]) -> Outcome:
         is_system = "./run up" in text
         log = self.scratch.root.parent / f"stays_{'system' if is_system else len(self._beside)}.log"
-        staying = Staying(text, self.scratch.root, self.environment, log)
+        staying = Staying(text, self.scratch.root, environment, log)
         outcome = staying.wait_until(ready)
         if outcome.code != 0:
             staying.interrupt()
         elif is_system:
             self.system = staying
+            exported = {name for name, value in environment.items() if value and value != self._own.get(name)}
+            self._is_plain = text == UP and not exported
             self._tell_addresses()
         else:
             self._beside.append(staying)

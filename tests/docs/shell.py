@@ -33,7 +33,7 @@ class ShellCommand:
 
 def commands_of(page: Page) -> list[ShellCommand]:
     """The commands of all its `sh` blocks, in order. Raises ValueError where a block ends within one."""
-    return [command for block in page.blocks if block.info == "sh" for command in _split(block)]
+    return [command for block in page.blocks if block.language == "sh" for command in _split(block)]
 
 
 def _split(block: Piece) -> Iterator[ShellCommand]:

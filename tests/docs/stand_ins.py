@@ -6,7 +6,7 @@ A command that no entry names is typed exactly as it is printed, in the order of
 from tests.docs.entries import Asks, Elsewhere, Instead, Needs, NotRun, Once, Repeats, Stays
 
 INSTEAD = (
-    Instead(printed="./run demo", run="./run demo --questions 2000", why="the same, smaller"),
+    Instead(printed="./run demo", whole=True, run="./run demo --questions 2000", why="the same, smaller"),
     Instead(
         printed="DATABASE_URL=postgresql://... REDIS_URL=redis://... OPENAI_API_KEY=...",
         run="env DATABASE_URL=$RUNNING_DATABASE_URL REDIS_URL=$RUNNING_REDIS_URL $RUNNING_MODELS",
@@ -19,7 +19,10 @@ INSTEAD = (
     Instead(printed=" JOB", run=" mine", why="a placeholder"),
     Instead(printed=" DATASET", run=" mine", why="a placeholder"),
     Instead(
-        printed="./run questmill prune", run="./run questmill prune --raw-days 0", why="no job here is a month old"
+        printed="./run questmill prune",
+        whole=True,
+        run="./run questmill prune --raw-days 0",
+        why="no job here is a month old",
     ),
     Instead(
         printed="faults --seed", run="faults --collect-only -q --seed", why=".ci/run strikes; here it is only found"
@@ -35,7 +38,11 @@ INSTEAD = (
         run="--over-length drop --max-tokens 500 --steps 1 --inner-steps 1 --held-out-tasks 1",
         why="the same, smaller",
     ),
-    Instead(printed='completion zsh)"', run='completion zsh)" < /dev/null; true', why="a line for zsh"),
+    Instead(
+        printed='eval "$(~/questmill/run questmill completion zsh)"',
+        run="~/questmill/run questmill completion zsh",
+        why="a line for zsh, which bash cannot read",
+    ),
     Instead(printed="completion fish | source", run="completion fish", why="a line for fish, which bash cannot read"),
 )
 
@@ -60,7 +67,7 @@ STAYS = (
 )
 
 ONCE = (
-    Once(printed="./run demo", why="the dataset demo stays"),
+    Once(printed="./run demo*", why="the dataset demo stays"),
     Once(printed="./run up", why="the system stays up from one page to the next"),
 )
 

@@ -106,7 +106,7 @@ class Staying:
         deadline = time.monotonic() + START_SECONDS
         while ready not in self.said:
             if self._process.poll() is not None or time.monotonic() > deadline:
-                return Outcome(self._process.poll(), f"{self.said}\n(it never said {ready!r})")
+                return Outcome(self._process.poll() or None, f"{self.said}\n(it never said {ready!r})")
             time.sleep(0.1)
         return Outcome(0, self.said)
 

@@ -14,7 +14,7 @@ def steps_of(page: Page) -> list[tuple[str, ShellCommand]]:
     """The commands and the examples in Python, in the order of the page."""
     shell = [("sh", command) for command in commands_of(page)]
     examples = [
-        (PYTHON, ShellCommand(block.page, block.line, block.text)) for block in page.blocks if block.info == PYTHON
+        (PYTHON, ShellCommand(block.page, block.line, block.text)) for block in page.blocks if block.language == PYTHON
     ]
     return sorted(shell + examples, key=lambda step: step[1].line)
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -16,7 +15,6 @@ from typing import Any
 import pytest
 import redis
 
-from shared.settings import load_settings
 from tests.faults.invariant import check_invariant
 from tests.faults.system import ROOT, Role, RunningSystem, find_processes, running_system
 
@@ -112,20 +110,3 @@ def test_a_worker_joins_in_mid_job_and_leaves_without_losing_a_reply(system: Run
     assert ended["state"] == "succeeded", ended["reason"]
     findings = check_invariant(system.addresses.database_url, system.record, job["id"], in_flight=0)
     assert findings.paid > 0
-
-
-def test_the_example_of_the_python_client_runs_as_it_is_printed(
-    system: RunningSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("QUESTMILL_API_URL", system.addresses.api_url)
-    monkeypatch.chdir(tmp_path)
-    load_settings.cache_clear()
-    examples = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "client.md").read_text(), re.MULTILINE | re.DOTALL)
-    for example in examples:
-        exec(compile(example, "docs/client.md", "exec"), {"__name__": "__main__"})  # noqa: S102 - our own text
-    load_settings.cache_clear()
-    said = capsys.readouterr().out
-    assert "1 questions are there already\n39 to generate" in said
-    assert "succeeded 40" in said
-    assert said.endswith("40 of 40\nsucceeded\n")
-    assert (tmp_path / "sailing.parquet").read_bytes()[:4] == b"PAR1"
