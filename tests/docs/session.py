@@ -16,6 +16,7 @@ from tests.docs.terminal import Outcome, Staying, answer_command, type_command
 UP = "./run up"
 UP_READY = "Questmill is up."
 LIMIT_SECONDS = 180
+WHAT_TO_DO = "Mend the page or the product; what only a test has to do otherwise is a line of tests/docs/stand_ins.py."
 
 
 class Session:
@@ -60,7 +61,7 @@ class Session:
         outcome = self._execute(command, text)
         self._said += outcome.said
         if outcome.code != 0:
-            raise Broken(describe(command, text, outcome))
+            raise Broken(f"{describe(command, text, outcome)}\n\n{WHAT_TO_DO}")
         self._done.add(text)
         return Report(command, Verdict.RUN, seconds=time.monotonic() - began)
 
@@ -112,10 +113,7 @@ class Session:
             raise Broken(f"{command.place}: {command.printed}\n\nwhat it needs could not be made:\n{error}") from None
 
     def _replaced(self, command: ShellCommand) -> str:
-        text = command.printed
-        for entry in INSTEAD:
-            if entry.matches(command):
-                text = entry.replace_in(text)
+        text = with_stand_ins(command)
         for repeat in REPEATS:
             if repeat.matches(command):
                 found = re.findall(repeat.said, self._said)
@@ -174,3 +172,12 @@ class Session:
         outcome = staying.interrupt()
         if outcome.code != 0:
             raise Broken(f"Ctrl-C: {staying.text}\nexit code {outcome.code}\n{last_lines(outcome.said)}")
+
+
+def with_stand_ins(command: ShellCommand) -> str:
+    """The command with what the table has for its placeholders and sizes."""
+    text = command.printed
+    for entry in INSTEAD:
+        if entry.matches(command):
+            text = entry.replace_in(text)
+    return text
