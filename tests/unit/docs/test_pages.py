@@ -14,7 +14,7 @@ from shared.jobs.spec import JobSpec, parse_spec
 from shared.questions.atlas_content import AtlasContent
 from tests.docs.pages import ROOT, Page, Piece, parse_page, read_pages
 from tests.docs.run_words import Refused, mentioned_words, require_accepted, run_commands_of
-from tests.docs.settings import INNER, named_in, read_elsewhere, settable
+from tests.docs.settings import named_in, read_elsewhere, settable
 from tests.docs.shell import commands_of
 
 PAGES = read_pages()
@@ -102,7 +102,7 @@ def test_blocks_of_json_are_json_but_for_what_is_left_out(page: Page) -> None:
 
 def test_every_setting_that_the_pages_name_is_one_and_every_setting_is_named() -> None:
     named = named_in((ROOT / page.name).read_text() for page in PAGES)
-    assert sorted(named - settable() - read_elsewhere() - INNER) == [], "nothing reads these"
+    assert sorted(named - settable() - read_elsewhere()) == [], "nothing reads these"
     assert sorted((settable() | read_elsewhere()) - named) == [], "no page documents these"
 
 
