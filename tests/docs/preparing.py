@@ -44,6 +44,12 @@ def job_file(session: "Session") -> None:
         session.do("./run questmill init job.yaml --questions 200 --stages generate,validate,answer")
 
 
+def backup_file(session: "Session") -> None:
+    """A backup of the database."""
+    if not (session.scratch.root / "questmill.dump").exists():
+        session.do("./run backup questmill.dump")
+
+
 def question_files(session: "Session") -> None:
     """Files of questions, as somebody would have them."""
     rows = (session.scratch.root / "local" / "demo_baseline.jsonl").read_text().splitlines()[:50]

@@ -164,6 +164,7 @@ class Session:
         if addresses := Home(self.home).read():
             models = " ".join(f"{name}={value}" for name, value in addresses.worker.items())
             for each in (self._own, self.environment):
+                each["RUNNING_API_URL"] = addresses.api_url
                 each["RUNNING_DATABASE_URL"] = addresses.database_url
                 each["RUNNING_REDIS_URL"] = addresses.redis_url
                 each["RUNNING_MODELS"] = models

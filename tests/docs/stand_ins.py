@@ -75,6 +75,7 @@ NEEDS = (
     Needs(printed="./run demo*", preparation="nothing_running", why="one system a home"),
     Needs(printed="*./run up*", preparation="nothing_running", why="one system a home"),
     Needs(printed="./run restore *", preparation="nothing_running", why="the page says so"),
+    Needs(printed="./run restore *.dump", preparation="backup_file", why="a backup that was made before"),
     Needs(printed="*./run questmill export demo *", preparation="dataset_demo", why="the demo has been run before"),
     Needs(printed="*./run questmill*", preparation="system_up", why="the client of a running system"),
     Needs(printed="*./run worker*", preparation="system_up", why="one more worker of a running system"),
