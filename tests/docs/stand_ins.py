@@ -35,7 +35,7 @@ INSTEAD = (
     ),
     Instead(
         printed="--over-length drop",
-        run="--over-length drop --max-tokens 500 --steps 1 --inner-steps 1 --held-out-tasks 1",
+        run="--over-length drop --max-tokens 500 --steps 1 --inner-steps 1 --no-baseline --held-out-tasks 1",
         why="the same, smaller",
     ),
     Instead(
@@ -83,7 +83,7 @@ NEEDS = (
     Needs(printed="*postgres/port*", preparation="system_up", why="the page says: while the system runs"),
     Needs(printed="*./run questmill * mine*", preparation="dataset_mine", why="a dataset that was made before"),
     Needs(printed="*./run questmill * JOB*", preparation="dataset_mine", why="a job that was run before"),
-    Needs(printed="*./run questmill * DATASET *", preparation="dataset_mine", why="a dataset that was made before"),
+    Needs(printed="*./run questmill * DATASET*", preparation="dataset_mine", why="a dataset that was made before"),
     Needs(printed="*./run questmill decontaminate *", preparation="question_files", why="files of yours"),
     Needs(printed="*./run questmill plan job.yaml*", preparation="job_file", why="a spec of yours"),
     Needs(printed="*./run questmill submit job.yaml*", preparation="job_file", why="a spec of yours"),
