@@ -45,12 +45,15 @@ def describe(command: ShellCommand, text: str, outcome: Outcome) -> str:
     """What a person needs to mend it: page, line, command, what was typed instead, and what came of it."""
     typed = "" if text == command.printed else f"\ntyped: {text}"
     code = "did not end" if outcome.code is None else f"exit code {outcome.code}"
-    return f"{command.place}: {command.printed}{typed}\n{code}\n{last_lines(outcome.said)}"
+    return f"{command.place}: {command.printed}{typed}\n{code}\n{gist(outcome.said)}"
 
 
-def last_lines(said: str) -> str:
-    """The end of what a command said."""
-    return "\n".join(said.rstrip().splitlines()[-SHOWN_LINES:])
+def gist(said: str) -> str:
+    """The beginning and the end of what a command said."""
+    lines = said.rstrip().splitlines()
+    if len(lines) > 2 * SHOWN_LINES:
+        lines[SHOWN_LINES:-SHOWN_LINES] = [f"... {len(lines) - 2 * SHOWN_LINES} lines ..."]
+    return "\n".join(lines)
 
 
 def account_of(reports: Sequence[Report]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from local.home import Home
 from tests.docs import preparing
 from tests.docs.entries import first
-from tests.docs.reports import Broken, Report, Verdict, describe, last_lines
+from tests.docs.reports import Broken, Report, Verdict, describe, gist
 from tests.docs.scratch import Scratch
 from tests.docs.shell import ShellCommand
 from tests.docs.stand_ins import ASKS, ELSEWHERE, INSTEAD, NEEDS, NOT_RUN, ONCE, PRINTED, REPEATS, STAYS
@@ -81,13 +81,13 @@ class Session:
         """What the table says that the page's examples print. Raises Broken."""
         for expected in PRINTED.get(page, ()):
             if expected not in self._said:
-                raise Broken(f"{page}: its examples did not print {expected!r} but\n{last_lines(self._said)}")
+                raise Broken(f"{page}: its examples did not print {expected!r} but\n{gist(self._said)}")
 
     def do(self, text: str) -> str:
         """A command of a preparation, in a terminal of its own; what it said. Raises Broken."""
         outcome = type_command(text, self.scratch.root, self._own, seconds=LIMIT_SECONDS)
         if outcome.code != 0:
-            raise Broken(f"{text}\nexit code {outcome.code}\n{last_lines(outcome.said)}")
+            raise Broken(f"{text}\nexit code {outcome.code}\n{gist(outcome.said)}")
         return outcome.said
 
     def start_system(self) -> None:
@@ -95,7 +95,7 @@ class Session:
         if self.system is None:
             outcome = self._stay(UP, UP_READY, self._own)
             if outcome.code != 0:
-                raise Broken(f"{UP}\nexit code {outcome.code}\n{last_lines(outcome.said)}")
+                raise Broken(f"{UP}\nexit code {outcome.code}\n{gist(outcome.said)}")
 
     def stop_system(self) -> None:
         """Ctrl-C to the system, if one runs. Raises Broken where it does not end with 0."""
@@ -172,7 +172,7 @@ class Session:
     def _end(self, staying: Staying) -> None:
         outcome = staying.interrupt()
         if outcome.code != 0:
-            raise Broken(f"Ctrl-C: {staying.text}\nexit code {outcome.code}\n{last_lines(outcome.said)}")
+            raise Broken(f"Ctrl-C: {staying.text}\nexit code {outcome.code}\n{gist(outcome.said)}")
 
 
 def with_stand_ins(command: ShellCommand) -> str:
