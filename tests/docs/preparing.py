@@ -9,6 +9,8 @@ from local.postgres import find_postgres
 if TYPE_CHECKING:
     from tests.docs.session import Session
 
+PAUSED = 3
+SMALL_MIX = {"domains": {"math": 400}, "difficulties": {"easy": {"token_share": 1, "mean_tokens": 15}}}
 EMPTY = "questmill_restore"
 MINE = "./run questmill init prepared.yaml --questions 200 --stages generate,validate,answer --force"
 
@@ -36,6 +38,15 @@ def dataset_mine(session: "Session") -> None:
     session.start_system()
     if "mine" not in _datasets(session):
         session.do(f"{MINE} && ./run questmill submit prepared.yaml --watch; rm prepared.yaml")
+
+
+def paused_job(session: "Session") -> None:
+    """A job of the dataset `thrifty` that its budget has paused."""
+    session.start_system()
+    if "thrifty" not in _datasets(session):
+        spec = {"dataset": "thrifty", "mix": SMALL_MIX, "budget_usd": "0.002"}
+        (session.scratch.root / "thrifty.yaml").write_text(json.dumps(spec))
+        session.do(f"./run questmill submit thrifty.yaml --watch; test $? = {PAUSED}")
 
 
 def job_file(session: "Session") -> None:

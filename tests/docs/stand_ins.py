@@ -16,6 +16,12 @@ INSTEAD = (
     Instead(
         printed="QUESTMILL_API_HOST=0.0.0.0", run="QUESTMILL_API_HOST=127.0.0.1", why="no test listens to the world"
     ),
+    Instead(
+        printed="./run questmill resume JOB --budget 40",
+        whole=True,
+        run="./run questmill resume thrifty --budget 40",
+        why="a placeholder, and a job that is paused",
+    ),
     Instead(printed=" JOB", run=" mine", why="a placeholder"),
     Instead(printed=" DATASET", run=" mine", why="a placeholder"),
     Instead(
@@ -79,6 +85,9 @@ NEEDS = (
     Needs(printed="*./run questmill export demo *", preparation="dataset_demo", why="the demo has been run before"),
     Needs(printed="*./run questmill*", preparation="system_up", why="the client of a running system"),
     Needs(printed="*./run worker*", preparation="system_up", why="one more worker of a running system"),
+    Needs(
+        printed="./run questmill resume JOB --budget 40", preparation="paused_job", why="a job that its budget pauses"
+    ),
     Needs(printed="./run db *", preparation="system_up", why="without DATABASE_URL, that of the system that runs"),
     Needs(printed="*postgres/port*", preparation="system_up", why="the page says: while the system runs"),
     Needs(printed="*./run questmill * mine*", preparation="dataset_mine", why="a dataset that was made before"),
