@@ -22,6 +22,13 @@ INSTEAD = (
         run="./run questmill resume thrifty --budget 40",
         why="a placeholder, and a job that is paused",
     ),
+    Instead(printed="http://127.0.0.1:8000", page="docs/runbook.md", run="$RUNNING_API_URL", why="a port that is free"),
+    Instead(
+        printed="./run keys revoke NAME --yes",
+        whole=True,
+        run="./run keys create spare --scope read && ./run keys revoke spare --yes",
+        why="a placeholder",
+    ),
     Instead(printed=" JOB", run=" mine", why="a placeholder"),
     Instead(printed=" DATASET", run=" mine", why="a placeholder"),
     Instead(
@@ -88,6 +95,8 @@ NEEDS = (
     Needs(
         printed="./run questmill resume JOB --budget 40", preparation="paused_job", why="a job that its budget pauses"
     ),
+    Needs(printed="*curl *", page="docs/runbook.md", preparation="system_up", why="it asks the API"),
+    Needs(printed="*.questmill*", page="docs/runbook.md", preparation="system_up", why="it looks at what runs"),
     Needs(printed="./run db *", preparation="system_up", why="without DATABASE_URL, that of the system that runs"),
     Needs(printed="*postgres/port*", preparation="system_up", why="the page says: while the system runs"),
     Needs(printed="*./run questmill * mine*", preparation="dataset_mine", why="a dataset that was made before"),
@@ -103,6 +112,7 @@ NEEDS = (
 ELSEWHERE = (
     Elsewhere(printed="./run lint", file=".ci/run", line="./run lint", why="a check of its own"),
     Elsewhere(printed="./run test", file=".ci/run", line="./run test", why="a suite"),
+    Elsewhere(printed="./run test-alerts", file=".ci/run", line="./run test-alerts", why="a suite"),
     Elsewhere(printed="./run test-browser", file=".ci/run", line="./run test-browser", why="a suite"),
     Elsewhere(printed="./run test-train", file=".ci/run", line="./run test-train", why="a suite"),
     Elsewhere(printed="./run test-hostile", file=".ci/run", line="./run test-hostile", why="a suite"),
