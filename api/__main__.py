@@ -9,15 +9,13 @@ import uvicorn
 from api.app import create_app
 from api.progress_stream import ProgressHub
 from api.start import why_refused
+from api.wire import WIRE
 from shared.errors import InvalidInput
 from shared.settings import load_settings
 from shared.tracing import configure_tracing
 
 # Requests in flight get this long after a signal; open streams are ended at once.
 SHUTDOWN_SECONDS = 10
-# Longer than clients keep an idle connection (httpx2: 5 s, as uvicorn by default), or one that is just being closed
-# gets the next request, whose answer is then a reset.
-KEEP_ALIVE_SECONDS = 60
 
 
 class Server(uvicorn.Server):
@@ -50,10 +48,8 @@ def main() -> None:
         host=settings.api_host,
         port=settings.api_port,
         log_level=settings.log_level.lower(),
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        **WIRE,
     )
     Server(config, app.state.services.hub).run()
 

@@ -35,6 +35,7 @@ from api.security import RefuseForeignOrigin, own_names
 from api.services import Services
 from api.system_metrics import SystemCollector
 from api.traced import TraceRequests
+from api.wire import RefuseAmbiguousLength
 from shared.database.engine import open_engine
 from shared.jobs.plan import warm_up
 from shared.jobs.progress import read_job
@@ -82,13 +83,14 @@ def create_app(settings: Settings) -> FastAPI:
             Middleware(SendSafeHeaders),
             Middleware(CountRequests, metrics=metrics),
             Middleware(TraceRequests),
+            Middleware(RefuseAmbiguousLength),
             Middleware(RefuseForeignOrigin, names=own_names(settings), keys_required=settings.keys_required),
         ],
     )
     app.state.services = Services(settings, engine, hub, redis, readiness, metrics)
     app.state.guard = guard
     install_problem_handlers(app)
-    install_openapi(app)
+    install_openapi(app, keys_required=settings.keys_required)
     about_datasets, about_jobs = (datasets, contamination, questions, samples), (plans, jobs, reparse, prompts)
     for routes in (*about_jobs, *about_datasets, retention, public_settings, rate_limits, session, health, dashboard):
         app.include_router(routes.router)

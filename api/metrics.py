@@ -9,6 +9,7 @@ from prometheus_client.process_collector import ProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.system_metrics import SystemCollector
+from api.wire import method_of
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -55,13 +56,13 @@ class CountRequests:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = time.perf_counter()
+        started, method = time.perf_counter(), method_of(scope)
 
         async def counting_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 route = getattr(scope.get("route"), "path", "unmatched")
-                self._metrics.requests.labels(scope["method"], route, message["status"]).inc()
-                self._metrics.seconds.labels(scope["method"], route).observe(time.perf_counter() - started)
+                self._metrics.requests.labels(method, route, message["status"]).inc()
+                self._metrics.seconds.labels(method, route).observe(time.perf_counter() - started)
             await send(message)
 
         await self._app(scope, receive, counting_send)

@@ -20,8 +20,9 @@ from api.session_shapes import SignInBody
 from shared.jobs.spec import JobSpec
 
 REF = "#/components/schemas/{model}"
-# Without a key where none is required: hence the empty one.
-SECURITY: list[dict[str, list[str]]] = [{"key": []}, {"session": []}, {}]
+SECURITY: list[dict[str, list[str]]] = [{"key": []}, {"session": []}]
+# Where none is required, one that is given counts all the same.
+OPTIONAL_SECURITY: list[dict[str, list[str]]] = [*SECURITY, {}]
 SCHEMES = {
     "key": {"type": "http", "scheme": "bearer", "bearerFormat": "qm_..."},
     "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
@@ -94,7 +95,7 @@ def _describe_invalid_input(document: dict[str, Any]) -> None:
         document["components"]["schemas"].pop(name, None)
 
 
-def install_openapi(app: FastAPI) -> None:
+def install_openapi(app: FastAPI, *, keys_required: bool) -> None:
     """Serve the completed document at /openapi.json, which needs a key where all does."""
 
     def build() -> dict[str, Any]:
@@ -119,7 +120,7 @@ def install_openapi(app: FastAPI) -> None:
             components["securitySchemes"] = SCHEMES
             document["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]
             _summarise(document)
-            _add_scopes(app, document)
+            _add_scopes(app, document, SECURITY if keys_required else OPTIONAL_SECURITY)
             _describe_invalid_input(document)
             app.openapi_schema = document
         return app.openapi_schema
@@ -132,11 +133,11 @@ def install_openapi(app: FastAPI) -> None:
     app.add_api_route("/openapi.json", show, dependencies=[READ], include_in_schema=False)
 
 
-def _add_scopes(app: FastAPI, document: dict[str, Any]) -> None:
+def _add_scopes(app: FastAPI, document: dict[str, Any], security: list[dict[str, list[str]]]) -> None:
     """Say of every operation which scope it needs."""
     for route in (each.original_route for each in iter_route_contexts(app.routes)):
         if isinstance(route, APIRoute) and route.include_in_schema and (scope := scope_of(route)):
             for method in route.methods or ():
                 operation = document["paths"][route.path][method.lower()]
-                operation["security"] = SECURITY
+                operation["security"] = security
                 operation["x-questmill-scope"] = scope

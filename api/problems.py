@@ -19,6 +19,7 @@ from starlette.routing import Route
 from api.safe_headers import SAFE_HEADERS
 from shared.database.trouble import Trouble, find_trouble, first_line
 from shared.errors import (
+    AmbiguousLength,
     BadUpload,
     FieldError,
     InvalidInput,
@@ -37,6 +38,12 @@ RETRY_AFTER_SECONDS = 2
 CHALLENGE = 'Bearer realm="questmill"'
 # What any route that needs a scope can answer.
 OF_ACCESS = (401, 429)
+# What such an answer always has.
+HEADERS = {
+    401: {"WWW-Authenticate": {"schema": {"type": "string"}, "required": True}},
+    429: {"Retry-After": {"schema": {"type": "integer", "minimum": 1}, "required": True, "description": "in seconds"}},
+    503: {"Retry-After": {"schema": {"type": "integer", "minimum": 1}, "required": True, "description": "in seconds"}},
+}
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 # FAULTS 2 and 16: what happened and what to do.
@@ -100,7 +107,7 @@ def _headers_of(error: QuestmillError) -> dict[str, str]:
             return {"Retry-After": str(RETRY_AFTER_SECONDS)}
         case TooManyRequests():
             return {"Retry-After": str(error.retry_after_seconds)}
-        case TooSlow() | TooLarge():
+        case TooSlow() | TooLarge() | AmbiguousLength():
             # The rest of the body is not waited for.
             return {"Connection": "close"}
         case Unauthenticated():
@@ -114,7 +121,10 @@ def declared_problems(*statuses: int) -> dict[int | str, dict[str, object]]:
     """The `responses` of a route that can answer with these statuses, and those of access."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     listed = sorted({*statuses, *OF_ACCESS})
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in listed}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": content, "headers": HEADERS.get(status, {})}
+        for status in listed
+    }
 
 
 IN_OUR_WORDS = {

@@ -81,22 +81,23 @@ def _may_carry_cookie(method: str, headers: Headers, host: str, origins: list[st
 
 
 def read_bearer(headers: Headers) -> str | None:
-    """What a request gives as its key; None for none. Other ways than Bearer are a proxy's affair."""
-    for value in _values(headers, b"authorization"):
-        scheme, _, key = value.partition(" ")
-        if scheme.lower() == "bearer":
-            return key.strip()
-    return None
+    """What a request gives as its key; None for none. Other ways than Bearer are a proxy's affair.
+
+    Several are no key of ours: who stands before us may have looked at another one.
+    """
+    given = (value.partition(" ") for value in _values(headers, b"authorization"))
+    keys = [key.strip() for scheme, _, key in given if scheme.lower() == "bearer"]
+    return ", ".join(keys) if keys else None
 
 
 def read_cookie(headers: Headers) -> str | None:
-    """The token of our cookie; None when there is none."""
-    for value in _values(headers, b"cookie"):
-        for part in value.split(";"):
-            name, _, token = part.strip().partition("=")
-            if name == COOKIE:
-                return token
-    return None
+    """The token of our cookie; None when there is none.
+
+    Several are no token of ours: a neighbouring name of our domain may have planted one.
+    """
+    given = (part.strip().partition("=") for value in _values(headers, b"cookie") for part in value.split(";"))
+    tokens = [token for name, _, token in given if name == COOKIE]
+    return ", ".join(tokens) if tokens else None
 
 
 def _values(headers: Headers, name: bytes) -> list[str]:

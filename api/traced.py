@@ -3,6 +3,7 @@
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.wire import method_of
 from shared.tracing import is_tracing, span
 
 # Asked for again and again by machines, or open for hours.
@@ -22,12 +23,13 @@ class TraceRequests:
             await self._app(scope, receive, send)
             return
         parent = Headers(scope=scope).get("traceparent")
-        with span(scope["method"], {"method": scope["method"]}, parent=parent, serves=True) as its:
+        method = method_of(scope)
+        with span(method, {"method": method}, parent=parent, serves=True) as its:
 
             async def noting_send(message: Message) -> None:
                 if message["type"] == "http.response.start":
                     route = getattr(scope.get("route"), "path", "unmatched")
-                    its.rename(f"{scope['method']} {route}")
+                    its.rename(f"{method} {route}")
                     its.note(route=route, status=message["status"])
                     if message["status"] >= 500:
                         its.fail(f"answered {message['status']}")

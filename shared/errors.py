@@ -71,6 +71,14 @@ class BadUpload(QuestmillError):
     title = "The upload was not imported"
 
 
+class AmbiguousLength(QuestmillError):
+    """A request says in two ways how long its body is."""
+
+    status = 400
+    type = "ambiguous-length"
+    title = "The request's length is ambiguous"
+
+
 class TooLarge(QuestmillError):
     """The request body is larger than the endpoint takes."""
 

@@ -6,7 +6,7 @@ from starlette.responses import Response
 from api.access import OPEN, READ
 from api.answers import answer
 from api.metrics import CONTENT_TYPE
-from api.problems import RETRY_AFTER_SECONDS
+from api.problems import RETRY_AFTER_SECONDS, declared_problems
 from api.schemas import HealthShape, ReadyShape
 from api.services import Wired
 
@@ -33,7 +33,7 @@ async def readyz(wired: Wired) -> Response:
     return answer(body, 503, {"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
-@router.get("/metrics", dependencies=[READ], responses={200: {"content": {"text/plain": {}}}})
+@router.get("/metrics", dependencies=[READ], responses={200: {"content": {"text/plain": {}}}, **declared_problems(403)})
 async def metrics(wired: Wired) -> Response:
     """Prometheus metrics of this process and the whole system."""
     return Response(await wired.metrics.render(), headers={"Content-Type": CONTENT_TYPE})

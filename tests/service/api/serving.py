@@ -13,8 +13,9 @@ from pathlib import Path
 import httpx2
 import uvicorn
 
-from api.__main__ import KEEP_ALIVE_SECONDS, Server
+from api.__main__ import Server
 from api.app import create_app
+from api.wire import WIRE
 from local.process import free_port
 from shared.settings import Settings
 
@@ -35,7 +36,7 @@ def serving(settings: Settings, *, look_again_seconds: float | None = None) -> I
         app.state.guard.look_again_seconds = look_again_seconds
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         port = listener.getsockname()[1]
-        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_keep_alive=KEEP_ALIVE_SECONDS)
+        config = uvicorn.Config(app, log_level="warning", **WIRE)
         server = Server(config, app.state.services.hub)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

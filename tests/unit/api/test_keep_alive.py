@@ -1,6 +1,6 @@
 import httpx2
 
-from api.__main__ import KEEP_ALIVE_SECONDS
+from api.wire import KEEP_ALIVE_SECONDS
 
 
 def test_the_server_keeps_an_idle_connection_longer_than_a_client_uses_it() -> None:
