@@ -222,6 +222,13 @@ def test_a_key_in_the_trailers_is_none(server: Server) -> None:
     assert statuses(told) == [401]
 
 
+@pytest.mark.parametrize(("expected", "before", "behind"), [(200, b"", b" \t "), (200, b"  ", b""), (400, b"", b"\0")])
+def test_spaces_around_a_key_do_not_matter(server: Server, expected: int, before: bytes, behind: bytes) -> None:
+    head = [JOBS, b"Host: " + server.host, b"Authorization: Bearer " + before + server.key.encode() + behind]
+    told = server.tell(b"\r\n".join([*head, b"Connection: close", b"", b""]))
+    assert statuses(told) == [expected]
+
+
 def test_requests_in_one_piece_are_answered_in_their_order(server: Server) -> None:
     end = b" HTTP/1.1\r\nHost: " + server.host + b"\r\n\r\n"
     told = server.tell((b"GET /healthz" + end) * 100 + b"GET /v1/jobs" + end + server.request(JOBS))
