@@ -138,9 +138,9 @@ class JobSpec(Strict):
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = Field(
         default=(Stage.GENERATE,), description="what is done, in this order: generate, validate, answer"
     )
-    mode: Annotated[dict[Stage, Mode], BeforeValidator(for_all_stages)] = Field(
-        default_factory=dict, description="one for all stages, or by stage; a stage that is left out is live"
-    )
+    mode: Annotated[
+        dict[Stage, Mode], BeforeValidator(for_all_stages, json_schema_input_type=Mode | dict[Stage, Mode])
+    ] = Field(default_factory=dict, description="one for all stages, or by stage; a stage that is left out is live")
     judging: Judging = Field(default=Judging(), description="of the stage validate")
     answering: Answering = Field(default=Answering(), description="of the stage answer")
     budget_usd: Budget | None = Field(

@@ -106,10 +106,13 @@ MeanTokens = Annotated[JsonNumber, Field(ge=1, le=MAX_MEAN_TOKENS, allow_inf_nan
 FoldedKeys = BeforeValidator(_fold_keys)
 ModelName = Annotated[str, AfterValidator(_check_model_name), Field(json_schema_extra=MODEL_NAME_SHAPE)]
 # Several judges take turns at the votes; of several models each answers every question.
+_SeveralModels = Annotated[tuple[ModelName, ...], Field(min_length=1, max_length=MAX_MODELS)]
 ModelNames = Annotated[
-    tuple[ModelName, ...],
-    Field(min_length=1, max_length=MAX_MODELS),
-    BeforeValidator(lambda named: (_check_model_name(named),) if isinstance(named, str) else named),
+    _SeveralModels,
+    BeforeValidator(
+        lambda named: (_check_model_name(named),) if isinstance(named, str) else named,
+        json_schema_input_type=ModelName | _SeveralModels,
+    ),
     PlainSerializer(lambda named: named[0] if len(named) == 1 else list(named), when_used="json"),
 ]
 PerCall = Annotated[dict[str, Annotated[Count, Field(ge=1, le=MAX_QUESTIONS_PER_CALL)]], FoldedKeys]

@@ -68,6 +68,18 @@ def check_invariant(
     return findings
 
 
+def check_books(database_url: str) -> None:
+    """What holds of all jobs once nothing moves, whatever they came to and whatever was archived or deleted."""
+    with psycopg.Connection[Any].connect(database_url, row_factory=namedtuple_row) as conn:
+        for (job_id,) in conn.execute("SELECT id::text FROM job").fetchall():
+            _check_money(conn, job_id)
+            _check_holds(conn, job_id)
+            _check_counts(conn, job_id)
+        _check_sums(conn)
+    with psycopg.Connection[Any].connect(database_url) as conn:
+        assert breaches(conn) == []
+
+
 def _check_state(conn: Connection, job_id: str, state: str) -> None:
     [job] = conn.execute("SELECT state, reason FROM job WHERE id = %s", [job_id]).fetchall()
     assert job.state == state, f"the job is {job.state}: {job.reason}"
@@ -114,7 +126,8 @@ def _check_repeats(conn: Connection, job_id: str) -> None:
 def _check_money(conn: Connection, job_id: str) -> None:
     [row] = conn.execute(
         """SELECT budget_usd, spent_usd, held_usd,
-               (SELECT COALESCE(sum(cost_usd), 0) FROM call WHERE job_id = %(job)s) AS ledger_usd,
+               (SELECT COALESCE(sum(cost_usd), 0) FROM call WHERE job_id = %(job)s)
+                   + COALESCE((SELECT spent_usd FROM job_archive WHERE job_id = %(job)s), 0) AS ledger_usd,
                (SELECT COALESCE(sum(worst_usd), 0) FROM call WHERE job_id = %(job)s AND state = 'sent') AS sent_usd
            FROM job_budget WHERE job_id = %(job)s""",
         {"job": job_id},

@@ -1,0 +1,152 @@
+"""A key under attack does what its scope allows and nothing else, whatever is sent with it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared.access.keys import create_key
+from shared.access.quotas import Quotas
+from shared.access.scopes import Scope
+from shared.database.engine import libpq_url
+from shared.ids import QuestionId
+from tests.hostile.attack import BY_COOKIE, Known, answers, attack, bearing
+from tests.service.api.serving import serving_process
+from tests.service.corpus.test_samples import make_whole
+
+DATASET = "stocked"
+PER_MINUTE = 20
+SPEC = {
+    "dataset": "planned",
+    "mix": {
+        "domains": {"math": 60, "reading": 40},
+        "difficulties": {"easy": {"token_share": 1, "mean_tokens": 15}},
+    },
+}
+
+
+async def make_key(engine: AsyncEngine, name: str, scope: Scope, per_minute: int | None = None) -> str:
+    return await create_key(engine, name, scope, requests_per_minute=per_minute, quotas=Quotas())
+
+
+@pytest.fixture(scope="module")
+async def watcher(engine: AsyncEngine, providers: None) -> str:
+    """A key that nobody attacks with."""
+    return await make_key(engine, "watcher", Scope.ADMIN)
+
+
+@pytest.fixture(scope="module")
+async def questions(engine: AsyncEngine) -> tuple[QuestionId, ...]:
+    """Those of a dataset that knows answers, verdicts and a rejection."""
+    return await make_whole(engine, DATASET)
+
+
+@pytest.fixture
+def api_url(database_url: str, redis_url: str, watcher: str, tmp_path: Path) -> Iterator[str]:
+    """An API of this test, with counters of its own, and without workers: what changes, a request has changed."""
+    log = tmp_path / "api.log"
+    with serving_process(database_url, redis_url, log=log, QUESTMILL_REQUIRE_KEYS="true") as (url, process):
+        yield url
+        assert process.poll() is None, "the API has ended"
+        assert httpx2.get(f"{url}/readyz", timeout=20).json()["status"] == "ready"
+    said = log.read_text()
+    assert "Traceback" not in said
+    assert "ERROR" not in said
+
+
+@pytest.fixture
+def known(api_url: str, watcher: str, questions: tuple[QuestionId, ...]) -> Known:
+    posted = httpx2.post(
+        f"{api_url}/v1/jobs", json=SPEC, headers=bearing(watcher) | {"Idempotency-Key": "of-this-module"}
+    )
+    job_id = posted.raise_for_status().json()["id"]
+    return {"names": [DATASET], "jobs": [job_id], "questions": [int(each) for each in questions], "domains": ["math"]}
+
+
+def digest(database_url: str) -> dict[str, Any]:
+    """All that the database holds, but when keys were last used and who is signed in."""
+    with psycopg.connect(libpq_url(database_url)) as conn:
+        conn.execute("UPDATE api_key SET last_used_at = NULL")
+        conn.execute("DELETE FROM api_session")
+        tables = conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1").fetchall()
+        query = sql.SQL("SELECT count(*), md5(string_agg(t::text, chr(10) ORDER BY t::text)) FROM {} t")
+        found = {name: conn.execute(query.format(sql.Identifier(name))).fetchone() for (name,) in tables}
+        conn.rollback()
+    assert found["question"] != found["call"] != (0, None)
+    return found
+
+
+def beyond(url: str, key: str, scope: Scope) -> list[tuple[str, str]]:
+    """The operations that need more than this scope."""
+    paths = httpx2.get(f"{url}/openapi.json", headers=bearing(key)).raise_for_status().json()["paths"]
+    return [
+        (method.upper(), path)
+        for path, item in paths.items()
+        for method, operation in item.items()
+        if (needed := operation.get("x-questmill-scope")) and not scope.covers(Scope(needed))
+    ]
+
+
+async def test_a_key_that_may_read_changes_nothing(
+    api_url: str, database_url: str, engine: AsyncEngine, watcher: str, known: Known, tmp_path: Path
+) -> None:
+    key = await make_key(engine, "reader", Scope.READ)
+    before, answered_before = digest(database_url), answers(api_url, watcher)
+    attack(api_url, key, tmp_path, share=0.25, known=known)
+    assert digest(database_url) == before
+    check_refused(api_url, watcher, Scope.READ, answered_before)
+
+
+async def test_a_session_that_may_submit_does_nothing_that_needs_an_administrator(
+    api_url: str, database_url: str, engine: AsyncEngine, watcher: str, known: Known, tmp_path: Path
+) -> None:
+    key = await make_key(engine, "submitter", Scope.SUBMIT)
+    names = [f"{method} {path}" for method, path in beyond(api_url, watcher, Scope.SUBMIT)]
+    before, answered_before = digest(database_url), answers(api_url, watcher)
+    attack(api_url, key, tmp_path, share=0.1, known=known, way=BY_COOKIE, only=names)
+    assert digest(database_url) == before
+    check_refused(api_url, watcher, Scope.SUBMIT, answered_before)
+
+
+def check_refused(url: str, watcher: str, scope: Scope, answered_before: dict[tuple[str, str], dict[int, int]]) -> None:
+    """Each operation beyond the scope was tried, and refused each time: with 403, or 401 where the key was spoiled."""
+    answered = answers(url, watcher)
+    refused = beyond(url, watcher, scope)
+    assert refused
+    for operation in refused:
+        statuses = {
+            status
+            for status, times in answered[operation].items()
+            if times > answered_before.get(operation, {}).get(status, 0)
+        }
+        assert 403 in statuses, f"{operation} was never tried"
+        assert statuses <= {401, 403}, operation
+
+
+async def test_a_key_with_a_rate_is_refused_beyond_it_in_the_documented_way(
+    api_url: str, engine: AsyncEngine, watcher: str, known: Known, tmp_path: Path
+) -> None:
+    key = await make_key(engine, "limited", Scope.ADMIN, per_minute=PER_MINUTE)
+    before = passed(answers(api_url, watcher))
+    attack(api_url, key, tmp_path, share=0.05, known=known)
+    answered = answers(api_url, watcher)
+    # The minute begins with the first request: at most two of them are in a run of less than one.
+    assert passed(answered) - before <= 2 * PER_MINUTE + 2
+    assert sum(statuses.get(429, 0) for statuses in answered.values()) > 5 * PER_MINUTE
+
+
+def passed(answered: dict[tuple[str, str], dict[int, int]]) -> int:
+    """How many requests got beyond the door of operations that ask for a key."""
+    doors = {401, 403, 405, 429}
+    open_to_all = {"/healthz", "/readyz", "/v1/session", "unmatched"}
+    return sum(
+        times
+        for (_, route), statuses in answered.items()
+        for status, times in statuses.items()
+        if route not in open_to_all and status not in doors
+    )
