@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from api.security import COOKIE
 
-SECONDS = int(os.environ.get("QUESTMILL_HOSTILE_SECONDS", "150"))
+SECONDS = int(os.environ.get("QUESTMILL_HOSTILE_SECONDS", "130"))
 SEED = int(os.environ.get("QUESTMILL_HOSTILE_SEED", "1"))
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 # Shrinking a failure, and the last request, take longer than a run.

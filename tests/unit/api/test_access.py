@@ -60,3 +60,21 @@ def test_openapi_tells_the_scope_of_each_operation() -> None:
     assert "security" not in document["paths"]["/healthz"]["get"]
     assert set(document["components"]["securitySchemes"]) == {"key", "session"}
     assert "SignInBody" in document["components"]["schemas"]
+
+
+@pytest.mark.parametrize("required", [False, True])
+def test_openapi_tells_whether_a_key_is_needed_and_when_to_come_again(required: bool) -> None:
+    document = create_app(Settings(require_keys=required)).openapi()
+    for item in document["paths"].values():
+        for operation in item.values():
+            if "x-questmill-scope" in operation:
+                assert ({} in operation["security"]) is not required
+                assert operation["responses"]["401"]["headers"]["WWW-Authenticate"]["required"]
+                assert operation["responses"]["429"]["headers"]["Retry-After"]["required"]
+
+
+def test_openapi_knows_the_short_forms_of_a_spec() -> None:
+    spec = create_app(Settings()).openapi()["components"]["schemas"]["JobSpec"]["properties"]
+    assert {"$ref": "#/components/schemas/Mode"} in spec["mode"]["anyOf"]
+    named = spec["models"]["additionalProperties"]["additionalProperties"]["anyOf"]
+    assert {each["type"] for each in named} == {"string", "array"}
