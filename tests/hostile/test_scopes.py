@@ -1,5 +1,6 @@
 """A key under attack does what its scope allows and nothing else, whatever is sent with it."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -132,12 +133,13 @@ async def test_a_key_with_a_rate_is_refused_beyond_it_in_the_documented_way(
     api_url: str, engine: AsyncEngine, watcher: str, known: Known, tmp_path: Path
 ) -> None:
     key = await make_key(engine, "limited", Scope.ADMIN, per_minute=PER_MINUTE)
-    before = passed(answers(api_url, watcher))
+    before, began = passed(answers(api_url, watcher)), time.monotonic()
     attack(api_url, key, tmp_path, share=0.05, known=known)
     answered = answers(api_url, watcher)
-    # The minute begins with the first request: at most two of them are in a run of less than one.
-    assert passed(answered) - before <= 2 * PER_MINUTE + 2
-    assert sum(statuses.get(429, 0) for statuses in answered.values()) > 5 * PER_MINUTE
+    # A minute begins with its first request; the watcher's own requests pass as well.
+    minutes = (time.monotonic() - began) // 60 + 1
+    assert 0 < passed(answered) - before <= PER_MINUTE * minutes + 2
+    assert sum(statuses.get(429, 0) for statuses in answered.values()) > PER_MINUTE
 
 
 def passed(answered: dict[tuple[str, str], dict[int, int]]) -> int:
