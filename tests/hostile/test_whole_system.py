@@ -47,8 +47,9 @@ GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
 # What a process says when something went wrong that it did not expect.
 TROUBLE = re.compile(r"(?m)^.*(?:\[error|\[critical|\berror  |ERROR|CRITICAL|Traceback).*$")
-# Jobs that are under way for as long as the attack lasts, and leave workers to others.
-SLOW_MODEL = "anthropic/claude-haiku-5-5"
+# Jobs that are under way for as long as the attack lasts, and leave workers to others. Their model is no other job's:
+# whoever waits for its rate keeps a place of the worker.
+SLOW_MODEL = "openai/gpt-6.1-sol"
 LONG = {
     "mix": {"domains": {"math": 600}, "difficulties": {"easy": {"token_share": 1, "mean_tokens": 15}}},
     "models": {"generate": {"easy": SLOW_MODEL}},
@@ -105,7 +106,7 @@ def stock(attacked: Attacked, client: Client) -> Known:
         for name in SPARE:
             http.post(f"/v1/datasets/{name}/baseline", content=LINES).raise_for_status()
     wait_until(lambda: client.job(job_id)["state"] == "succeeded", "the job to begin with")
-    under_way = [str(client.submit({"dataset": f"under-way-{n}", "budget_usd": "5", **LONG})["id"]) for n in range(3)]
+    under_way = [str(client.submit({"dataset": f"under-way-{n}", "budget_usd": "50", **LONG})["id"]) for n in range(3)]
     questions = [row.id for row in attacked.system.query("SELECT id FROM question ORDER BY id LIMIT 12")]
     return {
         "names": ["stocked", *SPARE, "under-way-0"],
@@ -124,9 +125,9 @@ def test_under_attack_it_works_on_and_everything_adds_up(attacked: Attacked, tmp
     with Client(attacked.url, SecretStr(attacked.honest)) as client:
         known, before = stock(attacked, client), processes(system)
         with HonestUser(attacked.url, attacked.honest) as honest:
-            attack(attacked.url, attacked.attacker, tmp_path, share=0.6, known=known)
+            attack(attacked.url, attacked.attacker, tmp_path, share=0.57, known=known)
         assert honest.unexpected is None
-        assert honest.states.count("succeeded") >= 1, honest.states
+        assert honest.states.count("succeeded") >= 1, system.query(CAME_TO)
         check_nothing_went_wrong(system, before)
         come_to_rest(system, client, known["jobs"])
     check_jobs_are_explained(system)
