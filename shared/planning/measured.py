@@ -58,40 +58,62 @@ def replan(
     """
     if plans >= MOST_PLANS:
         return None
-    means = measured_means(mix, measured, prior=0 if is_full else PRIOR_QUESTIONS)
-    of_cells = _means_of_cells(mix, measured, means)
     targets = {cell: each.target for cell, each in measured.items()}
-    least = TOLERANCE_IN_THE_END if is_full else TOLERANCE_UNDER_WAY
-    patience = 1 + (Decimal(plans) / PLANS_FOR_TWICE) ** 2
-    # The shares hold in each domain by itself, or over all of them.
-    areas = [(domain,) for domain in mix.domains] if mix.scope is ShareScope.DOMAIN else [tuple(mix.domains)]
-
-    def tokens_in(area: Sequence[str], wanted: Mapping[Cell, int]) -> dict[str, Decimal]:
-        return expected_tokens(mix, measured, {c: n for c, n in wanted.items() if c.domain in area}, of_cells)
-
-    tolerated = {
-        area: max(least, TOLERANCE_IN_QUESTIONS * patience * _moved_by_one(means, tokens_in(area, targets)))
-        for area in areas
-    }
-
-    def strain_of(wanted: Mapping[Cell, int]) -> Decimal:
-        """How many times as far off as tolerated, where it is most."""
-        return max(_deviation(mix, tokens_in(area, wanted)) / tolerated[area] for area in areas)
-
-    strain = strain_of(targets)
-    if strain <= 1:
+    prior = 0 if is_full else PRIOR_QUESTIONS
+    likely = _Outlook(mix, measured, targets, plans=plans, prior=prior, is_full=is_full)
+    if (strain := likely.strain_of(targets)) <= 1:
         return None
-    before = expected_tokens(mix, measured, targets, of_cells)
+    found = _Outlook(mix, measured, targets, plans=plans, prior=0, is_full=is_full)
+    found_strain, before = found.strain_of(targets), likely.tokens_of(targets)
+    means = dict(likely.means)
     nearest: Replanned | None = None
     for _ in range(CORRECTIONS):
         plan = _plan_with(mix, means, have, surplus)
         planned = {each.cell: each.target for each in plan.cells}
-        if planned != targets and (its := strain_of(planned)) < strain:
-            after = expected_tokens(mix, measured, planned, of_cells)
-            nearest, strain = Replanned(plan, _shares(after), _shares(before)), its
-        for area in areas:
-            means |= _corrected(means, {c: n for c, n in planned.items() if c.domain in area}, tokens_in(area, planned))
+        # By what was found alone it must be nearer as well. Else a plan that was made of that, when all was there,
+        # is taken back for the sake of what is assumed as soon as it asks for more, and made again, and taken back.
+        if planned != targets and likely.strain_of(planned) < strain and found.strain_of(planned) < found_strain:
+            after = likely.tokens_of(planned)
+            nearest, strain = Replanned(plan, _shares(after), _shares(before)), likely.strain_of(planned)
+        for area in likely.areas:
+            within = {cell: target for cell, target in planned.items() if cell.domain in area}
+            means |= _corrected(means, within, likely.tokens_of(planned, area))
     return nearest
+
+
+class _Outlook:
+    """What targets lead to, when `prior` imagined questions of a difficulty stand for what the mix assumes."""
+
+    def __init__(
+        self,
+        mix: Mix,
+        measured: Mapping[Cell, Measured],
+        targets: Mapping[Cell, int],
+        *,
+        plans: int,
+        prior: int,
+        is_full: bool,
+    ) -> None:
+        self._mix, self._measured = mix, measured
+        self.means = measured_means(mix, measured, prior=prior)
+        self._of_cells = _means_of_cells(mix, measured, self.means)
+        # The shares hold in each domain by itself, or over all of them.
+        self.areas = [(domain,) for domain in mix.domains] if mix.scope is ShareScope.DOMAIN else [tuple(mix.domains)]
+        least = TOLERANCE_IN_THE_END if is_full else TOLERANCE_UNDER_WAY
+        questions = TOLERANCE_IN_QUESTIONS * (1 + (Decimal(plans) / PLANS_FOR_TWICE) ** 2)
+        self._tolerated = {
+            area: max(least, questions * _moved_by_one(self.means, self.tokens_of(targets, area)))
+            for area in self.areas
+        }
+
+    def tokens_of(self, wanted: Mapping[Cell, int], area: Sequence[str] | None = None) -> dict[str, Decimal]:
+        """The tokens of each difficulty with these targets, in all domains or in these."""
+        within = {cell: target for cell, target in wanted.items() if area is None or cell.domain in area}
+        return expected_tokens(self._mix, self._measured, within, self._of_cells)
+
+    def strain_of(self, wanted: Mapping[Cell, int]) -> Decimal:
+        """How many times as far off as tolerated, where it is most."""
+        return max(_deviation(self._mix, self.tokens_of(wanted, area)) / self._tolerated[area] for area in self.areas)
 
 
 def _corrected(

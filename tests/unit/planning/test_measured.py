@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from shared.planning.balance import make_plan
 from shared.planning.measured import (
     MEAN_STEP,
     MOST_PLANS,
+    PLANS_FOR_TWICE,
     PRIOR_QUESTIONS,
+    TOLERANCE_IN_QUESTIONS,
     Measured,
     expected_tokens,
     measured_means,
@@ -202,6 +204,26 @@ def test_scope_domain_balances_each_domain_by_its_own_means() -> None:
     kept=st.sampled_from([None, Surplus.KEEP, Surplus.SUBSAMPLE]),
     bursts=st.sampled_from([3, 15, 60]),
 )
+@example(
+    seed=811917383,
+    totals=[202, 76, 280, 43],
+    assumed=(48, 333),
+    written=(58.783972943429006, 309.723819471828),
+    measure=Measure.COMPLETION,
+    kept=Surplus.SUBSAMPLE,
+    bursts=15,
+)
+# Few long questions, of a fifth of the length that was assumed: a plan of what was found, and one of what is assumed,
+# took turns.
+@example(
+    seed=2**32,
+    totals=[206, 206],
+    assumed=(12, 1064),
+    written=(11.366094663112456, 200.0),
+    measure=Measure.COMPLETION,
+    kept=Surplus.SUBSAMPLE,
+    bursts=60,
+)
 def test_any_job_settles_exact_and_as_near_as_whole_questions_allow(
     seed: int,
     totals: list[int],
@@ -223,7 +245,10 @@ def test_any_job_settles_exact_and_as_near_as_whole_questions_allow(
     loop.run()
     assert loop.is_exact()
     assert loop.plans < MOST_PLANS // 5
-    assert loop.off() <= max(PROMISED, 1.5 * loop.one_question()), (loop.off(), loop.one_question())
+    # Lengths vary by a third: where both kinds are about as long, what one question moves is chance more than its kind,
+    # and plans take turns until the loop's patience has grown.
+    questions = max(1.5, float(TOLERANCE_IN_QUESTIONS) * (1 + (loop.plans / PLANS_FOR_TWICE) ** 2))
+    assert loop.off() <= max(PROMISED, questions * loop.one_question()), (loop.off(), loop.one_question(), loop.plans)
 
 
 @pytest.mark.parametrize("seed", [0, 3])
