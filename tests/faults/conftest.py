@@ -29,14 +29,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[TALLY] = Tally(secrets.randbelow(10**6) if seed is None else seed)
 
 
-# Before the markers of tests/conftest.py: those that share the system share a process.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     wanted: list[pytest.Item] = []
     others: list[pytest.Item] = []
     for item in items:
-        if "system" in getattr(item, "fixturenames", ()) and "faults" in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group("shared system"))
         (wanted if _is_wanted(config, item) else others).append(item)
     items[:] = wanted
     if others:

@@ -194,7 +194,7 @@ def test_scope_domain_balances_each_domain_by_its_own_means() -> None:
 
 
 # A job that does not settle takes long, and the one that Hypothesis would shrink it to tells no more.
-@settings(max_examples=12, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=8, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     seed=st.integers(0, 2**32),
     totals=st.lists(st.integers(1, 1_500), min_size=1, max_size=4),
