@@ -34,7 +34,7 @@ DEVELOPMENT = (
     Variable("QUESTMILL_TEST_REDIS_URL", "", "a Redis-protocol server for `./run test`; left out, it starts one"),
     Variable("QUESTMILL_CHROMIUM", "chromium", "the browser of `./run test-browser`"),
     Variable("QUESTMILL_FUZZ_EXAMPLES", "", "how many texts each parser is given; 400 in `./run test-hostile`"),
-    Variable("QUESTMILL_HOSTILE_SECONDS", "180", "how long `./run test-hostile` attacks the API"),
+    Variable("QUESTMILL_HOSTILE_SECONDS", "130", "how long `./run test-hostile` attacks the API"),
     Variable("QUESTMILL_HOSTILE_SEED", "1", "of what it sends"),
     Variable("QUESTMILL_BENCH_PAIRS", "", "labelled pairs for `./run bench dedup`, a JSONL file"),
 )

@@ -15,7 +15,7 @@ from shared.database.states import JobState, Stage
 from shared.errors import BudgetExhausted, FencedOff, JobNotRunning
 from shared.ids import BatchId, JobId
 from shared.jobs.claim import ClaimedBatch, claim, finish, release
-from shared.jobs.control import pause_if_running
+from shared.jobs.control import pause_if_running, why_foreign
 from shared.jobs.incidents import note_fenced_off
 from shared.jobs.reconcile import wake_reconciler
 from shared.llm.caller import Caller, FinishedCall
@@ -137,7 +137,9 @@ class BatchRun:
     async def _run(self) -> Ending:
         try:
             ordinals = await self._open()
-            if self._batch.bulk:
+            if ordinals and self._batch.rehearsal is not self._shop.settings.rehearsal:
+                await self._pause_job(why_foreign(rehearsal=self._batch.rehearsal))
+            elif self._batch.bulk:
                 ordinals = await self._leave_for_bulk(ordinals)
             # Never cancelled: a call in flight is paid for, so its reply is always waited for and kept.
             endings = await asyncio.gather(*map(self._work_on, ordinals), return_exceptions=True)

@@ -18,6 +18,7 @@ from shared.database.states import JobState, SubmissionState
 from shared.database.trouble import first_line
 from shared.errors import BudgetExhausted, UnusableModel
 from shared.ids import BatchId, JobId, SubmissionId, new_submission_id
+from shared.jobs.control import why_foreign
 from shared.jobs.intents import intend
 from shared.jobs.submissions import (
     Submission,
@@ -28,6 +29,7 @@ from shared.jobs.submissions import (
     note_submitted,
     park_in_bulk,
     read_calls,
+    read_foreign_jobs,
     read_job_of,
     read_known,
     read_orphans,
@@ -93,14 +95,20 @@ class BulkKeeper:
         """Attend once to every submission that is not over, and intend what waits for it."""
         await lock.confirm()
         async with self._shop.engine.connect() as conn:
-            unfinished = await read_unfinished(conn)
-            orphans = await read_orphans(conn, seconds=ORPHAN_FACTOR * self._settings.bulk_settle_seconds)
+            foreign = await read_foreign_jobs(conn, rehearsal=self._settings.rehearsal)
+            unfinished = await read_unfinished(conn, rehearsal=self._settings.rehearsal)
+            orphans = await read_orphans(
+                conn, seconds=ORPHAN_FACTOR * self._settings.bulk_settle_seconds, rehearsal=self._settings.rehearsal
+            )
+        # Nothing of theirs is looked for where it cannot be.
+        for job_id in foreign:
+            await self._endings.pause_job(job_id, why_foreign(rehearsal=not self._settings.rehearsal))
         ids = {each.id for each in unfinished}
         self._requests = {each: requests for each, requests in self._requests.items() if each in ids}
         await self._each(lambda each: self._attend(lock, each), unfinished)
         await self._each(self._cancel_orphan, orphans)
         async with self._shop.engine.connect() as conn:
-            waiting = await read_waiting_batches(conn)
+            waiting = await read_waiting_batches(conn, rehearsal=self._settings.rehearsal)
         await self._each(lambda batch_id: self._take_up(lock, batch_id), waiting)
 
     async def _each(self, work: Callable[[T], Awaitable[None]], items: Sequence[T]) -> None:
@@ -274,7 +282,11 @@ class BulkKeeper:
             if its:
                 self._requests[submission_id] = its
         async with self._shop.engine.connect() as conn:
-            intended = [each for each in await read_unfinished(conn) if each.id in self._requests]
+            intended = [
+                each
+                for each in await read_unfinished(conn, rehearsal=self._settings.rehearsal)
+                if each.id in self._requests
+            ]
         for submission in intended:
             if submission.batch_id == batch_id:
                 await self._attend(lock, submission)

@@ -29,8 +29,9 @@ class ClaimedBatch:
 
     One that generates has a call for each of its prompt tuples; `novelty` says how those are drawn, `atlas` from what.
     One of a later stage has `question_ids` and the `terms` by which they are asked about. `gates` are the switches of
-    the job's spec, none for a job that is older than they are. `bulk`: its calls go in bulk submissions. `transaction`
-    is the claim's, by which the database knows whether it was committed; `traceparent` is of the job's POST.
+    the job's spec, none for a job that is older than they are. `bulk`: its calls go in bulk submissions. `rehearsal`:
+    its models are to be those of the rehearsal server. `transaction` is the claim's, by which the database knows
+    whether it was committed; `traceparent` is of the job's POST.
     """
 
     hold: Hold
@@ -53,6 +54,7 @@ class ClaimedBatch:
     question_ids: Sequence[QuestionId] = ()
     terms: StageTerms | None = None
     bulk: bool = False
+    rehearsal: bool = False
     traceparent: str | None = None
 
 
@@ -85,7 +87,7 @@ SELECT job.dataset_id, dataset.name AS dataset, job.seed, job_cell.mean_tokens, 
     job.spec -> 'models' -> CAST(:stage AS text) ->> CAST(:difficulty AS text) AS model,
     CASE WHEN CAST(:stage AS text) <> 'generate' THEN job.spec END AS spec,
     job.spec -> 'atlas' ->> CAST(:domain AS text) AS atlas, job.spec -> 'novelty' AS novelty,
-    COALESCE(job.spec -> 'gates', '{}') AS gates, job.traceparent,
+    COALESCE(job.spec -> 'gates', '{}') AS gates, job.traceparent, job.rehearsal,
     COALESCE(job.spec -> 'mode' ->> CAST(:stage AS text) = 'bulk', false) AS bulk
 FROM job JOIN dataset ON dataset.id = job.dataset_id
 JOIN job_cell ON job_cell.job_id = job.id AND job_cell.domain = :domain AND job_cell.difficulty = :difficulty
@@ -219,6 +221,7 @@ async def _describe(conn: AsyncConnection, row: RowMapping) -> ClaimedBatch:
         question_ids=row["question_ids"] or (),
         terms=None if stage is Stage.GENERATE else terms_of(about["spec"], stage, cell.difficulty),
         bulk=about["bulk"],
+        rehearsal=about["rehearsal"],
     )
 
 

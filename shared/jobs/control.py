@@ -46,6 +46,16 @@ WHERE job_cell.job_id = :job_id AND question_count.state = 'selected' AND questi
 """)
 
 
+def why_foreign(*, rehearsal: bool) -> str:
+    """Why a job that rehearses, or one that does not, cannot go on with the workers that there are now."""
+    if rehearsal:
+        return (
+            "this job rehearses, and the workers now have real models: cancel it and post it again, or start them "
+            "without provider keys and resume it"
+        )
+    return "the workers have no provider key and rehearse, and this job is real: start them with one, and resume it"
+
+
 async def pause_job(engine: AsyncEngine, job_id: JobId, reason: str = PAUSED_BY_REQUEST) -> None:
     """Start nothing new; calls in flight are finished and kept. Raises NotFound or Conflict."""
     async with engine.begin() as conn:

@@ -13,6 +13,8 @@ from shared.settings import Settings
 
 # A worker repeats its providers' names every minute; one that stays away for a quarter of an hour took its key along.
 CONFIGURED = text("SELECT name, rehearsal FROM provider WHERE seen_at > clock_timestamp() - interval '15 minutes'")
+# What rehearses and what does not are never configured at once: a job is one or the other.
+FORGET_OTHERS = text("DELETE FROM provider WHERE rehearsal <> :rehearsal")
 PUBLISH = text("""
 INSERT INTO provider (name, rehearsal, seen_at) SELECT unnest(CAST(:names AS text[])), :rehearsal, clock_timestamp()
 ON CONFLICT (name) DO UPDATE SET rehearsal = excluded.rehearsal, seen_at = excluded.seen_at
@@ -31,6 +33,7 @@ class ConfiguredProviders:
 
 async def publish_providers(conn: AsyncConnection, names: list[str], *, rehearsal: bool) -> None:
     """Tell the API which providers this worker has a key for. Names only; keys stay in the workers."""
+    await conn.execute(FORGET_OTHERS, {"rehearsal": rehearsal})
     await conn.execute(PUBLISH, {"names": sorted(names), "rehearsal": rehearsal})
 
 

@@ -22,13 +22,22 @@ UNFINISHED = text("""
 SELECT bulk_submission.*, job.state AS job_state, batch.state = 'pending' AND batch.in_bulk AS is_wanted,
     clock_timestamp() - attempted_at AS since_attempt
 FROM bulk_submission JOIN job ON job.id = bulk_submission.job_id JOIN batch ON batch.id = bulk_submission.batch_id
-WHERE bulk_submission.state IN ('intended', 'submitted') ORDER BY bulk_submission.id
+WHERE bulk_submission.state IN ('intended', 'submitted') AND job.rehearsal = :rehearsal
+ORDER BY bulk_submission.id
 """)
 WAITING = text("""
 SELECT batch.id FROM batch JOIN job ON job.id = batch.job_id
-WHERE batch.in_bulk AND batch.state = 'pending' AND job.state = 'running' AND NOT EXISTS (
+WHERE batch.in_bulk AND batch.state = 'pending' AND job.state = 'running' AND job.rehearsal = :rehearsal
+  AND NOT EXISTS (
     SELECT FROM bulk_submission WHERE batch_id = batch.id AND state IN ('intended', 'submitted'))
 ORDER BY batch.id
+""")
+# Jobs that wait for other models than this process has.
+FOREIGN = text("""
+SELECT id FROM job WHERE state = 'running' AND rehearsal <> :rehearsal AND (
+    EXISTS (SELECT FROM batch WHERE job_id = job.id AND in_bulk AND state = 'pending')
+    OR EXISTS (SELECT FROM bulk_submission WHERE job_id = job.id AND state IN ('intended', 'submitted')))
+ORDER BY id
 """)
 JOB_OF = text("SELECT job_id FROM batch WHERE id = :batch_id")
 # What is looked for was intended within days: providers drop what is older, and nothing here grows with it.
@@ -42,7 +51,7 @@ SELECT id, job_id, batch_id, provider, model, state, provider_id, attempts, crea
     'running' AS job_state, false AS is_wanted, clock_timestamp() - attempted_at AS since_attempt
 FROM bulk_submission
 WHERE state = 'withdrawn' AND attempted_at > clock_timestamp() - make_interval(secs => :seconds)
-  AND cancel_asked_at IS NULL
+  AND cancel_asked_at IS NULL AND job_id IN (SELECT id FROM job WHERE rehearsal = :rehearsal)
 ORDER BY id
 """)
 CALLS = text("SELECT id, model, worst_usd, state FROM call WHERE submission_id = :id ORDER BY id")
@@ -125,14 +134,14 @@ class OpenCall:
     is_settled: bool
 
 
-async def read_unfinished(conn: AsyncConnection) -> list[Submission]:
-    """All submissions that are not over, in the order of their intents."""
-    return _submissions((await conn.execute(UNFINISHED)).all())
+async def read_unfinished(conn: AsyncConnection, *, rehearsal: bool) -> list[Submission]:
+    """All submissions that are not over, in the order of their intents: of jobs that rehearse, or of the others."""
+    return _submissions((await conn.execute(UNFINISHED, {"rehearsal": rehearsal})).all())
 
 
-async def read_orphans(conn: AsyncConnection, *, seconds: float) -> list[Submission]:
+async def read_orphans(conn: AsyncConnection, *, seconds: float, rehearsal: bool) -> list[Submission]:
     """Those withdrawn within the last `seconds` that the provider may have been given after all."""
-    return _submissions((await conn.execute(ORPHANS, {"seconds": seconds})).all())
+    return _submissions((await conn.execute(ORPHANS, {"seconds": seconds, "rehearsal": rehearsal})).all())
 
 
 def _submissions(rows: Sequence[Any]) -> list[Submission]:
@@ -157,9 +166,14 @@ def _submissions(rows: Sequence[Any]) -> list[Submission]:
     ]
 
 
-async def read_waiting_batches(conn: AsyncConnection) -> list[BatchId]:
+async def read_waiting_batches(conn: AsyncConnection, *, rehearsal: bool) -> list[BatchId]:
     """Batches of running jobs whose calls are to be submitted."""
-    return [BatchId(batch_id) for batch_id in (await conn.execute(WAITING)).scalars()]
+    return [BatchId(batch_id) for batch_id in (await conn.execute(WAITING, {"rehearsal": rehearsal})).scalars()]
+
+
+async def read_foreign_jobs(conn: AsyncConnection, *, rehearsal: bool) -> list[JobId]:
+    """Running jobs in bulk mode that rehearse where the caller does not, or the other way round."""
+    return [JobId(job_id) for job_id in (await conn.execute(FOREIGN, {"rehearsal": rehearsal})).scalars()]
 
 
 async def read_job_of(conn: AsyncConnection, batch_id: BatchId) -> JobId:

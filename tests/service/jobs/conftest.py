@@ -16,7 +16,7 @@ async def settings(engine: AsyncEngine, database_url: str) -> Settings:
     """Settings of a system whose workers have keys for both providers."""
     async with engine.begin() as conn:
         await publish_providers(conn, ["openai", "anthropic"], rehearsal=True)
-    return Settings.model_validate({"database_url": database_url})
+    return Settings.model_validate({"database_url": database_url, "rehearsal": True})
 
 
 @pytest.fixture

@@ -49,6 +49,22 @@ async def test_a_batch_is_claimed_called_for_admitted_and_finished(
     assert len(await questions_of(engine, job_id)) == 20
 
 
+@pytest.mark.parametrize(("rehearsal", "why"), [(True, "have real models"), (False, "have no provider key")])
+async def test_no_job_goes_on_with_models_of_the_other_kind(
+    engine: AsyncEngine, job_id: JobId, shop: Workshop, caller: ScriptedCaller, rehearsal: bool, why: str
+) -> None:
+    # What rehearses would be paid for, and what is real would be filled with simulated questions.
+    await execute(engine, "UPDATE job SET rehearsal = :rehearsal WHERE id = :id", id=job_id, rehearsal=rehearsal)
+    shop.settings = shop.settings.model_copy(update={"rehearsal": not rehearsal})
+    assert await run_batch(shop, await first_batch(engine, job_id), Stop()) is Ending.RELEASED
+    assert caller.ordinals == []
+    row = await row_of(engine, job_id)
+    assert (row.state, row.attempts) == ("pending", 0)
+    [(state, reason)] = await fetch(engine, "SELECT state, reason FROM job WHERE id = :id", id=job_id)
+    assert state == "paused"
+    assert why in reason
+
+
 async def test_the_same_hint_again_is_a_no_op(engine: AsyncEngine, job_id: JobId, shop: Workshop) -> None:
     batch_id = await first_batch(engine, job_id)
     endings = await asyncio.gather(*(run_batch(shop, batch_id, Stop()) for _ in range(5)))

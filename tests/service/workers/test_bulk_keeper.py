@@ -63,6 +63,22 @@ async def test_a_whole_job_on_both_providers_ends_exact_at_half_price(world: Bul
     assert {each["provider"] for each in await world.submissions(job_id)} == {"openai", "anthropic"}
 
 
+async def test_a_submission_is_not_looked_for_where_models_of_the_other_kind_are(
+    world: BulkWorld, engine: AsyncEngine, dataset: str
+) -> None:
+    await world.server.post("/rehearsal/bulk", {"seconds": 3_600})
+    job_id = await world.submit(dataset)
+    await world.keep()
+    before = await world.submissions(job_id)
+    assert {each["state"] for each in before} == {"submitted"}
+    await execute(engine, "UPDATE job SET rehearsal = false WHERE id = :id", id=job_id)
+    await world.keep()
+    assert await world.submissions(job_id) == before
+    job = await read_job(engine, job_id)
+    assert job["state"] == "paused"
+    assert "no provider key" in job["reason"]
+
+
 async def test_what_failed_or_expired_is_submitted_again_and_every_ordinal_answered_once(
     world: BulkWorld, dataset: str
 ) -> None:
