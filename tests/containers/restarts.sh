@@ -6,17 +6,8 @@
 set -eu
 cd "$(dirname "$0")/../.."
 
-fail() {
-    printf 'restarts: %s\n' "$*" >&2
-    docker compose ps --all >&2
-    docker compose logs --tail 40 api reconciler worker >&2
-    exit 1
-}
-
-# The steps that speak HTTP run in the image under test: the host may have nothing but Docker.
-job() {
-    docker compose exec -T api python - "$@" < tests/containers/job.py
-}
+name=restarts
+. tests/containers/stack.sh
 
 # Until every service is healthy; the seconds go to the person.
 up() {

@@ -5,17 +5,8 @@
 set -eu
 cd "$(dirname "$0")/../.."
 
-fail() {
-    printf 'smoke: %s\n' "$*" >&2
-    docker compose ps --all >&2
-    docker compose logs --tail 40 api reconciler worker >&2
-    exit 1
-}
-
-# The steps that speak HTTP run in the image under test: the host may have nothing but Docker.
-job() {
-    docker compose exec -T api python - "$@" < tests/containers/job.py
-}
+name=smoke
+. tests/containers/stack.sh
 
 echo "smoke: four workers, few calls at once and a slow model, so that there is a middle of the job to strike in"
 settings=$(mktemp)
