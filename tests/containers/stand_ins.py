@@ -17,6 +17,14 @@ INSTEAD = (
         run="docker compose up --wait",
         why="alone it would stay at the terminal",
     ),
+    Instead(
+        printed="docker compose exec -T postgres psql --username=questmill questmill",
+        whole=True,
+        run="docker compose exec -T postgres psql --username=questmill questmill < /dev/null",
+        why="it reads statements until they end",
+    ),
+    Instead(printed="worker=N", run="worker=2", why="a placeholder"),
+    Instead(printed=" CONTAINER", run=" $(docker compose ps --quiet worker | head -n 1)", why="a placeholder"),
 )
 NOT_RUN = (NotRun(printed="kubectl *", why="needs a cluster, and none is at hand"),)
 TABLE = (*TYPED, *INSTEAD, *NOT_RUN)
