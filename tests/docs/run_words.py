@@ -18,6 +18,7 @@ from local.__main__ import make_parser as local_parser
 from reference.__main__ import make_parser as reference_parser
 from tests.docs.pages import ROOT
 from tests.docs.shell import ShellCommand
+from training.app import app as training
 
 SCRIPT = ROOT / "run"
 LOCAL = {"demo", "up", "worker", "backup", "restore", "keys"}
@@ -95,9 +96,9 @@ def _ask(name: str, rest: list[str], mention: bool) -> None:
     if name in LOCAL:
         _ask_argparse(local_parser(), [name, *rest], mention)
     elif name in {"questmill", "db"}:
-        ask_typer(questmill, rest if name == "questmill" else [name, *rest], mention)
+        _ask_typer(questmill, rest if name == "questmill" else [name, *rest], mention)
     elif name in TRAINING:
-        _ask_training([name, *rest], mention)
+        _ask_typer(training, [name, *rest], mention)
     elif name == "bench":
         _ask_bench(rest, mention)
     elif name == "reference":
@@ -130,16 +131,7 @@ def _ask_bench(words: list[str], mention: bool) -> None:
             raise Refused(f"there is no measure {', '.join(unknown)}")
 
 
-def _ask_training(words: list[str], mention: bool) -> None:
-    """With what training needs at hand its own parser; elsewhere tests/training/test_docs.py asks it."""
-    try:
-        from training.app import app
-    except ModuleNotFoundError:
-        return
-    ask_typer(app, words, mention)
-
-
-def ask_typer(app: typer.Typer, words: list[str], mention: bool) -> None:
+def _ask_typer(app: typer.Typer, words: list[str], mention: bool) -> None:
     """Refuse what a command line of typer's would not take; files need not be there. Raises Refused."""
     command = typer.main.get_command(app)
     _disarm(command)
