@@ -63,6 +63,7 @@ class BulkKeeper:
     def __init__(self, shop: Workshop, providers: Mapping[str, BulkProvider]) -> None:
         self._shop = shop
         self._settings = shop.settings
+        self._rehearsal = shop.settings.rehearsal
         self._providers = providers
         self._endings = Endings(shop)
         # Of submissions that no provider has been given: whoever intended them is the only one to know their prompts.
@@ -95,20 +96,20 @@ class BulkKeeper:
         """Attend once to every submission that is not over, and intend what waits for it."""
         await lock.confirm()
         async with self._shop.engine.connect() as conn:
-            foreign = await read_foreign_jobs(conn, rehearsal=self._settings.rehearsal)
-            unfinished = await read_unfinished(conn, rehearsal=self._settings.rehearsal)
+            foreign = await read_foreign_jobs(conn, rehearsal=self._rehearsal)
+            unfinished = await read_unfinished(conn, rehearsal=self._rehearsal)
             orphans = await read_orphans(
-                conn, seconds=ORPHAN_FACTOR * self._settings.bulk_settle_seconds, rehearsal=self._settings.rehearsal
+                conn, seconds=ORPHAN_FACTOR * self._settings.bulk_settle_seconds, rehearsal=self._rehearsal
             )
         # Nothing of theirs is looked for where it cannot be.
         for job_id in foreign:
-            await self._endings.pause_job(job_id, why_foreign(rehearsal=not self._settings.rehearsal))
+            await self._endings.pause_job(job_id, why_foreign(rehearsal=not self._rehearsal))
         ids = {each.id for each in unfinished}
         self._requests = {each: requests for each, requests in self._requests.items() if each in ids}
         await self._each(lambda each: self._attend(lock, each), unfinished)
         await self._each(self._cancel_orphan, orphans)
         async with self._shop.engine.connect() as conn:
-            waiting = await read_waiting_batches(conn, rehearsal=self._settings.rehearsal)
+            waiting = await read_waiting_batches(conn, rehearsal=self._rehearsal)
         await self._each(lambda batch_id: self._take_up(lock, batch_id), waiting)
 
     async def _each(self, work: Callable[[T], Awaitable[None]], items: Sequence[T]) -> None:
@@ -283,9 +284,7 @@ class BulkKeeper:
                 self._requests[submission_id] = its
         async with self._shop.engine.connect() as conn:
             intended = [
-                each
-                for each in await read_unfinished(conn, rehearsal=self._settings.rehearsal)
-                if each.id in self._requests
+                each for each in await read_unfinished(conn, rehearsal=self._rehearsal) if each.id in self._requests
             ]
         for submission in intended:
             if submission.batch_id == batch_id:
