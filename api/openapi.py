@@ -6,10 +6,11 @@ from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from starlette.responses import JSONResponse, Response
 
 from api.access import READ, scope_of
+from api.answers import NO_NUL
 from api.job_shapes import BudgetBody, ResumeBody
 from api.near_duplicate_shapes import NearLineShape
 from api.problems import Problem, declared_problems
@@ -41,6 +42,9 @@ TAGS = {
     "health": "For whoever watches the service.",
 }
 
+BODIES = (JobSpec, TextsBody, ResumeBody, BudgetBody, PruneBody, ReparseBody, SignInBody)
+"""What is read by `api.json_body`, of which FastAPI knows nothing."""
+
 
 def model_body(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
     """The `openapi_extra` of a route whose JSON body is this model."""
@@ -69,6 +73,33 @@ def _in_json_schema(schema: Any) -> Any:
         for key, value in schema.items()
         if not (of_numbers and key == "decimal_places")
     }
+
+
+# The words of a schema whose value is a schema, and those where it is a list of them.
+WITHIN = ("additionalProperties", "items")
+ANY_OF = ("anyOf", "oneOf", "allOf")
+
+
+def _without_nul(schema: Any) -> Any:
+    """The schema of a JSON body, saying of each text and name in it what `api.json_body.parse_json` refuses."""
+    if not isinstance(schema, dict):
+        return schema
+    of_any_text = schema.get("type") == "string" and not schema.keys() & {"enum", "const"}
+    said: dict[str, Any] = {**(NO_NUL if of_any_text else {}), **schema}
+    if said.get("additionalProperties"):
+        said["propertyNames"] = {**NO_NUL, **said.get("propertyNames", {})}
+    said |= {word: _without_nul(said[word]) for word in WITHIN if word in said}
+    said |= {word: [_without_nul(each) for each in said[word]] for word in ANY_OF if word in said}
+    if "properties" in said:
+        said["properties"] = {name: _without_nul(each) for name, each in said["properties"].items()}
+    return said
+
+
+def _definitions(mode: JsonSchemaMode, *models: type[BaseModel]) -> dict[str, Any]:
+    """The shapes of the models, and of all that they refer to."""
+    _, definitions = models_json_schema([(model, mode) for model in models], ref_template=REF)
+    found: dict[str, Any] = _in_json_schema(definitions["$defs"])
+    return found
 
 
 def _add_shapes(shapes: dict[str, Any], more: dict[str, Any]) -> None:
@@ -101,22 +132,12 @@ def install_openapi(app: FastAPI, *, keys_required: bool) -> None:
     def build() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = get_openapi(title=app.title, version=app.version, routes=app.routes, description=app.description)
-            _, definitions = models_json_schema(
-                [
-                    (JobSpec, "validation"),
-                    (TextsBody, "validation"),
-                    (ResumeBody, "validation"),
-                    (BudgetBody, "validation"),
-                    (PruneBody, "validation"),
-                    (ReparseBody, "validation"),
-                    (SignInBody, "validation"),
-                    (NearLineShape, "serialization"),
-                    (Problem, "validation"),
-                ],
-                ref_template=REF,
-            )
             components = document.setdefault("components", {})
-            _add_shapes(components.setdefault("schemas", {}), _in_json_schema(definitions["$defs"]))
+            shapes = components.setdefault("schemas", {})
+            _add_shapes(shapes, _definitions("serialization", NearLineShape, Problem))
+            bodies = _definitions("validation", *BODIES)
+            _add_shapes(shapes, bodies)
+            shapes |= {name: _without_nul(shapes[name]) for name in bodies}
             components["securitySchemes"] = SCHEMES
             document["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]
             _summarise(document)

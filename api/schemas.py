@@ -176,8 +176,7 @@ class DuplicateShape(Shape):
     guard: str | None = Field(description="what shows that a similar text is another question, such as its numbers")
 
 
-# Without U+0000, which no JSON body of ours may hold.
-Text = Annotated[str, Field(max_length=50_000, json_schema_extra={"pattern": r"^[^\u0000]*$"})]
+Text = Annotated[str, Field(max_length=50_000)]
 
 
 class TextsBody(BaseModel):

@@ -1,5 +1,7 @@
 """The OpenAPI document: what it says of our own bodies is JSON Schema, and every shape is the one that is meant."""
 
+import re
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -30,7 +32,7 @@ def test_two_shapes_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
     class JobShape(BaseModel):
         """Another one."""
 
-    monkeypatch.setattr(openapi, "TextsBody", JobShape)
+    monkeypatch.setattr(openapi, "BODIES", (*openapi.BODIES, JobShape))
     with pytest.raises(LookupError, match="JobShape"):
         create_app(Settings()).openapi()
 
@@ -42,6 +44,33 @@ def test_limits_are_said_in_the_words_of_json_schema() -> None:
     budget = shapes()["BudgetBody"]["properties"]["budget_usd"]
     assert (budget["minimum"], budget["maximum"]) == (0, 999_999)
     assert not {"ge", "gt", "le", "lt", "decimal_places"} & words_of(shapes())
+
+
+def test_every_text_and_name_in_a_json_body_is_said_to_hold_no_nul() -> None:
+    told = [place for model in openapi.BODIES for place in texts_within(shapes()[model.__name__], model.__name__)]
+    assert len(told) > 40
+    assert {place for place, schema in told if may_hold_nul(schema)} == set()
+
+
+def texts_within(schema: dict[str, Any], place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where a client writes text, and the schema of it."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        yield from texts_within(shapes()[name], f"{place} {name}")
+    if schema.get("type") == "string":
+        yield place, schema
+    if schema.get("additionalProperties"):
+        yield f"{place}, a name", schema.get("propertyNames", {})
+    for name, part in schema.get("properties", {}).items():
+        yield from texts_within(part, f"{place}.{name}")
+    choices = [each for word in ("anyOf", "oneOf", "allOf") for each in schema.get(word, [])]
+    for part in (schema.get("items"), schema.get("additionalProperties"), *choices):
+        if isinstance(part, dict):
+            yield from texts_within(part, place)
+
+
+def may_hold_nul(schema: dict[str, Any]) -> bool:
+    return not schema.keys() & {"enum", "const"} and bool(re.search(schema.get("pattern", ""), "a\0b"))
 
 
 def words_of(schema: Any) -> set[str]:
