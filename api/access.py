@@ -127,16 +127,28 @@ class Guard:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """A dependency: lets those pass whose key covers the scope; with None everybody, unasked."""
+    """A dependency: lets those pass whose key covers the scope; with None everybody, unasked.
+
+    `or_nobody_can_tell`: also those whose key cannot be looked up now, marked `request.state.unrecognised`. The route
+    tells them no more than everybody.
+    """
 
     scope: Scope | None
+    or_nobody_can_tell: bool = False
 
     async def __call__(self, request: Request) -> None:
         """Raises Unauthenticated, OutOfScope or TooManyRequests."""
         if self.scope is None:
             return
         guard: Guard = request.app.state.guard
-        known = await guard.identify(request)
+        request.state.unrecognised = False
+        try:
+            known = await guard.identify(request)
+        except Exception as error:
+            if not self.or_nobody_can_tell or find_trouble(error) is None:
+                raise
+            request.state.unrecognised = True
+            return
         if known is not None and not known.scope.covers(self.scope):
             raise OutOfScope(
                 f"This needs a key of the scope {self.scope}; {known.name} is of the scope {known.scope}.", self.scope
@@ -145,6 +157,7 @@ class Needs:
 
 
 READ = Depends(Needs(Scope.READ))
+READ_OR_NOBODY_CAN_TELL = Depends(Needs(Scope.READ, or_nobody_can_tell=True))
 SUBMIT = Depends(Needs(Scope.SUBMIT))
 ADMIN = Depends(Needs(Scope.ADMIN))
 # Told to everybody: whether we live, the dashboard's files, who is signed in.

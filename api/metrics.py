@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.system_metrics import SystemCollector
+from api.system_metrics import Servers, SystemCollector
 from api.wire import method_of
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -43,6 +44,12 @@ class Metrics:
         await self._system.refresh()
         return generate_latest(self._registry)
 
+    async def render_servers(self) -> bytes:
+        """No more than /readyz tells everybody, for somebody whose key could not be looked up in the database."""
+        registry = CollectorRegistry()
+        registry.register(Servers(database_up=False, broker_up=await self._system.is_broker_up()))
+        return generate_latest(registry)
+
 
 class CountRequests:
     """ASGI middleware: counts answers by route template, never by raw path (ids would make endless series)."""
@@ -56,13 +63,24 @@ class CountRequests:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, method = time.perf_counter(), method_of(scope)
+        started, method, answered = time.perf_counter(), method_of(scope), False
+
+        def count(status: int) -> None:
+            nonlocal answered
+            answered = True
+            route = getattr(scope.get("route"), "path", "unmatched")
+            self._metrics.requests.labels(method, route, status).inc()
+            self._metrics.seconds.labels(method, route).observe(time.perf_counter() - started)
 
         async def counting_send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                route = getattr(scope.get("route"), "path", "unmatched")
-                self._metrics.requests.labels(method, route, message["status"]).inc()
-                self._metrics.seconds.labels(method, route).observe(time.perf_counter() - started)
+                count(message["status"])
             await send(message)
 
-        await self._app(scope, receive, counting_send)
+        try:
+            await self._app(scope, receive, counting_send)
+        except Exception:
+            # Of a bug: it is answered outside of all middleware.
+            if not answered:
+                count(HTTPStatus.INTERNAL_SERVER_ERROR)
+            raise

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -24,6 +25,22 @@ READ_SECONDS = 5.0
 Samples = Iterable[tuple[tuple[str, ...], float]]
 
 
+@dataclass(frozen=True, slots=True)
+class Servers(Collector):
+    """Whether the database and the broker can be used."""
+
+    database_up: bool
+    broker_up: bool
+
+    def collect(self) -> Iterator[Metric]:
+        """The two."""
+        for name, help_text, is_up in (
+            ("database", "Whether the sums below could be read.", self.database_up),
+            ("broker", "Whether Redis answered the API.", self.broker_up),
+        ):
+            yield _gauge(f"questmill_{name}_up", help_text, (), [((), float(is_up))])
+
+
 class SystemCollector(Collector):
     """Holds the newest sums for the registry; `refresh` reads them."""
 
@@ -31,7 +48,7 @@ class SystemCollector(Collector):
         self, read: Callable[[], Awaitable[SystemSums]], is_broker_up: Callable[[], Coroutine[Any, Any, bool]]
     ) -> None:
         self._read = read
-        self._is_broker_up = is_broker_up
+        self.is_broker_up = is_broker_up
         self._broker_up = False
         self._lock = asyncio.Lock()
         self._read_at = -FRESH_SECONDS
@@ -45,7 +62,7 @@ class SystemCollector(Collector):
             started = time.monotonic()
             if started - self._read_at < FRESH_SECONDS:
                 return
-            broker = asyncio.create_task(self._is_broker_up())
+            broker = asyncio.create_task(self.is_broker_up())
             try:
                 async with asyncio.timeout(READ_SECONDS):
                     self._sums = await self._read()
@@ -62,8 +79,7 @@ class SystemCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All metrics of the newest sums."""
-        yield _gauge("questmill_database_up", "Whether the sums below could be read.", (), [((), _one(self._sums))])
-        yield _gauge("questmill_broker_up", "Whether Redis answered the API.", (), [((), float(self._broker_up))])
+        yield from Servers(self._sums is not None, self._broker_up).collect()
         yield _gauge("questmill_sums_read_seconds", "How long reading the sums took.", (), [((), self._seconds)])
         if self._sums is not None:
             yield from self._gauges(self._sums)
@@ -222,10 +238,6 @@ def _gauge(name: str, help_text: str, labels: tuple[str, ...], samples: Samples)
     for values, value in samples:
         family.add_metric(values, value)
     return family
-
-
-def _one(sums: SystemSums | None) -> float:
-    return 0.0 if sums is None else 1.0
 
 
 def _by_one(counts: Mapping[str, float]) -> Samples:

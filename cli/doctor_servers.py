@@ -1,7 +1,6 @@
 """What can be wrong with the database, with who works on it, and with the broker."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import redis
@@ -10,7 +9,6 @@ from cli.doctor_check import Check, Verdict, hide_password
 from cli.doctor_jobs import clock_check
 
 CONNECT_SECONDS = 3
-MIGRATIONS = Path(__file__).parents[1] / "migrations"
 # It looks around every few seconds.
 QUIET_SECONDS = 60
 RECONCILER = """
@@ -45,22 +43,21 @@ def database_checks(url: str | None, *, api_reaches_it: bool = False) -> Iterato
 
 
 def _schema(connection: psycopg.Connection) -> Check:
-    from alembic.script import ScriptDirectory
+    from shared.database.schema import Standing, judge, read_revision, read_steps
 
-    scripts = ScriptDirectory(str(MIGRATIONS))
-    wanted, known = scripts.get_current_head(), {each.revision for each in scripts.walk_revisions()}
-    try:
-        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    except psycopg.errors.UndefinedTable:
-        row = None
-    if row is None:
-        return Check("schema", Verdict.MISSING, "the database is empty: ./run up makes its tables")
-    if row[0] == wanted:
-        return Check("schema", Verdict.OK, f"{wanted}, as this release needs it")
-    if row[0] in known:
-        told = f"{row[0]} is older than this release's {wanted}: start ./run up again, or ./run questmill db upgrade"
-    else:
-        told = f"{row[0]} is unknown to this release, whose newest is {wanted}: update this clone"
+    its = judge(read_revision(connection), read_steps())
+    match its.standing:
+        case Standing.AGREES:
+            return Check("schema", Verdict.OK, f"{its.needed}, as this release needs it")
+        case Standing.NEWER:
+            told = f"{its.current}, of a later release than this one's {its.needed}, which runs on it"
+            return Check("schema", Verdict.OK, told)
+        case Standing.EMPTY:
+            told = "the database is empty: ./run up makes its tables"
+        case Standing.OLDER:
+            told = f"{its.current} is older than this release's {its.needed}: start ./run up again, or ./run db upgrade"
+        case Standing.UNKNOWN:
+            told = f"{its.current} is unknown to this release, whose newest is {its.needed}: mend DATABASE_URL"
     return Check("schema", Verdict.MISSING, told)
 
 

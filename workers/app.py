@@ -3,6 +3,7 @@
 import ssl
 
 from celery import Celery
+from kombu.utils.url import parse_url
 
 from shared.database.states import Stage
 from shared.settings import load_settings
@@ -12,10 +13,12 @@ TASK_NAMES = {stage: f"questmill.{stage}" for stage in Stage}
 
 # The tasks are imported by `python -m workers` alone: publishing and watching need only their names.
 broker_url = load_settings().redis_url
+# By default Celery takes any certificate, unlike the limiter's client. What the URL says of it counts: Celery reads it
+# there by itself, Flower only here.
+broker_tls = {"ssl_cert_reqs": ssl.CERT_REQUIRED, **parse_url(broker_url).get("ssl", {})}
 app = Celery("questmill", broker=broker_url)
 app.conf.update(
-    # By default Celery takes any certificate, unlike the limiter's client; what the URL says of it still counts.
-    broker_use_ssl={"ssl_cert_reqs": ssl.CERT_REQUIRED} if broker_url.startswith("rediss:") else None,
+    broker_use_ssl=broker_tls if broker_url.startswith("rediss:") else None,
     task_default_queue=QUEUE,
     task_acks_late=True,
     task_ignore_result=True,

@@ -1,9 +1,9 @@
 """GET /healthz, /readyz and /metrics."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from api.access import OPEN, READ
+from api.access import OPEN, READ_OR_NOBODY_CAN_TELL
 from api.answers import answer
 from api.metrics import CONTENT_TYPE
 from api.problems import RETRY_AFTER_SECONDS, declared_problems
@@ -33,7 +33,15 @@ async def readyz(wired: Wired) -> Response:
     return answer(body, 503, {"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
-@router.get("/metrics", dependencies=[READ], responses={200: {"content": {"text/plain": {}}}, **declared_problems(403)})
-async def metrics(wired: Wired) -> Response:
-    """Prometheus metrics of this process and the whole system."""
-    return Response(await wired.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+@router.get(
+    "/metrics",
+    dependencies=[READ_OR_NOBODY_CAN_TELL],
+    responses={200: {"content": {"text/plain": {}}}, **declared_problems(403)},
+)
+async def metrics(wired: Wired, request: Request) -> Response:
+    """Prometheus metrics of this process and the whole system.
+
+    While keys cannot be looked up, the database being away, only whether it and the broker are there.
+    """
+    render = wired.metrics.render_servers if request.state.unrecognised else wired.metrics.render
+    return Response(await render(), headers={"Content-Type": CONTENT_TYPE})

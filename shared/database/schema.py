@@ -87,10 +87,11 @@ def read_steps() -> list[Step]:
 def look_at(database_url: str) -> Schema:
     """The schema of a database. Raises psycopg.Error when it does not answer."""
     with psycopg.connect(libpq_url(database_url), connect_timeout=CONNECT_SECONDS, autocommit=True) as connection:
-        return judge(_revision(connection), read_steps())
+        return judge(read_revision(connection), read_steps())
 
 
-def _revision(connection: psycopg.Connection) -> str | None:
+def read_revision(connection: psycopg.Connection) -> str | None:
+    """The revision that a database says it has; None: no tables. The connection commits by itself."""
     try:
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except psycopg.errors.UndefinedTable:

@@ -353,6 +353,19 @@ def test_without_a_database_the_process_is_scraped_all_the_same(redis_url: str) 
     assert "process_cpu_seconds" in families
 
 
+def test_with_keys_and_without_a_database_no_more_is_told_than_to_everybody(redis_url: str) -> None:
+    nowhere = "postgresql://questmill@127.0.0.1:9/questmill"
+    with serving(api_settings(nowhere, redis_url, require_keys=True)) as url, httpx2.Client(base_url=url) as client:
+        assert client.get("/metrics").status_code == 401
+        assert client.get("/metrics", headers={"Authorization": "Bearer guessed"}).status_code == 401
+        headers = {"Authorization": f"Bearer qm_{'a' * 43}"}
+        assert client.get("/v1/jobs", headers=headers).status_code == 503
+        reply = client.get("/metrics", headers=headers, timeout=10)
+    assert reply.status_code == 200
+    samples = [each for family in text_string_to_metric_families(reply.text) for each in family.samples]
+    assert {each.name: each.value for each in samples} == {"questmill_database_up": 0, "questmill_broker_up": 1}
+
+
 async def test_a_worker_that_fell_silent_is_not_shown(engine: AsyncEngine, metrics: Metrics) -> None:
     async with engine.begin() as conn:
         await make_dataset(conn, "any")

@@ -47,10 +47,15 @@ async def schema(engine: AsyncEngine) -> AsyncIterator[Any]:
 
 
 async def test_an_old_a_newer_and_no_schema_are_told_apart(database_url: str, schema: Any) -> None:
-    for version, told in (("0001", "is older than this release's"), ("9999", "is unknown to this release")):
+    for version, verdict, told in (
+        ("0001", Verdict.MISSING, "is older than this release's"),
+        # While processes of two releases run beside each other, those of the former are in order.
+        ("9999", Verdict.OK, "9999, of a later release than this one's"),
+        ("d41c8cd98f00", Verdict.MISSING, "is unknown to this release"),
+    ):
         await schema("UPDATE alembic_version SET version_num = :version", version=version)
         found = of_database(database_url)["schema"]
-        assert found.verdict is Verdict.MISSING
+        assert found.verdict is verdict
         assert told in found.text
     await schema("DELETE FROM alembic_version")
     assert "./run up makes its tables" in of_database(database_url)["schema"].text

@@ -20,3 +20,5 @@ def test_an_unexpected_error_tells_nothing_and_is_as_safe() -> None:
     assert "qm_secret" not in answer.text
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert "default-src 'self'" in answer.headers["content-security-policy"]
+    counted = client.get("/metrics").text
+    assert 'questmill_http_requests_total{method="GET",route="/fail",status="500"} 1.0' in counted

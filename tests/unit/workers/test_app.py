@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-ASK = "from workers.app import app; print(app.connection_for_write().ssl)"
+ASK = """
+from workers.app import app
+print(app.connection_for_write().ssl)
+print(app.conf.broker_use_ssl)  # which is what Flower looks at
+"""
 
 
 @pytest.mark.parametrize(
@@ -20,12 +24,19 @@ ASK = "from workers.app import app; print(app.connection_for_write().ssl)"
     ],
 )
 def test_the_brokers_certificate_is_checked_unless_the_url_says_otherwise(url: str, told: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", ASK],
-        check=True,
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env=os.environ | {"REDIS_URL": url},
-    )
-    assert done.stdout.strip() == told
+    assert ask(url) == [told, told]
+
+
+def test_flower_is_told_of_an_authority_of_ones_own() -> None:
+    celery, flower = ask("rediss://:a@127.0.0.1:1/0?ssl_ca_certs=/certificates/ca.crt")
+    # What is required where nothing is said is redis-py's to know: a certificate.
+    assert celery == "{'ssl_ca_certs': '/certificates/ca.crt'}"
+    assert flower == "{'ssl_cert_reqs': <VerifyMode.CERT_REQUIRED: 2>, 'ssl_ca_certs': '/certificates/ca.crt'}"
+
+
+def ask(url: str) -> list[str]:
+    """What Celery's connection and Flower's are told."""
+    environment = os.environ | {"REDIS_URL": url}
+    command = [sys.executable, "-c", ASK]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT, env=environment)
+    return done.stdout.splitlines()
