@@ -29,8 +29,9 @@ FROM ${PYTHON_IMAGE}
 RUN echo 'questmill:x:10001:' >> /etc/group && \
     echo 'questmill:x:10001:10001::/nonexistent:/usr/sbin/nologin' >> /etc/passwd && \
     install -d -o questmill /data
-# The second line keeps memory small, as local/process.py says.
-ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 \
+# The system's authorities, also for the OpenSSL that is in psycopg's wheel and looks elsewhere; what keeps memory small, as
+# local/process.py says.
+ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
     MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=131072 OPENBLAS_NUM_THREADS=1
 WORKDIR /app
 COPY --from=packages /venv /venv

@@ -49,7 +49,10 @@ As Docker and Kubernetes mount them: each of these names a file that holds the v
 variable without `_FILE`. A secret that is set both ways, and a file that is empty or cannot be read, end the process
 with a sentence that says so. The client's is QUESTMILL_API_KEY_FILE.
 """
-COMPOSE_ABOUT = "What `docker-compose.yml` reads, beside the settings above, which go into `settings.env`."
+COMPOSE_ABOUT = """
+What `docker-compose.yml` itself reads, from the shell or a file `.env` beside it. All other settings above go into
+`settings.env`; what is below is not looked for there.
+"""
 
 
 def settings_page(settings: type[BaseSettings], rehearsal: type[BaseSettings]) -> list[str]:

@@ -184,3 +184,21 @@ def test_scaling_asks_for_the_metric_that_there_is_and_for_as_many_batches_as_a_
     assert f'"{metric}",' in (ROOT / "api/system_metrics.py").read_text()
     assert set(re.findall(r"\w+", query.partition('state=~"')[2].partition('"')[0])) == {"pending", "leased", "expired"}
     assert int(trigger["metadata"]["threshold"]) == Settings.model_fields["batches_at_once"].default
+
+
+def test_one_job_can_have_the_most_workers_that_there_may_be() -> None:
+    [scaled] = [each for each in BOTH if each["kind"] == "ScaledObject"]
+    held = scaled["spec"]["maxReplicaCount"] * Settings.model_fields["batches_at_once"].default
+    assert int(settings_map()["QUESTMILL_WINDOW_BATCHES"]) == held
+
+
+def test_no_worker_is_sent_home_while_nobody_can_tell_what_there_is_to_do() -> None:
+    [scaled] = [each for each in BOTH if each["kind"] == "ScaledObject"]
+    assert "fallback" not in scaled["spec"]
+    assert [each["metadata"]["ignoreNullValues"] for each in scaled["spec"]["triggers"]] == ["false"]
+
+
+def test_pods_that_are_not_ready_do_not_keep_a_node_from_being_emptied() -> None:
+    budgets = [each["spec"] for each in BOTH if each["kind"] == "PodDisruptionBudget"]
+    assert len(budgets) == 3
+    assert {each["unhealthyPodEvictionPolicy"] for each in budgets} == {"AlwaysAllow"}

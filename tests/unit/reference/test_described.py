@@ -84,7 +84,12 @@ def test_every_variable_that_code_names_is_in_the_reference_and_none_else() -> N
 
 
 def test_what_compose_takes_from_the_shell_is_what_the_reference_says() -> None:
-    read = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", (ROOT / "docker-compose.yml").read_text()))
+    text, read = (ROOT / "docker-compose.yml").read_text(), {}
+    # The innermost first, which then stands in the default of the one around it.
+    while found := re.search(r"\$\{(\w+):-([^${}]*)\}", text):
+        read[found[1]] = found[2]
+        text = text.replace(found[0], found[2])
+    assert "${" not in text
     assert {each.name: each.default for each in COMPOSE} == read
 
 
