@@ -32,7 +32,7 @@ COMPOSE = (
         "a Postgres of your own in the place of that in a container",
     ),
     Variable("DATABASE_DIRECT_URL", "", "the same past a pooler"),
-    Variable("REDIS_URL", "redis://:questmill@redis:6379/0", "a broker of your own in the place of that in a container"),
+    Variable("REDIS_URL", "redis://:questmill@redis:6379/0", "a broker of your own in the place of that one"),
     Variable("POSTGRES_PASSWORD", "questmill", "of the database, which is reached by the containers only"),
     Variable("REDIS_PASSWORD", "questmill", "of the broker, which is reached by the containers only"),
 )
