@@ -53,15 +53,18 @@ class Guard:
                 raise Unauthenticated(SIGN_IN)
             return None
         self._note_use(known)
-        if known.requests_per_minute is not None:
-            wait = await self._rate.seconds_to_wait(known.id, known.requests_per_minute)
-            if wait:
-                raise TooManyRequests(
-                    f"The key {known.name} may make {known.requests_per_minute:,} requests a minute; "
-                    f"try again in {wait} s.",
-                    wait,
-                )
+        await self.count(known)
         return known
+
+    async def count(self, known: Known) -> None:
+        """A request of this key. Raises TooManyRequests when its minute is used up."""
+        if known.requests_per_minute is None:
+            return
+        most = known.requests_per_minute
+        if wait := await self._rate.seconds_to_wait(known.id, most):
+            raise TooManyRequests(
+                f"The key {known.name} may make {most:,} requests a minute; try again in {wait} s.", wait
+            )
 
     async def recognise(self, request: Request) -> Known | None:
         """The key that the request brings or whose session it belongs to, if any.

@@ -6,16 +6,23 @@ from uuid import UUID
 
 import anyio
 import orjson
+import structlog
 from fastapi import Path
 from pydantic import AfterValidator, Field, JsonValue
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from shared.errors import NotFound
 from shared.ids import JobId
 from shared.jobs.spec_fields import DATASET_NAME_SHAPE, check_dataset_name
 
+_log = structlog.get_logger(__name__)
+
 CLOSE_SECONDS = 10
+# A reader may pause for so long, and shared.corpus.export_rows asks the database to wait for it. Then others get the
+# connection.
+SEND_SECONDS = 900.0
 
 
 def answer(data: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -62,8 +69,21 @@ class _ClosingStream(StreamingResponse):
         self._source = source
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        stands_still = False
+
+        async def send_in_time(message: Message) -> None:
+            nonlocal stands_still
+            with anyio.move_on_after(SEND_SECONDS) as limit:
+                await send(message)
+            if stands_still := limit.cancelled_caught:
+                raise ClientDisconnect
+
         try:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, send_in_time)
+        except ClientDisconnect:
+            if not stands_still:
+                raise
+            _log.warning("a reader stands still, and was given up", path=scope["path"])
         finally:
             # Of a client that went away the scope around this may be cancelled: every await would end at once.
             with anyio.move_on_after(CLOSE_SECONDS, shield=True):

@@ -44,11 +44,18 @@ from shared.llm.limiter import open_limiter_redis
 from shared.settings import Settings
 from shared.watchdog import Watchdog
 
+# With one of ReadinessCheck's, what docs/deployment.md says that an API takes.
+CONNECTIONS = 10
+BULK_CONNECTIONS = 5
+
 
 def create_app(settings: Settings) -> FastAPI:
     """The API on the settings' database and broker. It publishes nothing and holds no provider key."""
     settings = settings.model_copy(update={"openai_api_key": None, "anthropic_api_key": None, "api_key": None})
-    engine = open_engine(settings.database_url, application="questmill-api", pooled=settings.is_pooled)
+    engine, bulk_engine = (
+        open_engine(settings.database_url, application=name, pool_size=size, pooled=settings.is_pooled)
+        for name, size in (("questmill-api", CONNECTIONS), ("questmill-api-bulk", BULK_CONNECTIONS))
+    )
     hub = ProgressHub(partial(read_job, engine))
     redis = open_limiter_redis(settings.redis_url)
     readiness = ReadinessCheck(settings)
@@ -68,6 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
                 await readiness.close()
                 await redis.aclose()
                 await engine.dispose()
+                await bulk_engine.dispose()
 
     app = FastAPI(
         title="Questmill",
@@ -87,7 +95,7 @@ def create_app(settings: Settings) -> FastAPI:
             Middleware(RefuseForeignOrigin, names=own_names(settings), keys_required=settings.keys_required),
         ],
     )
-    app.state.services = Services(settings, engine, hub, redis, readiness, metrics)
+    app.state.services = Services(settings, engine, bulk_engine, hub, redis, readiness, metrics)
     app.state.guard = guard
     install_problem_handlers(app)
     install_openapi(app, keys_required=settings.keys_required)

@@ -1,16 +1,19 @@
 """JSON bodies, read strictly: what a lenient parser would drop or bend in silence is an error that names the place."""
 
+import asyncio
 import hashlib
 import json
 import math
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from typing import Annotated, NoReturn, TypeVar
 
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 
-from api.limits import SPEC_BYTES, TEXTS_BYTES, read_limited
+from api.limits import SIGN_IN_BYTES, SPEC_BYTES, TEXTS_BYTES, read_limited
 from api.problems import plain_message
 from shared.errors import FieldError, InvalidInput
 
@@ -23,17 +26,39 @@ class _Object(dict[str, object]):
     repeated: str | None = None
 
 
+# Reading what is larger takes long enough for others to notice. One at a time: 16 MB may need 400 MB to be read.
+AT_ONCE_BYTES = 64_000
+_reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="json")
+
+
+async def _read_json(request: Request, limit_bytes: int) -> object:
+    body = await read_limited(request, limit_bytes)
+    if len(body) <= AT_ONCE_BYTES:
+        return parse_json(body)
+    return await asyncio.get_running_loop().run_in_executor(_reader, parse_json, body)
+
+
+async def _read_sign_in_json(request: Request) -> object:
+    return await _read_json(request, SIGN_IN_BYTES)
+
+
 async def _read_spec_json(request: Request) -> object:
-    return parse_json(await read_limited(request, SPEC_BYTES))
+    return await _read_json(request, SPEC_BYTES)
 
 
 async def _read_texts_json(request: Request) -> object:
-    return parse_json(await read_limited(request, TEXTS_BYTES))
+    return await _read_json(request, TEXTS_BYTES)
 
 
 TOO_DEEP = "nested too deeply"
 MAX_DEPTH = 100
 """Brackets within each other. orjson writes no more than 254 of them, and what is taken must be shown again."""
+MOST_NAMES = 10_000
+"""In one object; ours have a few hundred at most."""
+MOST_OBJECTS = 100_000
+MOST_SHOWN = 10
+"""Mistakes that the sentence names; the list has all that problems show."""
+SignInJson = Annotated[object, Depends(_read_sign_in_json)]
 SpecJson = Annotated[object, Depends(_read_spec_json)]
 TextsJson = Annotated[object, Depends(_read_texts_json)]
 
@@ -41,16 +66,23 @@ TextsJson = Annotated[object, Depends(_read_texts_json)]
 def parse_json(body: bytes) -> object:
     """The value of a JSON body.
 
-    Raises InvalidInput for invalid UTF-8, malformed JSON, a key given twice, a number beyond a float, and for text
-    that Postgres cannot hold (U+0000, half a surrogate pair).
+    Raises InvalidInput for invalid UTF-8, malformed JSON, a key given twice, a number beyond a float, more names or
+    objects than any body of ours has, and for text that Postgres cannot hold (U+0000, half a surrogate pair).
     """
+    objects = count(1)
+
+    def collect(pairs: list[tuple[str, object]]) -> _Object:
+        if len(pairs) > MOST_NAMES or next(objects) > MOST_OBJECTS:
+            raise ValueError(f"more than {MOST_NAMES:,} names in an object, or than {MOST_OBJECTS:,} objects")
+        return _collect(pairs)
+
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
         _refuse("body", f"not valid UTF-8 at byte {error.start}")
     try:
         value: object = json.loads(
-            text, object_pairs_hook=_collect, parse_constant=_refuse_constant, parse_float=_finite
+            text, object_pairs_hook=collect, parse_constant=_refuse_constant, parse_float=_finite
         )
     except json.JSONDecodeError as error:
         _refuse("body", f"not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})")
@@ -68,9 +100,10 @@ def parse_model(model: type[AnyModel], value: object) -> AnyModel:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        wrong = [(".".join(map(str, item["loc"])) or "body", item) for item in error.errors()]
+        wrong = [(".".join(map(str, item["loc"])) or "body", item) for item in error.errors(include_url=False)]
     errors = [FieldError(loc=loc, msg=plain_message(item["type"], item["msg"])) for loc, item in wrong]
-    raise InvalidInput("; ".join(f"{each.loc}: {each.msg}" for each in errors), errors)
+    more = f" (and {len(errors) - MOST_SHOWN:,} more)" if len(errors) > MOST_SHOWN else ""
+    raise InvalidInput("; ".join(f"{each.loc}: {each.msg}" for each in errors[:MOST_SHOWN]) + more, errors)
 
 
 def canonical_hash(value: object) -> bytes:
@@ -118,7 +151,7 @@ def _text_flaw(text: str) -> str | None:
 def _finite(number: str) -> float:
     value = float(number)
     if math.isinf(value):
-        raise ValueError(f"the number {number} is too large")
+        raise ValueError(f"the number {number[:20]}{'...' * (len(number) > 20)} is too large")
     return value
 
 

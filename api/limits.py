@@ -8,6 +8,8 @@ from starlette.requests import Request
 
 from shared.errors import BadUpload, TooLarge, TooSlow
 
+# Everybody may send one, also without a key.
+SIGN_IN_BYTES = 4_000
 SPEC_BYTES = 1_000_000
 TEXTS_BYTES = 16_000_000
 # As it is sent, packed or not: ten million rows of a kilobyte.

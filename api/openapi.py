@@ -126,6 +126,13 @@ def _describe_invalid_input(document: dict[str, Any]) -> None:
         document["components"]["schemas"].pop(name, None)
 
 
+def _describe_bad_requests(document: dict[str, Any]) -> None:
+    """What is no HTTP, and what says its length twice, is refused before anybody knows for which operation it is."""
+    for item in document["paths"].values():
+        for operation in item.values():
+            operation["responses"].setdefault("400", declared_problems(400)[400])
+
+
 def install_openapi(app: FastAPI, *, keys_required: bool) -> None:
     """Serve the completed document at /openapi.json, which needs a key where all does."""
 
@@ -143,6 +150,7 @@ def install_openapi(app: FastAPI, *, keys_required: bool) -> None:
             _summarise(document)
             _add_scopes(app, document, SECURITY if keys_required else OPTIONAL_SECURITY)
             _describe_invalid_input(document)
+            _describe_bad_requests(document)
             app.openapi_schema = document
         return app.openapi_schema
 

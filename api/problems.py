@@ -34,6 +34,8 @@ from shared.errors import (
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
+# Nobody mends more in one go, and each costs time and room to write.
+MOST_ERRORS = 100
 # RFC 6750. No "Basic": a browser would ask for a password in a window of its own.
 CHALLENGE = 'Bearer realm="questmill"'
 # What any route that needs a scope can answer.
@@ -83,7 +85,9 @@ class Problem(BaseModel):
     title: str = Field(description="the same in words")
     status: int = Field(description="the HTTP status")
     detail: str = Field(description="what happened, what was kept, and what to do")
-    errors: list[FieldProblem] = Field(default_factory=list, description="the wrong places of an input")
+    errors: list[FieldProblem] = Field(
+        default_factory=list, max_length=MOST_ERRORS, description="the wrong places of an input, the first of them"
+    )
 
 
 def problem_response(error: QuestmillError, headers: Mapping[str, str] | None = None) -> Response:
@@ -95,7 +99,7 @@ def problem_response(error: QuestmillError, headers: Mapping[str, str] | None = 
         "detail": error.detail,
     }
     if error.errors:
-        body["errors"] = [{"loc": each.loc, "msg": each.msg} for each in error.errors]
+        body["errors"] = [{"loc": each.loc, "msg": each.msg} for each in error.errors[:MOST_ERRORS]]
     # Also where no middleware sees the answer: that of an unexpected exception.
     all_headers = {**SAFE_HEADERS, **_headers_of(error), **(headers or {})}
     return Response(orjson.dumps(body), status_code=error.status, media_type=MEDIA_TYPE, headers=all_headers)

@@ -95,9 +95,13 @@ def read_cookie(headers: Headers) -> str | None:
 
     Several are no token of ours: a neighbouring name of our domain may have planted one.
     """
+    return ", ".join(tokens) if (tokens := read_cookies(headers)) else None
+
+
+def read_cookies(headers: Headers) -> list[str]:
+    """What every cookie of our name holds."""
     given = (part.strip().partition("=") for value in _values(headers, b"cookie") for part in value.split(";"))
-    tokens = [token for name, _, token in given if name == COOKIE]
-    return ", ".join(tokens) if tokens else None
+    return [token for name, _, token in given if name == COOKIE]
 
 
 def _values(headers: Headers, name: bytes) -> list[str]:

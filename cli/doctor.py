@@ -9,13 +9,14 @@ from importlib.metadata import version
 
 from cli.address import api_key, api_url, running_environment
 from cli.connection import Client
-from cli.doctor_check import Check, Verdict, hide_password
+from cli.doctor_check import Check, Verdict
 from cli.doctor_here import disk_check, model_checks, port_checks, rate_limit_checks
 from cli.doctor_jobs import clock_check, key_check, paused_jobs, workers_check
 from cli.doctor_providers import provider_checks
 from cli.doctor_servers import broker_check, database_checks
 from cli.plain_words import ApiProblem
 from shared.errors import InvalidInput
+from shared.server_urls import hide_password
 from shared.settings import Settings
 
 

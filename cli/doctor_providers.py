@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 import httpx2
 from pydantic import SecretStr
 
-from cli.doctor_check import Check, Verdict, hide_password
+from cli.doctor_check import Check, Verdict
+from shared.server_urls import hide_password
 from shared.settings import Settings
 
 ANSWER_SECONDS = 5.0

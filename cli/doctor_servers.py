@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import psycopg
 import redis
 
-from cli.doctor_check import Check, Verdict, hide_password
+from cli.doctor_check import Check, Verdict
 from cli.doctor_jobs import clock_check
+from shared.server_urls import hide_password
 
 CONNECT_SECONDS = 3
 # It looks around every few seconds.

@@ -71,6 +71,14 @@ class BadUpload(QuestmillError):
     title = "The upload was not imported"
 
 
+class NotHttp(QuestmillError):
+    """What came is not a request as HTTP defines it, or its head is too long."""
+
+    status = 400
+    type = "not-http"
+    title = "Not an HTTP request"
+
+
 class AmbiguousLength(QuestmillError):
     """A request says in two ways how long its body is."""
 

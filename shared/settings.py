@@ -19,6 +19,7 @@ from pydantic_settings import (
 
 from shared.errors import FieldError, InvalidInput
 from shared.secret_files import read_secret_files
+from shared.server_urls import POSTGRES, REDIS, check_server_url
 
 # A century: no age that a person means is above it.
 MOST_DAYS = 36_500
@@ -257,6 +258,16 @@ class Settings(BaseSettings):
         """Where a browser finds Flower, without a slash at the end."""
         return (self.flower_url or url_at(self.flower_host, self.flower_port)).rstrip("/")
 
+    @field_validator("database_url", "database_direct_url")
+    @classmethod
+    def _names_postgres(cls, url: str | None) -> str | None:
+        return url and check_server_url(url, POSTGRES, "postgresql://user:password@host:5432/name")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _names_redis(cls, url: str) -> str:
+        return check_server_url(url, REDIS, "redis://:password@host:6379/0")
+
     @field_validator("allowed_hosts", mode="before")
     @classmethod
     def _by_commas(cls, names: object) -> object:
@@ -265,7 +276,7 @@ class Settings(BaseSettings):
     @field_validator("database_direct_url")
     @classmethod
     def _pooler_named(cls, direct_url: str | None, info: ValidationInfo) -> str | None:
-        if direct_url is not None and info.data["database_url"] == cls.model_fields["database_url"].default:
+        if direct_url is not None and info.data.get("database_url") == cls.model_fields["database_url"].default:
             raise ValueError("goes with DATABASE_URL, the pooler's: set both or neither")
         return direct_url
 

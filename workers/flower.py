@@ -22,10 +22,12 @@ def why_refused(settings: Settings) -> str | None:
     reached_at = settings.flower_published_host or settings.flower_host
     if settings.flower_auth is not None:
         # An empty password would be an open door.
-        pairs = (pair.partition(":") for pair in settings.flower_auth.get_secret_value().split(","))
-        if all(user and password for user, _, password in pairs):
+        auth = settings.flower_auth.get_secret_value()
+        pairs = (pair.partition(":") for pair in auth.split(","))
+        # Of other characters Flower lets nobody in, not even with the right password.
+        if auth.isascii() and all(user and password for user, _, password in pairs):
             return None
-        return "QUESTMILL_FLOWER_AUTH: write user:password, several separated by commas"
+        return "QUESTMILL_FLOWER_AUTH: write user:password in ASCII, several separated by commas"
     if is_loopback(reached_at):
         return None
     return f"Flower would be open to everybody who reaches {reached_at}: set QUESTMILL_FLOWER_AUTH=user:password"
@@ -34,7 +36,7 @@ def why_refused(settings: Settings) -> str | None:
 def flower_arguments(settings: Settings) -> list[str]:
     """Flower's command line, which everybody on the machine can read: no password in it."""
     return [
-        *("-A", "workers.app", "flower"),
+        *("-A", "workers.flower_app", "flower"),
         f"--address={settings.flower_host}",
         f"--port={settings.flower_port}",
         f"--tasks_columns={','.join(COLUMNS)}",

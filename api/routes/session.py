@@ -5,10 +5,10 @@ from starlette.responses import Response
 
 from api.access import OPEN, Guard
 from api.answers import answer
-from api.json_body import SpecJson, parse_model
+from api.json_body import SignInJson, parse_model
 from api.openapi import model_body
 from api.problems import declared_problems
-from api.security import COOKIE, read_cookie
+from api.security import COOKIE, read_cookies
 from api.services import Wired
 from api.session_shapes import SessionShape, SignInBody
 from shared.access.keys import SESSION_AGE, Known, begin_session, end_session
@@ -29,11 +29,12 @@ async def show_session(request: Request) -> Response:
     responses={200: {"model": SessionShape}, **declared_problems(403, 408, 413, 422, 503)},
     openapi_extra=model_body(SignInBody),
 )
-async def sign_in(wired: Wired, request: Request, data: SpecJson) -> Response:
+async def sign_in(wired: Wired, request: Request, data: SignInJson) -> Response:
     """Begin a session of seven days; its cookie is for this site's own pages only, and no script can read it."""
     guard: Guard = request.app.state.guard
     body = parse_model(SignInBody, data)
     known = await guard.find(body.key.get_secret_value().strip())
+    await guard.count(known)
     token = await begin_session(wired.engine, known.id)
     response = answer(_describe(guard, known))
     response.set_cookie(
@@ -49,9 +50,8 @@ async def sign_in(wired: Wired, request: Request, data: SpecJson) -> Response:
 
 @router.delete("", dependencies=[OPEN], status_code=204, responses=declared_problems(403, 503))
 async def sign_out(wired: Wired, request: Request) -> Response:
-    """End the session of this browser."""
-    token = read_cookie(request.scope["headers"])
-    if token:
+    """End the session of this browser, also where a neighbour's page has planted a second cookie."""
+    for token in read_cookies(request.scope["headers"]):
         await end_session(wired.engine, token)
     response = Response(status_code=204)
     response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=_is_https(request))

@@ -16,6 +16,8 @@ from shared.errors import Conflict, NotFound, QuestmillError
 from shared.ids import JobId, KeyId
 
 SESSION_AGE = timedelta(days=7)
+MOST_SESSIONS = 50
+"""Of one key at a time."""
 # More often than once a minute nobody looks.
 KEY = """
 SELECT api_key.id, name, scope, requests_per_minute,
@@ -42,8 +44,12 @@ SELECT * FROM api_key WHERE revoked_at IS NULL AND (name = :wanted OR id::text =
 """)
 REVOKE = text("UPDATE api_key SET revoked_at = now() WHERE id = :id AND revoked_at IS NULL")
 END_SESSIONS_OF = text("DELETE FROM api_session WHERE key_id = :id")
+# One more than MOST_SESSIONS would be ends the oldest.
 INSERT_SESSION = text("""
-WITH gone AS (DELETE FROM api_session WHERE expires_at < now())
+WITH kept AS (
+    SELECT token_hash FROM api_session
+    WHERE key_id = :id AND expires_at > now() ORDER BY expires_at DESC LIMIT :others),
+gone AS (DELETE FROM api_session WHERE key_id = :id AND token_hash NOT IN (SELECT token_hash FROM kept))
 INSERT INTO api_session (token_hash, key_id, expires_at) VALUES (:hash, :id, now() + :age)
 """)
 END_SESSION = text("DELETE FROM api_session WHERE token_hash = :hash")
@@ -59,9 +65,9 @@ USAGE = text("""
 SELECT COUNT(*) FILTER (WHERE is_open) AS open_jobs, COALESCE(SUM(
     CASE WHEN is_open OR state = 'succeeded' THEN planned
     ELSE LEAST(planned, (SELECT COUNT(*) FROM question WHERE question.job_id = mine.id)) END), 0)::bigint AS questions,
-    COALESCE(SUM(CASE WHEN is_open THEN budget_usd ELSE spent_usd END), 0) AS usd
+    COALESCE(SUM(CASE WHEN is_open THEN budget_usd ELSE spent_usd + held_usd END), 0) AS usd
 FROM (
-    SELECT job.id, state, state IN ('running', 'paused') AS is_open, budget_usd, spent_usd,
+    SELECT job.id, state, state IN ('running', 'paused') AS is_open, budget_usd, spent_usd, held_usd,
         CASE WHEN spec -> 'stages' ? 'generate' THEN (plan -> 'totals' ->> 'generate')::bigint ELSE 0 END AS planned
     FROM job JOIN job_budget ON job_budget.job_id = job.id
     JOIN job_plan ON job_plan.job_id = job.id AND version = 1
@@ -121,11 +127,14 @@ async def find_session(engine: AsyncEngine, token: str) -> Known | None:
 async def begin_session(engine: AsyncEngine, key_id: KeyId) -> str:
     """A token that stands for the key for SESSION_AGE, or until the key is revoked; the database has its hash only.
 
+    Of a key's sessions the MOST_SESSIONS newest are kept.
+
     Kept as a row, not as a signed value: so it ends when somebody signs out, and there is no secret to sign with.
     """
     token = make_token()
     async with engine.begin() as conn:
-        await conn.execute(INSERT_SESSION, {"hash": hash_secret(token), "id": key_id, "age": SESSION_AGE})
+        values = {"hash": hash_secret(token), "id": key_id, "age": SESSION_AGE, "others": MOST_SESSIONS - 1}
+        await conn.execute(INSERT_SESSION, values)
     return token
 
 

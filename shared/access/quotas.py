@@ -36,7 +36,7 @@ class Usage:
     """What the jobs of a key take.
 
     An unfinished job takes what it may come to: the questions that it was planned to generate, and its budget. One that
-    has ended takes what it made and spent.
+    has ended takes what it made and spent, and what it holds for calls that a provider may still charge for.
     """
 
     open_jobs: int = 0

@@ -13,6 +13,7 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from shared.database.patience import connect_patiently
+from shared.server_urls import POSTGRES
 
 # What waits longer for a free connection is told that the database is busy, and tries again.
 POOL_SECONDS = 10
@@ -48,8 +49,8 @@ def libpq_url(database_url: str) -> str:
 
 def _without_scheme(database_url: str) -> str:
     scheme, _, rest = database_url.partition("://")
-    if scheme not in ("postgres", "postgresql", "postgresql+psycopg"):
-        raise ValueError(f"DATABASE_URL must start with postgresql://, not {scheme}://")
+    if scheme not in POSTGRES:
+        raise ValueError("the database's URL must begin with postgresql://")
     return rest
 
 

@@ -4,7 +4,7 @@ job could otherwise have the server talk to machines that they cannot reach them
 
 import asyncio
 import socket
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
 from shared.errors import FieldError, InvalidInput
@@ -15,7 +15,12 @@ LONGEST_URL = 2_000
 # Addresses of IPv4 in the clothes of IPv6: a translator on the way would undress them.
 NAT64 = IPv6Network("64:ff9b::/96")
 GLOBAL_UNICAST = IPv6Network("2000::/3")
-DOCUMENTATION = IPv6Network("3fff::/20")  # RFC 9637; Python 3.11 takes it for global
+# What Python 3.11 takes for global: RFC 9637 (documentation) and RFC 6890 (protocols; in one cloud its metadata).
+DOCUMENTATION = IPv6Network("3fff::/20")
+PROTOCOLS = IPv4Network("192.0.0.0/24")
+# Of an address in the public range every virtual machine of a cloud is served by its own host:
+# learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16.
+OF_THE_CLOUD = IPv4Network("168.63.129.16/32")
 
 
 class UnusableReceiver(InvalidInput):
@@ -57,7 +62,7 @@ def is_public(address: str) -> bool:
         tunnelled = ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
         if tunnelled is not None and not is_public(str(tunnelled)):
             return False
-    return ip.is_global and not ip.is_multicast
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in (PROTOCOLS, OF_THE_CLOUD))
 
 
 async def resolve(url: str, *, allow_private: bool) -> list[str]:

@@ -32,8 +32,12 @@ def test_each_secret_may_come_from_a_file(name: str, file: Path, monkeypatch: py
     if name == "DATABASE_DIRECT_URL":
         monkeypatch.setenv("DATABASE_URL", "postgresql://pooler/d")  # beside which alone it may be set
     monkeypatch.setenv(f"{name}_FILE", str(file))
+    secret = SECRET
+    if name == "REDIS_URL":
+        secret = "redis://:marked-secret@h/0"
+        file.write_text(secret)
     value = getattr(Settings(), FIELDS[name])
-    assert (value if isinstance(value, str) else value.get_secret_value()) == SECRET
+    assert (value if isinstance(value, str) else value.get_secret_value()) == secret
 
 
 def test_a_database_by_file_is_a_database_that_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

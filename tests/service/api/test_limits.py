@@ -62,6 +62,11 @@ def test_a_body_that_drips_is_given_up(http: httpx2.Client, api_url: str, impati
     assert http.get("/v1/datasets/drip").status_code == 404
 
 
+def test_who_signs_in_sends_little(http: httpx2.Client) -> None:
+    assert http.post("/v1/session", json={"key": "a" * 150}).status_code == 401
+    assert http.post("/v1/session", json={"key": "a" * 5_000}).status_code == 413
+
+
 def test_an_upload_has_a_size(http: httpx2.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "UPLOAD_BYTES", 1000)
     line = b'{"question": "What is one plus one?", "domain": "math", "difficulty": "easy"}\n'

@@ -66,6 +66,12 @@ def test_it_remembers_across_a_restart_and_asks_who_is_there(redis_url: str, tmp
         assert client.get("/task/never").status_code == 404
 
 
+@pytest.mark.parametrize("path", ["/", "/metrics", "/api/workers", "/tasks"])
+def test_nothing_is_told_without_the_password(watching: httpx2.Client, path: str) -> None:
+    assert httpx2.get(watching.base_url.join(path)).status_code == 401
+    assert watching.get(path, follow_redirects=True).status_code == 200
+
+
 @pytest.mark.parametrize(
     "path",
     [

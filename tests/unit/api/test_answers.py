@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from starlette.requests import ClientDisconnect
 
+from api import answers
 from api.answers import started
 
 
@@ -38,6 +39,24 @@ async def test_a_client_that_goes_away_in_the_middle_closes_the_source() -> None
 
     answer = await started(source.chunks, media_type="text/plain", filename="x")
     await answer({"type": "http"}, receive, send)
+    assert source.closed
+
+
+@pytest.mark.parametrize("spec_version", ["2.3", "2.4"])
+async def test_a_reader_that_stands_still_is_given_up(monkeypatch: pytest.MonkeyPatch, spec_version: str) -> None:
+    monkeypatch.setattr(answers, "SEND_SECONDS", 0.01)
+    source = Source()
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+    async def receive() -> dict[str, str]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    answer = await started(source.chunks, media_type="text/plain", filename="x")
+    await answer({"type": "http", "path": "/export", "asgi": {"spec_version": spec_version}}, receive, send)
     assert source.closed
 
 

@@ -1,12 +1,16 @@
+import asyncio
 import json
 import time
 
 import pytest
+from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.types import Message
 
 from api.job_shapes import ResumeBody
-from api.json_body import canonical_hash, parse_json, parse_model
+from api.json_body import TextsJson, canonical_hash, parse_json, parse_model
+from api.problems import problem_response
 from shared.errors import InvalidInput
 
 PLAIN_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -64,10 +68,61 @@ def test_a_flaw_is_named(body: bytes, loc: str, msg: str) -> None:
 
 
 def test_a_repeated_key_among_many_is_found_in_linear_time() -> None:
-    keys = ",".join(f'"k{number}": 1' for number in range(60_000))
+    keys = ",".join(f'"k{number}": 1' for number in range(9_900))
+    objects = ",".join([f"{{{keys}}}"] * 9)
     before = time.process_time()
-    assert complaint(f'{{{keys}, "k59999": 2}}'.encode()) == ("k59999", "given twice")
-    assert time.process_time() - before < 2  # each key looked for among all took minutes
+    assert complaint(f'[{objects},{{{keys}, "k9899": 2}}]'.encode()) == ("9.k9899", "given twice")
+    assert time.process_time() - before < 2  # each key looked for among all took a minute
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"{" + b",".join(b'"%d":1' % n for n in range(10_001)) + b"}", b"[" + b",".join([b"{}"] * 100_001) + b"]"],
+    ids=["names", "objects"],
+)
+def test_more_names_or_objects_than_any_body_has_are_refused(body: bytes) -> None:
+    assert complaint(body) == ("body", "more than 10,000 names in an object, or than 100,000 objects")
+
+
+def test_a_problem_with_many_mistakes_shows_the_first_and_says_how_many() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse_model(ResumeBody, {f"key-{n}": 1 for n in range(9_000)})
+    assert caught.value.detail.endswith("key-9: unknown key (and 8,990 more)")
+    assert len(json.loads(bytes(problem_response(caught.value).body))["errors"]) == 100
+
+
+def test_of_a_long_number_no_more_than_its_head_is_repeated() -> None:
+    assert complaint(b'{"a": ' + b"1" * 4_000 + b"e999}") == ("body", f"the number {'1' * 20}... is too large")
+
+
+async def test_others_are_served_while_a_large_body_is_read() -> None:
+    body = b'{"texts": [' + b",".join([b'"a"'] * 1_000_000) + b"]}"
+    sent = False
+
+    async def receive() -> Message:
+        nonlocal sent
+        message = {"type": "http.disconnect"} if sent else {"type": "http.request", "body": body, "more_body": False}
+        sent = True
+        return message
+
+    app = FastAPI()
+
+    @app.post("/")
+    async def read(data: TextsJson) -> int:
+        assert isinstance(data, dict)
+        return len(data["texts"])
+
+    async def send(_: Message) -> None:
+        pass
+
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "query_string": b""}
+    reading, turns = asyncio.create_task(app(scope, receive, send)), 0
+    while not reading.done():
+        turns += 1
+        await asyncio.sleep(0)
+    await reading
+    # Read by the loop itself it takes some twenty.
+    assert turns > 100
 
 
 def test_the_hash_is_blind_to_order_and_space_only() -> None:

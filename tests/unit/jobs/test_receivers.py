@@ -11,8 +11,8 @@ from shared.jobs.receivers import UnusableReceiver, check_url, is_public, resolv
         "fd00::1", "fec0::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "2002:7f00:1::",
         "64:ff9b::10.0.0.1", "64:ff9b::169.254.169.254", "::127.0.0.1", "::10.0.0.1",
         "::ffff:0:127.0.0.1", "::ffff:0:169.254.169.254", "64:ff9b:1::a00:1", "2001:db8::1",
-        "3fff::1", "5f00::1", "100::1", "192.0.0.1", "198.18.0.1", "240.0.0.1", "2002:a9fe:a9fe::",
-        "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+        "3fff::1", "5f00::1", "100::1", "192.0.0.1", "192.0.0.192", "198.18.0.1", "240.0.0.1", "2002:a9fe:a9fe::",
+        "2001:0:4136:e378:8000:63bf:3fff:fdd2", "168.63.129.16",
     ],
 )  # fmt: skip
 def test_an_address_inside_is_not_public(address: str) -> None:
@@ -20,7 +20,7 @@ def test_an_address_inside_is_not_public(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["93.184.216.34", "1.1.1.1", "2606:4700::1111", "64:ff9b::1.1.1.1", "::ffff:1.1.1.1"]
+    "address", ["93.184.216.34", "168.63.129.17", "1.1.1.1", "2606:4700::1111", "64:ff9b::1.1.1.1", "::ffff:1.1.1.1"]
 )
 def test_an_address_of_the_internet_is_public(address: str) -> None:
     assert is_public(address)

@@ -28,8 +28,8 @@ def test_a_container_is_judged_by_where_it_is_published() -> None:
     assert why_refused(settings(flower_host="127.0.0.1", flower_published_host=everywhere)) is not None
 
 
-@pytest.mark.parametrize("auth", ["secret", "me:secret,you", ":", "me:", ":secret", "me:secret,"])
-def test_a_user_without_a_password_is_refused(auth: str) -> None:
+@pytest.mark.parametrize("auth", ["secret", "me:secret,you", ":", "me:", ":secret", "me:secret,", "me:s\xe9cret"])
+def test_a_user_without_a_password_that_counts_is_refused(auth: str) -> None:
     assert "user:password" in (why_refused(settings(flower_auth=auth)) or "")
 
 
