@@ -16,10 +16,18 @@ NEEDS_KEY = "urn:questmill:unauthenticated"
 class ApiProblem(Exception):
     """The API refused a request, or could not be reached; the text is one sentence for a person."""
 
-    def __init__(self, message: str, status: int | None = None, problem: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        status: int | None = None,
+        problem: Mapping[str, Any] | None = None,
+        *,
+        retry_after_seconds: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.problem = dict(problem or {})
+        self.retry_after_seconds = retry_after_seconds
 
     @property
     def may_pass(self) -> bool:
@@ -74,7 +82,8 @@ def raise_problem(base_url: str, answer: httpx2.Response) -> None:
         ) from None
     if problem.get("type") == NEEDS_KEY:
         text = _about_key(base_url, was_sent="Authorization" in answer.request.headers)
-    raise ApiProblem(text, answer.status_code, problem)
+    wait = answer.headers.get("Retry-After", "")
+    raise ApiProblem(text, answer.status_code, problem, retry_after_seconds=int(wait) if wait.isdecimal() else None)
 
 
 def _about_key(base_url: str, *, was_sent: bool) -> str:

@@ -1,5 +1,7 @@
 """`questmill pause`, `resume` and `cancel`: one job, or all of them at once."""
 
+import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -14,6 +16,7 @@ from cli.terminal import open_client, print_answer
 from shared.database.states import PAUSED_BY_REQUEST
 
 CONFLICT = 409
+TOO_MANY = 429
 
 OneJob = Annotated[
     str | None,
@@ -37,7 +40,7 @@ def pause(
             print_state(client.pause(find_job(client, job)), as_json=as_json)
             return
         running = [each for each in client.jobs() if each["state"] == "running"]
-        print_states(_each(running, client.pause), "No job runs.", as_json=as_json)
+        change_each(running, client.pause, "No job runs.", as_json=as_json)
 
 
 def resume(
@@ -57,7 +60,7 @@ def resume(
             print_state(client.resume(find_job(client, job), budget_usd=budget), as_json=as_json)
             return
         paused = [each for each in client.jobs() if each["state"] == "paused" and each["reason"] == PAUSED_BY_REQUEST]
-        print_states(_each(paused, client.resume), "No job was paused by a person.", as_json=as_json)
+        change_each(paused, client.resume, "No job was paused by a person.", as_json=as_json)
 
 
 def cancel(job: Job, as_json: AsJson = False) -> None:
@@ -77,11 +80,6 @@ def print_state(job: Mapping[str, Any], *, as_json: bool) -> None:
     print_answer(job, state_line(job), as_json=as_json)
 
 
-def print_states(jobs: Sequence[Mapping[str, Any]], none: str, *, as_json: bool) -> None:
-    """The same of many jobs; `none` says that there was none."""
-    print_answer(jobs, "\n".join(map(state_line, jobs)) or none, as_json=as_json)
-
-
 def state_line(job: Mapping[str, Any]) -> str:
     """A job's state and the reason for it, in a line."""
     simulated = " (rehearsal)" if job.get("rehearsal") else ""
@@ -89,13 +87,33 @@ def state_line(job: Mapping[str, Any]) -> str:
     return escape(f"job {job['id']} for dataset {job['dataset']} is {job['state']}{simulated}{reason}")
 
 
-def _each(jobs: Sequence[Mapping[str, Any]], change: Callable[[str], Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The jobs that were changed; one that came to another state meanwhile is left alone."""
-    changed = []
+def change_each(
+    jobs: Sequence[Mapping[str, Any]], change: Callable[[str], Mapping[str, Any]], none: str, *, as_json: bool
+) -> None:
+    """Change job by job and print what they have come to; `none` says that there was none.
+
+    One that is in another state meanwhile is left alone. One that cannot be changed keeps no other from it; at
+    the end ApiProblem names all of these.
+    """
+    changed: list[Mapping[str, Any]] = []
+    left: list[str] = []
     for job in jobs:
         try:
-            changed.append(change(job["id"]))
+            changed.append(_patiently(change, job["id"]))
         except ApiProblem as problem:
             if problem.status != CONFLICT:
+                left.append(f"job {job['id']}: {problem}")
+    print_answer(changed, "\n".join(map(state_line, changed)) or ("" if left else none), as_json=as_json)
+    if left:
+        raise ApiProblem(f"{len(left)} of {len(jobs)} jobs were not changed.\n" + "\n".join(left))
+
+
+def _patiently(change: Callable[[str], Mapping[str, Any]], job_id: str) -> Mapping[str, Any]:
+    while True:
+        try:
+            return change(job_id)
+        except ApiProblem as problem:
+            if problem.status != TOO_MANY or problem.retry_after_seconds is None:
                 raise
-    return changed
+            sys.stderr.write(f"{problem} Waiting.\n")
+            time.sleep(problem.retry_after_seconds)

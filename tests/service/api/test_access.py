@@ -25,7 +25,8 @@ from api.security import COOKIE
 from cli.client import ApiProblem, AsyncQuestmill, Client, Questmill
 from cli.doctor_jobs import key_check
 from local.process import free_port
-from shared.access.key_text import make_key
+from shared.access import keys as access_keys
+from shared.access.key_text import hash_secret, make_key
 from shared.access.keys import create_key, find_listed, revoke_key
 from shared.access.quotas import Quotas
 from shared.access.scopes import Scope
@@ -252,6 +253,21 @@ async def test_dollars_bound_budgets_also_when_they_are_raised(
     assert http.post(budget, json={"budget_usd": 9}, headers=bearing(other)).status_code == 200
 
 
+async def test_money_that_a_cancelled_job_may_still_cost_is_taken(
+    http: httpx2.Client, engine: AsyncEngine, spec: dict[str, Any]
+) -> None:
+    key = await make(engine, Scope.SUBMIT, usd=Decimal(5))
+    job = http.post("/v1/jobs", json={**spec, "budget_usd": 4}, headers=bearing(key)).json()
+    http.post(f"/v1/jobs/{job['id']}/cancel", headers=bearing(key)).raise_for_status()
+    async with engine.begin() as conn:
+        held = text("UPDATE job_budget SET spent_usd = 1, held_usd = 2.5 WHERE job_id = :id")
+        await conn.execute(held, {"id": job["id"]})
+    second = {**spec, "dataset": f"{spec['dataset']}-b", "budget_usd": 2}
+    refused = http.post("/v1/jobs", json=second, headers=bearing(key))
+    assert "dollars: $5.00 allowed, $3.50 taken, $2.00 more asked" in refused.json()["detail"]
+    assert http.post("/v1/jobs", json={**second, "budget_usd": 1.5}, headers=bearing(key)).status_code == 202
+
+
 async def test_of_two_jobs_at_once_that_fit_alone_one_is_refused(
     http: httpx2.Client, engine: AsyncEngine, spec: dict[str, Any]
 ) -> None:
@@ -323,6 +339,30 @@ def test_behind_tls_the_cookie_is_secure(database_url: str, redis_url: str, keys
         )
 
 
+def sign_in_anew(http: httpx2.Client, key: str) -> httpx2.Response:
+    """As another browser does."""
+    answer = http.post("/v1/session", json={"key": key})
+    http.cookies.clear()
+    return answer
+
+
+async def test_a_key_has_so_many_sessions_and_the_oldest_end_first(
+    http: httpx2.Client, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_keys, "MOST_SESSIONS", 3)
+    key = await make(engine, Scope.READ)
+    tokens = [sign_in_anew(http, key).cookies[COOKIE] for _ in range(5)]
+    codes = [http.get("/v1/jobs", headers={"Cookie": f"{COOKIE}={token}"}).status_code for token in tokens]
+    assert codes == [401, 401, 200, 200, 200]
+
+
+async def test_signing_in_counts_as_a_request(http: httpx2.Client, engine: AsyncEngine) -> None:
+    key = await make(engine, Scope.READ, rate=2)
+    answers = [sign_in_anew(http, key) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert int(answers[-1].headers["Retry-After"]) >= 1
+
+
 async def test_an_old_session_is_over(http: httpx2.Client, engine: AsyncEngine, keys: dict[Scope, str]) -> None:
     token = http.post("/v1/session", json={"key": keys[Scope.READ]}).cookies[COOKIE]
     assert http.get("/v1/jobs").status_code == 200
@@ -332,7 +372,8 @@ async def test_an_old_session_is_over(http: httpx2.Client, engine: AsyncEngine, 
     http.cookies.clear()
     http.post("/v1/session", json={"key": keys[Scope.READ]}).raise_for_status()
     async with engine.connect() as conn:
-        assert (await conn.execute(text("SELECT COUNT(*) FROM api_session WHERE expires_at < now()"))).scalar_one() == 0
+        left = text("SELECT COUNT(*) FROM api_session WHERE token_hash = :hash")
+        assert (await conn.execute(left, {"hash": hash_secret(token)})).scalar_one() == 0
     assert token != http.cookies[COOKIE]
 
 
