@@ -61,10 +61,10 @@ def replan(
     targets = {cell: each.target for cell, each in measured.items()}
     prior = 0 if is_full else PRIOR_QUESTIONS
     likely = _Outlook(mix, measured, targets, plans=plans, prior=prior, is_full=is_full)
-    if (strain := likely.strain_of(targets)) <= 1:
+    if (strains := likely.strains_of(targets))[0] <= 1:
         return None
     found = _Outlook(mix, measured, targets, plans=plans, prior=0, is_full=is_full)
-    found_strain, before = found.strain_of(targets), likely.tokens_of(targets)
+    found_strains, before = found.strains_of(targets), likely.tokens_of(targets)
     means = dict(likely.means)
     nearest: Replanned | None = None
     for _ in range(CORRECTIONS):
@@ -72,9 +72,9 @@ def replan(
         planned = {each.cell: each.target for each in plan.cells}
         # By what was found alone it must be nearer as well. Else a plan that was made of that, when all was there,
         # is taken back for the sake of what is assumed as soon as it asks for more, and made again, and taken back.
-        if planned != targets and likely.strain_of(planned) < strain and found.strain_of(planned) < found_strain:
+        if planned != targets and likely.strains_of(planned) < strains and found.strains_of(planned) < found_strains:
             after = likely.tokens_of(planned)
-            nearest, strain = Replanned(plan, _shares(after), _shares(before)), likely.strain_of(planned)
+            nearest, strains = Replanned(plan, _shares(after), _shares(before)), likely.strains_of(planned)
         for area in likely.areas:
             within = {cell: target for cell, target in planned.items() if cell.domain in area}
             means |= _corrected(means, within, likely.tokens_of(planned, area))
@@ -102,7 +102,7 @@ class _Outlook:
         least = TOLERANCE_IN_THE_END if is_full else TOLERANCE_UNDER_WAY
         questions = TOLERANCE_IN_QUESTIONS * (1 + (Decimal(plans) / PLANS_FOR_TWICE) ** 2)
         self._tolerated = {
-            area: max(least, questions * _moved_by_one(self.means, self.tokens_of(targets, area)))
+            area: max(least, questions * _moved_by_one(self._means_in(area), self.tokens_of(targets, area)))
             for area in self.areas
         }
 
@@ -111,9 +111,18 @@ class _Outlook:
         within = {cell: target for cell, target in wanted.items() if area is None or cell.domain in area}
         return expected_tokens(self._mix, self._measured, within, self._of_cells)
 
-    def strain_of(self, wanted: Mapping[Cell, int]) -> Decimal:
-        """How many times as far off as tolerated, where it is most."""
-        return max(_deviation(self._mix, self.tokens_of(wanted, area)) / self._tolerated[area] for area in self.areas)
+    def strains_of(self, wanted: Mapping[Cell, int]) -> list[Decimal]:
+        """How many times as far off as tolerated each area is, the farthest first.
+
+        All of them: one that cannot come nearer, for what is there already, does not keep the others from it.
+        """
+        return sorted(
+            (_deviation(self._mix, self.tokens_of(wanted, area)) / self._tolerated[area] for area in self.areas),
+            reverse=True,
+        )
+
+    def _means_in(self, area: Sequence[str]) -> dict[Cell, Decimal]:
+        return {cell: mean for cell, mean in self.means.items() if cell.domain in area}
 
 
 def _corrected(

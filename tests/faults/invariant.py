@@ -69,7 +69,7 @@ def check_invariant(
 
 
 def check_books(database_url: str) -> None:
-    """What holds of all jobs once nothing moves, whatever they came to and whatever was archived, deleted or reparsed."""
+    """What holds of all jobs once nothing moves, whatever they came to and whatever was deleted or read again."""
     with psycopg.Connection[Any].connect(database_url, row_factory=namedtuple_row) as conn:
         for (job_id,) in conn.execute("SELECT id::text FROM job").fetchall():
             _check_money(conn, job_id)

@@ -193,6 +193,29 @@ def test_scope_domain_balances_each_domain_by_its_own_means() -> None:
     assert loop.plans < MOST_PLANS // 5
 
 
+def test_a_domain_that_cannot_come_nearer_does_not_keep_the_others_from_it() -> None:
+    mix = a_mix({"math": 10_000, "coding": 10_000}, scope=ShareScope.DOMAIN)
+    kept = {Cell("math", "hard"): 600}
+    loop = Loop(mix, WRITTEN, random.Random(6), have=kept, surplus=Surplus.KEEP)
+    loop.run()
+    assert loop.is_exact()
+    assert loop.off("math") > 0.1  # as many as there were are too many
+    assert loop.off("coding") <= max(PROMISED, 1.1 * loop.one_question("coding"))
+
+
+def test_how_near_a_domain_has_to_come_is_not_told_by_the_lengths_of_another() -> None:
+    own = {"glossary": {"easy": Decimal(8), "hard": Decimal(20)}}
+    mix = a_mix({"math": 10_000, "glossary": 2_000}, scope=ShareScope.DOMAIN, mean_tokens=own)
+    targets = {each.cell: each.target for each in make_plan(mix, {}, Surplus.SUBSAMPLE).cells}
+    written = {cell: int(mix.mean_of(cell)) for cell in targets} | {Cell("glossary", "hard"): 21}
+    found = {cell: Measured(target, target, target * written[cell]) for cell, target in targets.items()}
+    better = replan(mix, found, {}, Surplus.SUBSAMPLE, plans=1, is_full=True)
+    assert better is not None
+    after = {each.cell: each.target for each in better.plan.cells if each.cell.domain == "glossary"}
+    tokens = {cell.difficulty: target * written[cell] for cell, target in after.items()}
+    assert abs(tokens["hard"] / sum(tokens.values()) - 0.4) < 21 / sum(tokens.values())
+
+
 # A job that does not settle takes long, and the one that Hypothesis would shrink it to tells no more.
 @settings(max_examples=8, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
