@@ -1,5 +1,6 @@
 """Turn a spec into a plan, a forecast and warnings, given what the dataset holds. Writes nothing."""
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -121,7 +122,8 @@ async def make_planned_job(
     values = {"dataset_id": dataset_id, "rehearsal": providers.rehearsal}
     mixed = (await conn.execute(HAS_REAL_OR_REHEARSED, values)).scalar_one()
     mix = mix_spec.to_mix()
-    plan = make_plan(mix, have, Surplus.KEEP if mix_spec.existing else spec.surplus)
+    # Of a large mix it takes long enough for others to notice.
+    plan = await asyncio.to_thread(make_plan, mix, have, Surplus.KEEP if mix_spec.existing else spec.surplus)
     models = choose_models(spec, providers, settings)
     filled = spec.model_copy(
         update={

@@ -77,7 +77,8 @@ async def reconcile_job(engine: AsyncEngine, job_id: JobId, limits: Limits, publ
             # A cancel comes before or after the pass: no batch is made for a job that has ended meanwhile.
             if await lock_job(conn, job_id) is None:
                 break
-            actions = decide(await observe(conn, job_id), limits)
+            # Beside the loop: a new plan of a large mix takes a while.
+            actions = await asyncio.to_thread(decide, await observe(conn, job_id), limits)
             hints += await apply(conn, job_id, actions)
         taken += len(actions)
         if all(isinstance(action, Hint) for action in actions):
@@ -123,7 +124,7 @@ async def _look_at(engine: AsyncEngine, job_ids: Sequence[JobId], limits: Limits
     try:
         async with engine.connect() as conn:
             looks = await observe_all(conn, job_ids)
-        judged = [(look.job_id, decide(look, limits)) for look in looks]
+        judged = await asyncio.to_thread(lambda: [(look.job_id, decide(look, limits)) for look in looks])
     except Exception as error:
         if is_unreachable(error):
             raise
