@@ -33,6 +33,7 @@ from shared.jobs.submissions import (
     read_foreign_jobs,
     read_job_of,
     read_known,
+    read_left_by_rehearsals,
     read_orphans,
     read_unfinished,
     read_waiting_batches,
@@ -114,9 +115,11 @@ class BulkKeeper:
             orphans = await read_orphans(
                 conn, seconds=ORPHAN_FACTOR * self._settings.bulk_settle_seconds, rehearsal=self._rehearsal
             )
+            left = [] if self._rehearsal else await read_left_by_rehearsals(conn)
         # Nothing of theirs is looked for where it cannot be.
         for job_id in foreign:
             await self._endings.pause_job(job_id, why_foreign(rehearsal=not self._rehearsal))
+        await self._each(self._forget_rehearsed, left)
         ids = {each.id for each in unfinished}
         self._requests = {each: requests for each, requests in self._requests.items() if each in ids}
         await self._each(lambda each: self._attend(lock, each), unfinished)
@@ -144,6 +147,10 @@ class BulkKeeper:
 
         for error in filter(None, await asyncio.gather(*map(one, items), return_exceptions=True)):
             raise error
+
+    async def _forget_rehearsed(self, submission: Submission) -> None:
+        """What a rehearsal server may have ends here: nothing was paid, and nobody will look at its job again."""
+        await self._endings.withdraw(submission, "its job rehearsed and has ended, and the workers have real models")
 
     async def _attend(self, lock: KeeperLock, submission: Submission) -> None:
         names = {"job": str(submission.job_id), "batch_id": str(submission.batch_id)}

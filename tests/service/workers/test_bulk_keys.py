@@ -1,4 +1,4 @@
-"""Keepers of bulk submissions that lack a provider's key or a price."""
+"""Keepers of bulk submissions that lack a provider's key or a price, and what a rehearsal leaves to real ones."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -143,3 +143,25 @@ async def test_results_without_a_price_wait_for_it_and_the_job_says_so(world: Bu
     world.keeper = keeper_with(world, "openai")
     assert (await world.run_to_end(job_id))["state"] == "succeeded"
     await world.check(job_id)
+
+
+@pytest.mark.parametrize("state", ["intended", "submitted"])
+async def test_what_a_cancelled_rehearsal_has_left_is_ended_by_workers_with_real_models(
+    world: BulkWorld, engine: AsyncEngine, dataset: str, state: str
+) -> None:
+    await world.server.post("/rehearsal/bulk", {"hold": True} if state == "submitted" else {"lose_next": 1})
+    job_id = await world.submit(dataset, stages=["generate"], mix={"difficulties": EASY})
+    await world.work(job_id)
+    await world.keep()
+    assert [each["state"] for each in await world.submissions(job_id)] == [state]
+    real = keeper_with(world, "openai", "anthropic", rehearsal=False)
+    await real.run_once(LOCK)
+    job = await read_job(engine, job_id)
+    assert job["state"] == "paused"
+    assert "cancel it" in job["reason"]
+    assert [each["state"] for each in await world.submissions(job_id)] == [state], "it may be resumed"
+    await cancel_job(engine, job_id)
+    await real.run_once(LOCK)
+    assert [each["state"] for each in await world.submissions(job_id)] == ["withdrawn"]
+    assert {(call["state"], call["cost_usd"]) for call in await world.calls(job_id)} == {("failed", 0)}
+    assert float((await world.money(job_id))["held_usd"]) == 0
