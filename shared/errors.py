@@ -47,6 +47,14 @@ class UnusableModel(InvalidInput):
     title = "A model cannot be used"
 
 
+class NoProviderKey(UnusableModel):
+    """This worker has no key for the model's provider; another one may have it."""
+
+    def __init__(self, model: str, provider: str) -> None:
+        super().__init__(f"this worker has no key for {provider}, which {model} needs")
+        self.provider = provider
+
+
 class NotFound(QuestmillError):
     """There is no such job, dataset, batch or question."""
 

@@ -12,11 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.database.reconnect import in_transaction, until_reachable
 from shared.database.states import JobState, Stage
-from shared.errors import BudgetExhausted, FencedOff, JobNotRunning
+from shared.errors import BudgetExhausted, FencedOff, JobNotRunning, NoProviderKey, UnusableModel
 from shared.ids import BatchId, JobId
 from shared.jobs.claim import ClaimedBatch, claim, finish, release
 from shared.jobs.control import pause_if_running, why_foreign
 from shared.jobs.incidents import note_fenced_off
+from shared.jobs.models import is_called_by_some
 from shared.jobs.reconcile import wake_reconciler
 from shared.llm.caller import Caller, FinishedCall
 from shared.llm.in_vain import calls_in_vain
@@ -49,6 +50,7 @@ class Ending(StrEnum):
     RELEASED = "released"  # given back: the job was paused
     DRAINED = "drained"  # given back: this process is on its way out
     TO_SUBMIT = "to be submitted"  # given back: what is left goes in bulk
+    FOR_OTHERS = "for others"  # given back: this worker has no key for its model, another one has
     LOST = "lost"  # another worker holds it now, or the job was cancelled
 
 
@@ -120,6 +122,7 @@ class BatchRun:
         self._work = work_of(shop, batch)
         self._stop = stop
         self._ended_early: Ending | None = None
+        self._asking_for_others = asyncio.Lock()
 
     async def run(self) -> Ending:
         """Re-read what is already paid for, call for the rest, then finish or give back."""
@@ -137,7 +140,7 @@ class BatchRun:
     async def _run(self) -> Ending:
         try:
             ordinals = await self._open()
-            if ordinals and self._batch.rehearsal is not self._shop.settings.rehearsal:
+            if ordinals and self._is_foreign():
                 await self._pause_job(why_foreign(rehearsal=self._batch.rehearsal))
             elif self._batch.bulk:
                 ordinals = await self._leave_for_bulk(ordinals)
@@ -159,8 +162,18 @@ class BatchRun:
                 await pause
             # What is held no longer is not given back: the fence sees to that.
             in_bulk = self._ended_early is Ending.TO_SUBMIT
-            await self._transaction(lambda conn: release(conn, self._hold, in_bulk=in_bulk), what="release")
+            # Hinted at once it would come back to this worker, which is free, rather than to one that is busy. So it
+            # comes to one without the key at most once for each QUESTMILL_HINT_REPEAT_SECONDS.
+            rests = self._ended_early is Ending.FOR_OTHERS
+            await self._transaction(
+                lambda conn: release(conn, self._hold, in_bulk=in_bulk, rests=rests), what="release"
+            )
         return self._ended_early or Ending.DONE
+
+    def _is_foreign(self) -> bool:
+        """Whether it rehearses and this worker does not, or the other way round; without a key it does neither."""
+        shop = self._shop
+        return self._batch.rehearsal is not shop.settings.rehearsal and bool(shop.caller.provider_names)
 
     async def _open(self) -> Sequence[int]:
         """Settle what the holder before left behind; returns the ordinals that still need a call."""
@@ -214,6 +227,10 @@ class BatchRun:
             await self._fenced_off(error)
         except BudgetExhausted as error:
             await self._pause_job(error.detail, by_budget=True)
+        except NoProviderKey as error:
+            await self._leave_to_others(error)
+        except UnusableModel as error:
+            await self._pause_job(error.detail)
 
     async def _take_one(self, ordinal: int, ask: Ask) -> None:
         finished = await self._call(ordinal, ask)
@@ -242,6 +259,20 @@ class BatchRun:
                 if not error.fits_later:
                     raise
             await self._stop.sleep(BUDGET_LOOK_SECONDS)
+
+    async def _leave_to_others(self, error: NoProviderKey) -> None:
+        """Who has the key goes on with the batch; where nobody has, a person must bring it."""
+
+        async def ask(conn: AsyncConnection) -> bool:
+            return await is_called_by_some(conn, error.provider, rehearsal=self._batch.rehearsal)
+
+        async with self._asking_for_others:
+            if self._ended_early is not None:
+                return
+            if await self._transaction(ask, what="look for the key"):
+                self._end_early(Ending.FOR_OTHERS, error.detail)
+            else:
+                await self._pause_job(error.detail)
 
     async def _pause_job(self, reason: str, *, by_budget: bool = False) -> None:
         """What no other prompt would fare better with: a person must act before anything more is spent."""

@@ -16,10 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.database.reconnect import in_transaction, is_unreachable
 from shared.database.states import JobState, SubmissionState
 from shared.database.trouble import first_line
-from shared.errors import BudgetExhausted, UnusableModel
+from shared.errors import BudgetExhausted, NoProviderKey, UnusableModel
 from shared.ids import BatchId, JobId, SubmissionId, new_submission_id
 from shared.jobs.control import why_foreign
 from shared.jobs.intents import intend
+from shared.jobs.models import is_called_by_some
 from shared.jobs.submissions import (
     Submission,
     give_back,
@@ -32,6 +33,7 @@ from shared.jobs.submissions import (
     read_foreign_jobs,
     read_job_of,
     read_known,
+    read_left_by_rehearsals,
     read_orphans,
     read_unfinished,
     read_waiting_batches,
@@ -70,15 +72,26 @@ class BulkKeeper:
         self._requests: dict[SubmissionId, Sequence[LLMRequest]] = {}
         self._looked_for_since: dict[SubmissionId, float] = {}
         self._patience = Patience(shop.settings.bulk_poll_seconds)
+        # Providers that were needed in this round, that this process has no key for and another worker has.
+        self._for_others: set[str] = set()
 
     async def run(self, stop: Stop) -> None:
-        """Keep whenever no other process does, until `stop` is set."""
+        """Keep whenever no other process does, until `stop` is set; never without a key, which others may have.
+
+        Who lacks a provider that was needed, and that another worker has, leaves the lock to others after each round,
+        for one pause: so processes with different keys keep in turns.
+        """
+        if not self._providers:
+            log.info("bulk submissions are left to workers with a provider key")
+            return
         with suppress(Draining):
             while True:
                 try:
                     async with keeper_lock(self._settings.session_database_url) as lock:
                         while lock is not None:
                             await self.run_once(lock)
+                            if self._for_others:
+                                break
                             await stop.sleep(self._settings.bulk_poll_seconds)
                 except (psycopg.OperationalError, OSError, LockLost) as error:
                     log.warning("bulk submissions not kept", error=first_line(error))
@@ -95,15 +108,18 @@ class BulkKeeper:
     async def run_once(self, lock: KeeperLock) -> None:
         """Attend once to every submission that is not over, and intend what waits for it."""
         await lock.confirm()
+        self._for_others.clear()
         async with self._shop.engine.connect() as conn:
             foreign = await read_foreign_jobs(conn, rehearsal=self._rehearsal)
             unfinished = await read_unfinished(conn, rehearsal=self._rehearsal)
             orphans = await read_orphans(
                 conn, seconds=ORPHAN_FACTOR * self._settings.bulk_settle_seconds, rehearsal=self._rehearsal
             )
+            left = [] if self._rehearsal else await read_left_by_rehearsals(conn)
         # Nothing of theirs is looked for where it cannot be.
         for job_id in foreign:
             await self._endings.pause_job(job_id, why_foreign(rehearsal=not self._rehearsal))
+        await self._each(self._forget_rehearsed, left)
         ids = {each.id for each in unfinished}
         self._requests = {each: requests for each, requests in self._requests.items() if each in ids}
         await self._each(lambda each: self._attend(lock, each), unfinished)
@@ -132,6 +148,10 @@ class BulkKeeper:
         for error in filter(None, await asyncio.gather(*map(one, items), return_exceptions=True)):
             raise error
 
+    async def _forget_rehearsed(self, submission: Submission) -> None:
+        """What a rehearsal server may have ends here: nothing was paid, and nobody will look at its job again."""
+        await self._endings.withdraw(submission, "its job rehearsed and has ended, and the workers have real models")
+
     async def _attend(self, lock: KeeperLock, submission: Submission) -> None:
         names = {"job": str(submission.job_id), "batch_id": str(submission.batch_id)}
         with structlog.contextvars.bound_contextvars(submission=str(submission.id), **names):
@@ -140,7 +160,10 @@ class BulkKeeper:
     async def _attend_to(self, lock: KeeperLock, submission: Submission) -> None:
         provider = self._providers.get(submission.provider)
         if provider is None:
-            log.warning("no key for a bulk submission", provider=submission.provider, id=str(submission.id))
+            elsewhere = await self._is_for_others(submission.provider)
+            log.warning(
+                "no key for a bulk submission", provider=submission.provider, id=str(submission.id), elsewhere=elsewhere
+            )
         elif submission.state is SubmissionState.SUBMITTED:
             await self._look(provider, submission)
         elif submission.since_attempt is not None:
@@ -213,8 +236,9 @@ class BulkKeeper:
     async def _cancel_orphan(self, submission: Submission) -> None:
         """A submission that turned up after its intent was given up: its calls have been made anew."""
         provider = self._providers.get(submission.provider)
-        found = None if provider is None else await self._search(provider, submission)
-        if provider is not None and isinstance(found, BulkStatus):
+        if provider is None:
+            await self._is_for_others(submission.provider)
+        elif isinstance(found := await self._search(provider, submission), BulkStatus):
             log.warning("bulk submission cancelled: it came too late", provider_id=found.provider_id)
             await provider.cancel(found.provider_id)
             await self._transaction(lambda conn: note_cancel(conn, submission.id), what="note cancel")
@@ -229,6 +253,10 @@ class BulkKeeper:
                 status = await provider.look(provider_id)
             if status.state is BulkState.ENDED:
                 await self._endings.settle(provider, submission, status)
+        except UnusableModel as error:
+            # The results wait at the provider until this process knows their price.
+            await self._endings.pause_job(submission.job_id, error.detail)
+            return
         except BulkProblem as problem:
             if problem.http_status == NOT_FOUND:
                 # What it was paid for nobody can tell.
@@ -260,17 +288,13 @@ class BulkKeeper:
             await self._transaction(lambda conn: park_in_bulk(conn, batch_id, why), what="park")
 
     async def _intend(self, lock: KeeperLock, job_id: JobId, batch_id: BatchId, drafts: Drafts) -> None:
-        models = sorted({call.model for call in drafts.calls})
-        for model in models:
-            name, _ = split_model(model)
-            if name not in self._providers:
-                await self._endings.pause_job(job_id, f"this worker has no key for {name}, which {model} needs")
-                return
-            if self._patience.is_waiting(name):
-                return
+        models = await self._models_of(drafts, job_id)
+        calls = [call for call in drafts.calls if call.model in models]
+        if not calls:
+            return
         ids = {model: new_submission_id() for model in models}
         try:
-            opened = await self._transaction(lambda conn: intend(conn, drafts.calls, ids), what="intend")
+            opened = await self._transaction(lambda conn: intend(conn, calls, ids), what="intend")
         except BudgetExhausted as error:
             if not error.fits_later:
                 await self._endings.pause_job(job_id, error.detail, by_budget=True)
@@ -289,6 +313,32 @@ class BulkKeeper:
         for submission in intended:
             if submission.batch_id == batch_id:
                 await self._attend(lock, submission)
+
+    async def _is_for_others(self, name: str) -> bool:
+        """Whether another worker has the key for a provider that this one has none for; noted for the round's end."""
+        async with self._shop.engine.connect() as conn:
+            found = await is_called_by_some(conn, name, rehearsal=self._rehearsal)
+        if found and name not in self._for_others:
+            log.warning("bulk submissions are left to a worker that has the key", provider=name)
+            self._for_others.add(name)
+        return found
+
+    async def _models_of(self, drafts: Drafts, job_id: JobId) -> Sequence[str]:
+        """Those that can be submitted now; what another worker has the key for is its part of the batch.
+
+        None while a provider is left in peace, or when nobody has a key, for which the job is paused.
+        """
+        models = []
+        for model in sorted({call.model for call in drafts.calls}):
+            name, _ = split_model(model)
+            if name in self._providers:
+                models.append(model)
+            elif not await self._is_for_others(name):
+                await self._endings.pause_job(job_id, NoProviderKey(model, name).detail)
+                return ()
+            if self._patience.is_waiting(name):
+                return ()
+        return models
 
     async def _transaction(self, work: Callable[[AsyncConnection], Awaitable[T]], *, what: str) -> T:
         return await in_transaction(self._shop.engine, work, what=what)

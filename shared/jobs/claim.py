@@ -112,10 +112,11 @@ WHERE id IN (
 RETURNING id
 """)
 
-# A clean release is no failed attempt; a rolling deploy must not use them up.
+# A clean release is no failed attempt; a rolling deploy must not use them up. What counts as hinted just now is hinted
+# again only when an unclaimed hint would be repeated.
 RELEASE = text("""
-UPDATE batch SET state = 'pending', lease_until = NULL, worker = NULL, hinted_at = NULL, attempts = 0,
-    in_bulk = :in_bulk
+UPDATE batch SET state = 'pending', lease_until = NULL, worker = NULL, attempts = 0, in_bulk = :in_bulk,
+    hinted_at = CASE WHEN CAST(:rests AS boolean) THEN clock_timestamp() END
 WHERE id = :batch_id AND fence = :fence AND state = 'leased'
 """)
 
@@ -235,12 +236,12 @@ async def renew(conn: AsyncConnection, holds: Sequence[Hold], *, lease_seconds: 
     return {BatchId(row.id) for row in await conn.execute(RENEW, values)}
 
 
-async def release(conn: AsyncConnection, hold: Hold, *, in_bulk: bool = False) -> bool:
+async def release(conn: AsyncConnection, hold: Hold, *, in_bulk: bool = False, rests: bool = False) -> bool:
     """Give the batch back unfinished, free to be claimed at once, or for its calls to go `in_bulk`.
 
-    False when the hold was lost.
+    One that `rests` is hinted no sooner than a hint that nobody has taken. False when the hold was lost.
     """
-    values = {"batch_id": hold.batch_id, "fence": hold.fence, "in_bulk": in_bulk}
+    values = {"batch_id": hold.batch_id, "fence": hold.fence, "in_bulk": in_bulk, "rests": rests}
     return (await conn.execute(RELEASE, values)).rowcount == 1
 
 

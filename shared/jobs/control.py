@@ -53,7 +53,10 @@ def why_foreign(*, rehearsal: bool) -> str:
             "this job rehearses, and the workers now have real models: cancel it and post it again, or start them "
             "without provider keys and resume it"
         )
-    return "the workers have no provider key and rehearse, and this job is real: start them with one, and resume it"
+    return (
+        "the workers have no provider key and rehearse, and this job is real: start them with one, and resume it. "
+        "If you cancel it, what a provider has in bulk is cancelled there only once workers have its key again"
+    )
 
 
 async def pause_job(engine: AsyncEngine, job_id: JobId, reason: str = PAUSED_BY_REQUEST) -> None:

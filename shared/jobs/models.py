@@ -13,6 +13,11 @@ from shared.settings import Settings
 
 # A worker repeats its providers' names every minute; one that stays away for a quarter of an hour took its key along.
 CONFIGURED = text("SELECT name, rehearsal FROM provider WHERE seen_at > clock_timestamp() - interval '15 minutes'")
+# Who waits for a provider of another worker waits no longer than until that one has missed two of its repeats.
+IS_CALLED_BY_SOME = text("""
+SELECT EXISTS (SELECT FROM provider WHERE name = :name AND rehearsal = :rehearsal
+    AND seen_at > clock_timestamp() - interval '150 seconds')
+""")
 # What rehearses and what does not are never configured at once: a job is one or the other.
 FORGET_OTHERS = text("DELETE FROM provider WHERE rehearsal <> :rehearsal")
 PUBLISH = text("""
@@ -32,7 +37,12 @@ class ConfiguredProviders:
 
 
 async def publish_providers(conn: AsyncConnection, names: list[str], *, rehearsal: bool) -> None:
-    """Tell the API which providers this worker has a key for. Names only; keys stay in the workers."""
+    """Tell the API which providers this worker has a key for. Names only; keys stay in the workers.
+
+    One that has none is of neither kind, and leaves what others have told as it is.
+    """
+    if not names:
+        return
     await conn.execute(FORGET_OTHERS, {"rehearsal": rehearsal})
     await conn.execute(PUBLISH, {"names": sorted(names), "rehearsal": rehearsal})
 
@@ -41,6 +51,11 @@ async def configured_providers(conn: AsyncConnection) -> ConfiguredProviders:
     """What the workers have published lately."""
     rows = (await conn.execute(CONFIGURED)).all()
     return ConfiguredProviders(frozenset(row.name for row in rows), any(row.rehearsal for row in rows))
+
+
+async def is_called_by_some(conn: AsyncConnection, name: str, *, rehearsal: bool) -> bool:
+    """Whether some worker that lives can call the provider, or the rehearsal server in its place."""
+    return bool((await conn.execute(IS_CALLED_BY_SOME, {"name": name, "rehearsal": rehearsal})).scalar_one())
 
 
 def choose_models(

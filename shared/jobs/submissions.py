@@ -25,6 +25,13 @@ FROM bulk_submission JOIN job ON job.id = bulk_submission.job_id JOIN batch ON b
 WHERE bulk_submission.state IN ('intended', 'submitted') AND job.rehearsal = :rehearsal
 ORDER BY bulk_submission.id
 """)
+# Of jobs that are over, where nobody rehearses: a cancelled job is resumed by nobody.
+LEFT_BY_REHEARSALS = text("""
+SELECT bulk_submission.*, job.state AS job_state, false AS is_wanted, clock_timestamp() - attempted_at AS since_attempt
+FROM bulk_submission JOIN job ON job.id = bulk_submission.job_id
+WHERE bulk_submission.state IN ('intended', 'submitted') AND job.rehearsal AND job.state NOT IN ('running', 'paused')
+ORDER BY bulk_submission.id
+""")
 WAITING = text("""
 SELECT batch.id FROM batch JOIN job ON job.id = batch.job_id
 WHERE batch.in_bulk AND batch.state = 'pending' AND job.state = 'running' AND job.rehearsal = :rehearsal
@@ -137,6 +144,11 @@ class OpenCall:
 async def read_unfinished(conn: AsyncConnection, *, rehearsal: bool) -> list[Submission]:
     """All submissions that are not over, in the order of their intents: of jobs that rehearse, or of the others."""
     return _submissions((await conn.execute(UNFINISHED, {"rehearsal": rehearsal})).all())
+
+
+async def read_left_by_rehearsals(conn: AsyncConnection) -> list[Submission]:
+    """Those that are not over although their jobs, which rehearsed, are."""
+    return _submissions((await conn.execute(LEFT_BY_REHEARSALS)).all())
 
 
 async def read_orphans(conn: AsyncConnection, *, seconds: float, rehearsal: bool) -> list[Submission]:

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.contextvars import bound_contextvars
 
 from shared.database.fence import Hold
-from shared.errors import UnusableModel
+from shared.errors import NoProviderKey
 from shared.ids import CallId, new_call_id
 from shared.llm.concurrency import AdaptiveConcurrency, Turnstile
 from shared.llm.ledger import NewCall, Settlement
@@ -108,6 +108,11 @@ class Caller:
         self.counters = CallCounters()
 
     @property
+    def provider_names(self) -> frozenset[str]:
+        """The providers that this process has a key for."""
+        return frozenset(self._providers)
+
+    @property
     def limiter_failures(self) -> int:
         """How often Redis did not answer the limiter."""
         return self._limiter.redis_failures
@@ -129,7 +134,8 @@ class Caller:
         """Send a prompt until its reply is usable or nothing more can be done; each attempt is a ledger row.
 
         Raises Draining when `stop` is set (a call in flight is finished and stored first), and JobNotRunning,
-        FencedOff, BudgetExhausted or UnusableModel when a call may not be made.
+        FencedOff or BudgetExhausted when a call may not be made; UnusableModel for a model without a price, or
+        NoProviderKey for one without a key.
         """
         order = _Order(hold, ordinal, prompt, prompt_record, model, stop)
         failed = throttled = 0
@@ -223,7 +229,7 @@ class Caller:
         provider_name, name = split_model(model)
         provider = self._providers.get(provider_name)
         if provider is None:
-            raise UnusableModel(f"this worker has no key for {provider_name}, which {model} needs")
+            raise NoProviderKey(model, provider_name)
         request = make_request(prompt, name, timeout_seconds=self._settings.call_timeout_seconds)
         worst_usd = worst_case(model, count_bytes(prompt), prompt.max_output_tokens, self._settings.prices)
         return provider, request, worst_usd

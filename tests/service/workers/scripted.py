@@ -51,6 +51,8 @@ def new_question() -> str:
 class ScriptedCaller:
     """Writes the ledger as the real one does; what it answers is up to `answer`."""
 
+    provider_names = frozenset({"openai", "anthropic"})
+
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self.ordinals: list[int] = []

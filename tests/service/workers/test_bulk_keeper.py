@@ -77,6 +77,7 @@ async def test_a_submission_is_not_looked_for_where_models_of_the_other_kind_are
     job = await read_job(engine, job_id)
     assert job["state"] == "paused"
     assert "no provider key" in job["reason"]
+    assert "what a provider has in bulk is cancelled there only once workers have its key again" in job["reason"]
 
 
 async def test_what_failed_or_expired_is_submitted_again_and_every_ordinal_answered_once(
