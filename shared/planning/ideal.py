@@ -14,7 +14,7 @@ Counts: TypeAlias = tuple[tuple[int, ...], ...]
 # The weight of a question's distance beside the tokens it moves: it decides only where tokens do not.
 _TIE = 1e-4
 # A count this near to a whole number is that number: the solver's floats carry such errors.
-_SNAP = 1e-6
+SNAP = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def find_ideal(problem: Problem) -> Floats:
     if bound:
         ideal[bound] = _closest(problem, bound, ideal[bound])
     whole = np.rint(ideal)
-    return np.where(np.abs(ideal - whole) < _SNAP, whole, ideal)
+    return np.where(np.abs(ideal - whole) < SNAP, whole, ideal)
 
 
 def _fill(problem: Problem, d: int) -> list[Fraction]:

@@ -75,9 +75,8 @@ def replan(
         if planned != targets and likely.strains_of(planned) < strains and found.strains_of(planned) < found_strains:
             after = likely.tokens_of(planned)
             nearest, strains = Replanned(plan, _shares(after), _shares(before)), likely.strains_of(planned)
-        for area in likely.areas:
-            within = {cell: target for cell, target in planned.items() if cell.domain in area}
-            means |= _corrected(means, within, likely.tokens_of(planned, area))
+        for within in likely.by_area(planned):
+            means |= _corrected(means, within, likely.tokens_of(within))
     return nearest
 
 
@@ -97,32 +96,41 @@ class _Outlook:
         self._mix, self._measured = mix, measured
         self.means = measured_means(mix, measured, prior=prior)
         self._of_cells = _means_of_cells(mix, measured, self.means)
-        # The shares hold in each domain by itself, or over all of them.
-        self.areas = [(domain,) for domain in mix.domains] if mix.scope is ShareScope.DOMAIN else [tuple(mix.domains)]
         least = TOLERANCE_IN_THE_END if is_full else TOLERANCE_UNDER_WAY
         questions = TOLERANCE_IN_QUESTIONS * (1 + (Decimal(plans) / PLANS_FOR_TWICE) ** 2)
-        self._tolerated = {
-            area: max(least, questions * _moved_by_one(self._means_in(area), self.tokens_of(targets, area)))
-            for area in self.areas
-        }
+        self._tolerated = [
+            max(least, questions * _part_of(self._widest(within), self.tokens_of(within)))
+            for within in self.by_area(targets)
+        ]
 
-    def tokens_of(self, wanted: Mapping[Cell, int], area: Sequence[str] | None = None) -> dict[str, Decimal]:
-        """The tokens of each difficulty with these targets, in all domains or in these."""
-        within = {cell: target for cell, target in wanted.items() if area is None or cell.domain in area}
-        return expected_tokens(self._mix, self._measured, within, self._of_cells)
+    def by_area(self, wanted: Mapping[Cell, int]) -> list[Mapping[Cell, int]]:
+        """The targets of all domains together, or of each by itself: where the shares hold."""
+        if self._mix.scope is not ShareScope.DOMAIN:
+            return [wanted]
+        areas: dict[str, dict[Cell, int]] = {domain: {} for domain in self._mix.domains}
+        for cell, target in wanted.items():
+            areas[cell.domain][cell] = target
+        return list(areas.values())
+
+    def tokens_of(self, wanted: Mapping[Cell, int]) -> dict[str, Decimal]:
+        """The tokens of each difficulty with these targets."""
+        return expected_tokens(self._mix, self._measured, wanted, self._of_cells)
 
     def strains_of(self, wanted: Mapping[Cell, int]) -> list[Decimal]:
         """How many times as far off as tolerated each area is, the farthest first.
 
         All of them: one that cannot come nearer, for what is there already, does not keep the others from it.
         """
-        return sorted(
-            (_deviation(self._mix, self.tokens_of(wanted, area)) / self._tolerated[area] for area in self.areas),
-            reverse=True,
+        strains = (
+            _deviation(self._mix, self.tokens_of(within)) / tolerated
+            for within, tolerated in zip(self.by_area(wanted), self._tolerated, strict=True)
         )
+        return sorted(strains, reverse=True)
 
-    def _means_in(self, area: Sequence[str]) -> dict[Cell, Decimal]:
-        return {cell: mean for cell, mean in self.means.items() if cell.domain in area}
+    def _widest(self, within: Mapping[Cell, int]) -> Decimal:
+        """How many tokens one question of the longest kind has more than one of the shortest."""
+        means = [self.means[cell] for cell in within] or [Decimal(0)]
+        return max(means) - min(means)
 
 
 def _corrected(
@@ -154,11 +162,17 @@ def measured_means(mix: Mix, measured: Mapping[Cell, Measured], *, prior: int = 
     as if `prior` rows had been found to be so.
     """
     means: dict[Cell, Decimal] = {}
+    shared = {
+        (part, difficulty): _factor(
+            mix, measured, [Cell(domain, difficulty) for domain in mix.domains], part, prior=prior, guess=Decimal(1)
+        )
+        for part in _parts(mix.measure)
+        for difficulty in mix.difficulties
+    }
     for cell in mix.cells():
         total = Decimal(0)
         for part in _parts(mix.measure):
-            alike = [other for other in mix.cells() if other.difficulty == cell.difficulty]
-            factor = _factor(mix, measured, alike, part, prior=prior, guess=Decimal(1))
+            factor = shared[part, cell.difficulty]
             if mix.scope is ShareScope.DOMAIN:
                 factor = _factor(mix, measured, [cell], part, prior=prior, guess=factor)
             total += _assumed(mix, cell, part) * factor
@@ -222,9 +236,9 @@ def _assumed(mix: Mix, cell: Cell, part: Measure) -> Decimal:
     return of_answer if part is Measure.COMPLETION else mix.mean_of(cell) - of_answer
 
 
-def _moved_by_one(means: Mapping[Cell, Decimal], tokens: Mapping[str, Decimal]) -> Decimal:
-    """The part of all tokens that one question more of the dearest kind moves."""
-    return (max(means.values()) - min(means.values())) / (sum(tokens.values()) or Decimal(1))
+def _part_of(moved: Decimal, tokens: Mapping[str, Decimal]) -> Decimal:
+    """The part of all tokens that so many are."""
+    return moved / (sum(tokens.values()) or Decimal(1))
 
 
 def _shares(tokens: Mapping[str, Decimal]) -> dict[str, Decimal]:

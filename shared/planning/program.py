@@ -19,7 +19,9 @@ class Program:
         self._upper: list[float] = []
         self._whole: list[int] = []
         self._costs: list[float] = []
-        self._entries: list[tuple[int, int, float]] = []
+        self._rows: list[int] = []
+        self._indices: list[int] = []
+        self._values: list[float] = []
         self._row_lower: list[float] = []
         self._row_upper: list[float] = []
 
@@ -36,8 +38,10 @@ class Program:
         """Keep the weighted sum of the columns between two bounds."""
         row = len(self._row_lower)
         indices = np.asarray(columns, dtype=np.intp).ravel()
-        values = np.broadcast_to(np.asarray(weights, dtype=np.float64).ravel(), indices.shape)
-        self._entries += [(row, int(index), float(value)) for index, value in zip(indices, values, strict=True)]
+        values: list[float] = np.asarray(weights, dtype=np.float64).ravel().tolist()
+        self._rows += [row] * len(indices)
+        self._indices += indices.tolist()
+        self._values += values * len(indices) if len(values) == 1 else values
         self._row_lower.append(lower)
         self._row_upper.append(upper)
 
@@ -57,8 +61,8 @@ class Program:
         # HiGHS takes only a relative gap: a constant added to the cost makes it an absolute one.
         constant = 1e6 * gap
         columns = len(self._lower)
-        rows, indices, values = zip(*self._entries, strict=True)
-        matrix = coo_array((values, (rows, indices)), shape=(len(self._row_lower), columns + 1))
+        shape = (len(self._row_lower), columns + 1)
+        matrix = coo_array((self._values, (self._rows, self._indices)), shape=shape)
         result = milp(
             np.array([*self._costs, constant]),
             integrality=np.array([*self._whole, 0]),

@@ -4,11 +4,13 @@ The floats of the solver only propose. What it proposes is judged in exact fract
 rounding that needs no solver.
 """
 
+from copy import copy
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 
-from shared.planning.ideal import Counts, Problem, find_deviation, find_excess, find_ideal
+from shared.planning.ideal import SNAP, Counts, Problem, find_deviation, find_excess, find_ideal
 from shared.planning.mix import ShareScope
 from shared.planning.program import Columns, Floats, Program
 
@@ -25,8 +27,17 @@ _FEW = 16
 _NODES_FEW = 400
 _NODES_MANY = 20
 _NODES_NEAR = 200
+_NODES_GROUPS = 4_000
 # Up to this many free choices it is worth looking everywhere for what the first look did not find.
 _FAR = 8
+# Beyond this many free choices in all domains, most groups keep the sums of the fractional solution, and only those
+# with about `_LOOKING` choices look for a closer split.
+_LARGE = 1_000
+_LOOKING = 120
+# Beyond these products of the choices of the groups and of all domains, for one group and for several, the groups are
+# planned first as if each were one domain, and their sums are then spread.
+_HARD_ALONE = 2_000
+_HARD_TOGETHER = 600
 # What decides among whole numbers that serve equally well: the first domain by name gets the odd question of the last
 # difficulty. Small beside a tenth of a question, large beside the solver's tolerances.
 _FIRST = 1e-3
@@ -72,6 +83,8 @@ class _Search:
         else:
             self.reference = self._give_way()
             self.base = np.floor(self.reference)
+        # The last count of a domain follows from the others.
+        self.choices = int(np.maximum((self.upper > self.lower).sum(axis=1) - 1, 0).sum())
 
     def run(self, plain: Counts) -> Counts | None:
         """The counts that the solver proposes in place of the plain ones."""
@@ -80,21 +93,74 @@ class _Search:
         nodes = _NODES_FEW if choices <= _FEW else _NODES_MANY
         tokens = self._tokens(self.reference)
         if len(self.groups) > 1:
-            best = self._closer(best, _NEAR, nodes)
+            looking = self._as_groups() if self.choices > _LARGE and not self.rounds_only else self
+            best = looking.closer(best, _NEAR, nodes)
             good = choices > _FAR or self._exact(best) <= _GOOD * tokens
             if good or self.rounds_only:
-                return self._round(self._stay_near(limit=None, sums=best))
-        found = self._closer(best, None, nodes)
-        near = self._stay_near(limit=float(self._exact(found)) + self.equal, sums=None)
+                return self._round(self.stay_near(limit=None, sums=best))
+        if choices * self.choices > (_HARD_ALONE if len(self.groups) == 1 else _HARD_TOGETHER):
+            found, near = self._plan_groups(best, nodes)
+        else:
+            found = self.closer(best, None, nodes)
+            near = self.stay_near(limit=self._limit(found), sums=None)
         if near is None:
             worth = self._exact(best) - self._exact(found) > _WORTH * tokens
-            near = self._stay_near(limit=None, sums=found if worth else best)
+            near = self.stay_near(limit=None, sums=found if worth else best)
         return self._round(near)
 
-    def _closer(self, sums: Floats, reach: int | None, nodes: int) -> Floats:
+    def _plan_groups(self, best: Floats, nodes: int) -> tuple[Floats, Floats | None]:
+        """The closest sums found, and the counts nearest to the reference whose sums are as close.
+
+        Which sums are nearest does not depend on how they are spread, as long as every domain may give way in
+        proportion to its total: so a small program settles them, and a linear one spreads them.
+        """
+        groups = self._as_groups()
+        # Rounding each domain's counts up or down does not lead to every rounding of the groups' sums.
+        found = self.closer(best, None, nodes) if self.rounds_only else groups.closer(best, None, _NODES_GROUPS)
+        sums = groups.stay_near(limit=self._limit(found), sums=None)
+        return found, None if sums is None else self.stay_near(limit=None, sums=np.rint(sums))
+
+    def _limit(self, sums: Floats) -> float:
+        """The deviation of sums that are as close as these."""
+        return float(self._exact(sums)) + self.equal
+
+    def _as_groups(self) -> "_Search":
+        """The same search with each group as one domain."""
+        # What the domains have to choose stays as it was: a part of a large search is cut short like the whole.
+        small = copy(self)
+        small.problem = replace(self.problem, means=tuple(self.problem.means[members[0]] for members in self.groups))
+        small.groups = [[group] for group in range(len(self.groups))]
+        small.totals = np.array([self.totals[members].sum() for members in self.groups])
+        small.lower, small.upper = self._sums(self.lower), self._sums(self.upper)
+        small.reference = self._sums(self.reference)
+        small.base = np.floor(small.reference)
+        return small
+
+    def closer(self, sums: Floats, reach: int | None, nodes: int) -> Floats:
         """The group sums, or closer ones if the solver finds any."""
         found = self._find_sums(reach, nodes)
         return found if found is not None and self._exact(found) < self._exact(sums) else sums
+
+    def _held(self) -> dict[int, Floats]:
+        """Of a large search, the group sums that are not looked for, by the group's place.
+
+        A vertex of the linear program brings the tokens of all groups as close as fractions can, and is whole but in
+        about as many groups as there are difficulties. These look for whole sums, and the largest others with them, so
+        that there is something to choose; what the rest holds is counted with theirs.
+        """
+        looking = _LOOKING // max(1, len(self.shares) - 1)
+        if self.choices <= _LARGE or len(self.groups) <= looking:
+            return {}
+        program, _, sums, over = self._program(whole=False, reach=0)
+        program.set_cost(over, 2.0)
+        solution = program.solve()
+        if solution is None:
+            return {}
+        found = solution[sums] + self._sums(self.base)
+        is_whole = np.abs(found - np.rint(found)).max(axis=1) < SNAP
+        totals = [float(self.totals[members].sum()) for members in self.groups]
+        by_use = sorted(range(len(found)), key=lambda group: (is_whole[group], -totals[group]))
+        return {group: np.rint(found[group]) for group in by_use[looking:] if is_whole[group]}
 
     def _tokens(self, counts: Floats) -> float:
         return float((self._sums(counts) * self.means).sum())
@@ -107,7 +173,7 @@ class _Search:
         means = [self.problem.means[members[0]] for members in self.groups]
         return find_deviation(_whole(sums), means, self.problem.shares)
 
-    def _program(self, *, whole: bool) -> tuple[Program, Columns, Columns, Columns]:
+    def _program(self, *, whole: bool, reach: int | None = None) -> tuple[Program, Columns, Columns, Columns]:
         """A program with the counts per cell, their sums per group, and each difficulty's tokens over its share.
 
         Counts and sums are differences from `base`: beside large numbers its tolerances would blur a question.
@@ -125,6 +191,9 @@ class _Search:
         for k, excess in enumerate(find_excess(_whole(self.base), self.problem.means, self.problem.shares)):
             weights = self.means / self.unit * ((np.arange(len(self.shares)) == k) - self.shares[k])
             program.add_row([*sums.ravel(), over[k]], [*weights.ravel(), -1.0], -np.inf, -float(excess) / self.unit)
+        if reach is not None:
+            for column, middle in zip(sums.ravel(), self._sums(self.reference - self.base).ravel(), strict=True):
+                program.add_row([column], 1.0, np.floor(middle) - reach, np.ceil(middle) + reach)
         return program, cells, sums, over
 
     def _give_way(self) -> Floats:
@@ -138,20 +207,21 @@ class _Search:
         solution = program.solve()
         if solution is None:
             return self.reference
-        near = self._stay_near(limit=float(2 * solution[over].sum()) * self.unit + self.equal, sums=None, whole=False)
+        near = self.stay_near(limit=float(2 * solution[over].sum()) * self.unit + self.equal, sums=None, whole=False)
         return self.reference if near is None else near
 
     def _find_sums(self, reach: int | None, nodes: int) -> Floats | None:
         """Whole group sums whose split is closest to the shares, if `reach` is set no further than that away."""
-        program, _, sums, over = self._program(whole=True)
-        if reach is not None:
-            for column, middle in zip(sums.ravel(), self._sums(self.reference - self.base).ravel(), strict=True):
-                program.add_row([column], 1.0, np.floor(middle) - reach, np.ceil(middle) + reach)
+        program, _, sums, over = self._program(whole=True, reach=reach)
+        base = self._sums(self.base)
+        for group, counts in self._held().items():
+            for column, value in zip(sums[group], counts - base[group], strict=True):
+                program.add_row([column], 1.0, value, value)
         program.set_cost(over, 2.0)
         solution = program.solve(gap=self.equal / self.unit, nodes=nodes)
-        return None if solution is None else np.rint(solution[sums] + self._sums(self.base))
+        return None if solution is None else np.rint(solution[sums] + base)
 
-    def _stay_near(self, *, limit: float | None, sums: Floats | None, whole: bool = True) -> Floats | None:
+    def stay_near(self, *, limit: float | None, sums: Floats | None, whole: bool = True) -> Floats | None:
         """The counts nearest to the reference with no larger deviation than `limit`, or with the given group sums.
 
         First the farthest cell counts, as a part of its domain, so that no domain gives way alone; then all of them.
@@ -181,7 +251,7 @@ class _Search:
         if near is None:
             return None
         program = Program()
-        base = np.clip(np.floor(near + 1e-6), self.lower, self.upper)
+        base = np.clip(np.floor(near + SNAP), self.lower, self.upper)
         rest = np.clip(near - base, 0.0, 1.0)
         order = np.outer(np.linspace(0.0, 1.0, base.shape[0]), np.linspace(0.0, 1.0, base.shape[1]))
         up = program.add_columns(base.shape, 0.0, np.minimum(1.0, self.upper - base), whole=True)

@@ -1,6 +1,7 @@
 """The closed loop alone: questions arrive whose lengths nobody told it, and the split comes out as the mix asks."""
 
 import random
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -381,3 +382,29 @@ def test_whatever_was_measured_a_plan_comes_nearer_or_there_is_none(
     # With shares in each domain by itself, the one that is furthest off counts.
     assert off < off_before or scope is ShareScope.DOMAIN
     assert min(each.mean_tokens for each in better.plan.cells) > 0
+
+
+@pytest.mark.parametrize("scope", ShareScope)
+def test_the_largest_mix_is_planned_again_in_seconds(scope: ShareScope) -> None:
+    rng = random.Random(4)
+    percents = (3, 5, 7, 9, 11, 13, 4, 6, 8, 10, 12, 12)
+    difficulties = {
+        f"k{n}": Difficulty(Decimal(percent) / 100, Decimal(rng.randint(10, 1_200)))
+        for n, percent in enumerate(percents)
+    }
+    domains = {f"d{n}": rng.randint(1, 5_000) for n in range(200)}
+    mix = Mix(domains, difficulties, means=Means.MEASURED, scope=scope)
+    longer = {name: Decimal(rng.randint(60, 160)) / 100 for name in difficulties}
+    measured = {}
+    for each in make_plan(mix, {}, Surplus.SUBSAMPLE).cells:
+        rows = each.target // 2
+        measured[each.cell] = Measured(each.target, rows, round(rows * each.mean_tokens * longer[each.cell.difficulty]))
+    started = time.process_time()
+    better = replan(mix, measured, {}, Surplus.SUBSAMPLE, plans=1, is_full=False)
+    assert time.process_time() - started < 10  # about 2
+    assert better is not None
+    asked = {name: each.token_share for name, each in difficulties.items()}
+    off = max(abs(better.shares[name] - share) for name, share in asked.items())
+    assert off < max(abs(better.shares_before[name] - share) for name, share in asked.items())
+    for domain, total in domains.items():
+        assert sum(each.target for each in better.plan.cells if each.cell.domain == domain) == total
