@@ -21,16 +21,24 @@ class Protocol(H11Protocol):
     """h11, as uvicorn speaks it; what it cannot read it answers with a problem, as all others do."""
 
     def send_400_response(self, msg: str) -> None:
-        """Answer, and end the connection."""
-        answer = problem_response(NotHttp(msg))
-        headers = [*answer.raw_headers, (b"connection", b"close")]
-        for event in (
-            h11.Response(status_code=answer.status_code, headers=headers, reason=b"Bad Request"),
-            h11.Data(data=bytes(answer.body)),
-            h11.EndOfMessage(),
-        ):
-            self.transport.write(self.conn.send(event))
+        """Answer, unless an answer has begun, and end the connection."""
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            answer = problem_response(NotHttp(msg))
+            headers = [*answer.raw_headers, (b"connection", b"close")]
+            self._write(h11.Response(status_code=answer.status_code, headers=headers, reason=b"Bad Request"))
+            # Before the first request there is none.
+            asked: dict[str, object] = vars(self)["scope"] or {}
+            if asked.get("method") != "HEAD":
+                self._write(h11.Data(data=bytes(answer.body)))
+                self._write(h11.EndOfMessage())
+        # Who is still at work on a request of before answers nobody, as when a client has gone.
+        if (cycle := vars(self)["cycle"]) is not None:
+            cycle.disconnected = True
+            cycle.message_event.set()
         self.transport.close()
+
+    def _write(self, event: h11.Event) -> None:
+        self.transport.write(self.conn.send(event) or b"")
 
 
 # uvicorn's options. Its other reader, httptools, keeps heads of any size in memory, takes quadratic time for a long

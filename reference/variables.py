@@ -27,12 +27,12 @@ COMPOSE = (
     Variable("QUESTMILL_WEBHOOK_URL", "", "who is told when any job ends or pauses"),
     Variable("QUESTMILL_WEBHOOK_SECRET", "", "the key that signs notifications"),
     Variable(
-        "DATABASE_URL",
+        "QUESTMILL_DATABASE_URL",
         "postgresql://questmill:questmill@postgres:5432/questmill",
         "a Postgres of your own in the place of that in a container",
     ),
-    Variable("DATABASE_DIRECT_URL", "", "the same past a pooler"),
-    Variable("REDIS_URL", "redis://:questmill@redis:6379/0", "a broker of your own in the place of that one"),
+    Variable("QUESTMILL_DATABASE_DIRECT_URL", "", "the same past a pooler"),
+    Variable("QUESTMILL_REDIS_URL", "redis://:questmill@redis:6379/0", "a broker of your own in the place of that one"),
     Variable("POSTGRES_PASSWORD", "questmill", "of the database, which is reached by the containers only"),
     Variable("REDIS_PASSWORD", "questmill", "of the broker, which is reached by the containers only"),
 )

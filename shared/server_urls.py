@@ -33,6 +33,6 @@ def hide_password(url: str) -> str:
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
         return NOT_A_URL
-    if "://" not in url or "@" in parts.path or (parts.netloc and not parts.hostname):
+    if "://" not in url or "@" in parts.path or (parts.netloc.rpartition("@")[2] and not parts.hostname):
         return NOT_A_URL
     return f"{parts.hostname or 'local socket'}{port}{parts.path}"

@@ -17,7 +17,6 @@ from shared.ids import BatchId, JobId
 from shared.jobs.claim import ClaimedBatch, claim, finish, release
 from shared.jobs.control import pause_if_running, why_foreign
 from shared.jobs.incidents import note_fenced_off
-from shared.jobs.models import is_called_by_some
 from shared.jobs.reconcile import wake_reconciler
 from shared.llm.caller import Caller, FinishedCall
 from shared.llm.in_vain import calls_in_vain
@@ -32,6 +31,7 @@ from workers.answering import Answering, AnswerTaker
 from workers.drain import is_draining
 from workers.generation import AdmittedLately, Generation
 from workers.leases import LeaseKeeper
+from workers.other_keys import OtherKeys
 from workers.stage_work import Ask, Reply, StageWork, stored
 from workers.validation import Validation, VerdictTaker
 
@@ -64,6 +64,7 @@ class Workshop:
     leases: LeaseKeeper
     admitter: Admitter
     name: str
+    other_keys: OtherKeys
     # The runs of this process by job, so that what stops the job stops all of them at once; and the pauses of jobs that
     # are being written, before whose end no batch goes back, to be claimed again at once.
     runs: defaultdict[JobId, set["BatchRun"]] = field(default_factory=lambda: defaultdict(set))
@@ -264,7 +265,7 @@ class BatchRun:
         """Who has the key goes on with the batch; where nobody has, a person must bring it."""
 
         async def ask(conn: AsyncConnection) -> bool:
-            return await is_called_by_some(conn, error.provider, rehearsal=self._batch.rehearsal)
+            return await self._shop.other_keys.may_be_there(conn, error.provider, rehearsal=self._batch.rehearsal)
 
         async with self._asking_for_others:
             if self._ended_early is not None:

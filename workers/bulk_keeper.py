@@ -20,7 +20,6 @@ from shared.errors import BudgetExhausted, NoProviderKey, UnusableModel
 from shared.ids import BatchId, JobId, SubmissionId, new_submission_id
 from shared.jobs.control import why_foreign
 from shared.jobs.intents import intend
-from shared.jobs.models import is_called_by_some
 from shared.jobs.submissions import (
     Submission,
     give_back,
@@ -76,23 +75,16 @@ class BulkKeeper:
         self._for_others: set[str] = set()
 
     async def run(self, stop: Stop) -> None:
-        """Keep whenever no other process does, until `stop` is set; never without a key, which others may have.
+        """Keep whenever no other process does, until `stop` is set; without a key only where nobody has one.
 
         Who lacks a provider that was needed, and that another worker has, leaves the lock to others after each round,
         for one pause: so processes with different keys keep in turns.
         """
-        if not self._providers:
-            log.info("bulk submissions are left to workers with a provider key")
-            return
         with suppress(Draining):
             while True:
                 try:
-                    async with keeper_lock(self._settings.session_database_url) as lock:
-                        while lock is not None:
-                            await self.run_once(lock)
-                            if self._for_others:
-                                break
-                            await stop.sleep(self._settings.bulk_poll_seconds)
+                    if self._providers or not await self._is_for_others(None):
+                        await self._keep(stop)
                 except (psycopg.OperationalError, OSError, LockLost) as error:
                     log.warning("bulk submissions not kept", error=first_line(error))
                 except Draining:
@@ -105,17 +97,27 @@ class BulkKeeper:
                 self._requests.clear()
                 await stop.sleep(self._settings.bulk_poll_seconds)
 
+    async def _keep(self, stop: Stop) -> None:
+        async with keeper_lock(self._settings.session_database_url) as lock:
+            while lock is not None:
+                await self.run_once(lock)
+                if self._for_others or not self._providers:
+                    return
+                await stop.sleep(self._settings.bulk_poll_seconds)
+
     async def run_once(self, lock: KeeperLock) -> None:
         """Attend once to every submission that is not over, and intend what waits for it."""
         await lock.confirm()
         self._for_others.clear()
+        # Without a key this process neither rehearses nor has real models.
+        has_a_kind = bool(self._providers)
         async with self._shop.engine.connect() as conn:
-            foreign = await read_foreign_jobs(conn, rehearsal=self._rehearsal)
+            foreign = await read_foreign_jobs(conn, rehearsal=self._rehearsal) if has_a_kind else []
             unfinished = await read_unfinished(conn, rehearsal=self._rehearsal)
             orphans = await read_orphans(
                 conn, seconds=ORPHAN_FACTOR * self._settings.bulk_settle_seconds, rehearsal=self._rehearsal
             )
-            left = [] if self._rehearsal else await read_left_by_rehearsals(conn)
+            left = await read_left_by_rehearsals(conn) if has_a_kind and not self._rehearsal else []
         # Nothing of theirs is looked for where it cannot be.
         for job_id in foreign:
             await self._endings.pause_job(job_id, why_foreign(rehearsal=not self._rehearsal))
@@ -314,11 +316,14 @@ class BulkKeeper:
             if submission.batch_id == batch_id:
                 await self._attend(lock, submission)
 
-    async def _is_for_others(self, name: str) -> bool:
-        """Whether another worker has the key for a provider that this one has none for; noted for the round's end."""
+    async def _is_for_others(self, name: str | None) -> bool:
+        """Whether another worker has the key for a provider that this one has none for; noted for the round's end.
+
+        None: for any.
+        """
         async with self._shop.engine.connect() as conn:
-            found = await is_called_by_some(conn, name, rehearsal=self._rehearsal)
-        if found and name not in self._for_others:
+            found = await self._shop.other_keys.may_be_there(conn, name, rehearsal=self._rehearsal)
+        if found and name is not None and name not in self._for_others:
             log.warning("bulk submissions are left to a worker that has the key", provider=name)
             self._for_others.add(name)
         return found

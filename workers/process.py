@@ -32,6 +32,7 @@ from workers.bulk_keeper import BulkKeeper
 from workers.drain import is_draining, when_draining
 from workers.leases import LeaseKeeper
 from workers.loop import LoopThread
+from workers.other_keys import OtherKeys
 
 log = structlog.get_logger()
 
@@ -91,7 +92,13 @@ class WorkerProcess:
         name = f"{socket.gethostname()}:{os.getpid()}"
         admitter = Admitter(self._engine, template_cap=settings.template_cap)
         self._shop = Workshop(
-            settings=settings, engine=self._engine, caller=caller, leases=leases, admitter=admitter, name=name
+            settings=settings,
+            engine=self._engine,
+            caller=caller,
+            leases=leases,
+            admitter=admitter,
+            name=name,
+            other_keys=OtherKeys(),
         )
         if is_draining():
             self._keeping.set()
@@ -150,15 +157,21 @@ class WorkerProcess:
     async def _publish_providers(self) -> None:
         """Tell the API which providers this worker can call, as long as it lives."""
 
+        attempts = 0
+
         async def publish() -> None:
+            nonlocal attempts
+            attempts += 1
             async with self._engine.begin() as conn:
                 await publish_providers(conn, list(self._providers), rehearsal=self._settings.rehearsal)
                 # A worker of a newer release may join in the middle of a job: its rows name its own wording.
                 await store_versions(conn, list(Stage))
 
         while True:
+            attempts = 0
             try:
                 await until_reachable(publish, what="publish providers")
+                self._shop.other_keys.note_told(at_once=attempts == 1)
             except Exception:
                 log.exception("providers not published")
             await asyncio.sleep(PUBLISH_SECONDS)

@@ -14,9 +14,10 @@ from shared.settings import Settings
 # A worker repeats its providers' names every minute; one that stays away for a quarter of an hour took its key along.
 CONFIGURED = text("SELECT name, rehearsal FROM provider WHERE seen_at > clock_timestamp() - interval '15 minutes'")
 # Who waits for a provider of another worker waits no longer than until that one has missed two of its repeats.
+TOLD_SECONDS = 150.0
 IS_CALLED_BY_SOME = text("""
-SELECT EXISTS (SELECT FROM provider WHERE name = :name AND rehearsal = :rehearsal
-    AND seen_at > clock_timestamp() - interval '150 seconds')
+SELECT EXISTS (SELECT FROM provider WHERE name = COALESCE(:name, name) AND rehearsal = :rehearsal
+    AND seen_at > clock_timestamp() - make_interval(secs => :seconds))
 """)
 # What rehearses and what does not are never configured at once: a job is one or the other.
 FORGET_OTHERS = text("DELETE FROM provider WHERE rehearsal <> :rehearsal")
@@ -53,9 +54,10 @@ async def configured_providers(conn: AsyncConnection) -> ConfiguredProviders:
     return ConfiguredProviders(frozenset(row.name for row in rows), any(row.rehearsal for row in rows))
 
 
-async def is_called_by_some(conn: AsyncConnection, name: str, *, rehearsal: bool) -> bool:
-    """Whether some worker that lives can call the provider, or the rehearsal server in its place."""
-    return bool((await conn.execute(IS_CALLED_BY_SOME, {"name": name, "rehearsal": rehearsal})).scalar_one())
+async def is_called_by_some(conn: AsyncConnection, name: str | None, *, rehearsal: bool) -> bool:
+    """Whether some worker that lives can call the provider, or the rehearsal server in its place; None: any of them."""
+    values = {"name": name, "rehearsal": rehearsal, "seconds": TOLD_SECONDS}
+    return bool((await conn.execute(IS_CALLED_BY_SOME, values)).scalar_one())
 
 
 def choose_models(

@@ -117,15 +117,17 @@ class _Outlook:
         return expected_tokens(self._mix, self._measured, wanted, self._of_cells)
 
     def strains_of(self, wanted: Mapping[Cell, int]) -> list[Decimal]:
-        """How many times as far off as tolerated each area is, the farthest first.
+        """How many times as far off as tolerated each area is, the farthest first; but for that one at least once.
 
-        All of them: one that cannot come nearer, for what is there already, does not keep the others from it.
+        All of them: one that cannot come nearer, for what is there already, does not keep the others from it. Nor do
+        others that are near enough ask for a plan after the other because it is not.
         """
         strains = (
             _deviation(self._mix, self.tokens_of(within)) / tolerated
             for within, tolerated in zip(self.by_area(wanted), self._tolerated, strict=True)
         )
-        return sorted(strains, reverse=True)
+        first, *rest = sorted(strains, reverse=True)
+        return [first, *(max(each, Decimal(1)) for each in rest)]
 
     def _widest(self, within: Mapping[Cell, int]) -> Decimal:
         """How many tokens one question of the longest kind has more than one of the shortest."""

@@ -58,6 +58,7 @@ def test_the_brokers_likewise(url: str) -> None:
     [
         ("postgresql://q:hunter2@db:5432/x?password=hunter2", "db:5432/x"),
         ("postgresql:///x?host=/run/postgresql", "local socket/x"),
+        ("postgresql://q:hunter2@/x?host=/run/postgresql", "local socket/x"),
         ("redis://:hunter2@db:6379/0", "db:6379/0"),
         ("https://q:hunter2@models.example.org/v1", "models.example.org/v1"),
         ("db:5432/x", NOT_A_URL),

@@ -216,6 +216,21 @@ def test_a_head_that_never_ends_is_cut_off_and_takes_no_memory(server: Server, b
     assert server.resident_megabytes() - before < 20
 
 
+@pytest.mark.parametrize("method", [b"GET", b"POST", b"HEAD"])
+def test_a_body_that_is_none_is_refused_however_far_its_request_has_come(server: Server, method: bytes) -> None:
+    head = b"\r\n".join([method + b" /v1/jobs HTTP/1.1", b"Host: " + server.host, CHUNKED, b"", b""])
+    with closing(server.connect()) as opened:
+        opened.sendall(head)
+        told = opened.recv(65536)  # without a key it is refused before its body is read
+        opened.sendall(b"zz\r\n")
+        with suppress(ConnectionError):
+            while chunk := opened.recv(65536):
+                told += chunk
+    assert statuses(told)[0] in {400, 401, 405}
+    # As one piece: the same before an answer has begun.
+    assert statuses(server.tell(head + b"zz\r\n", and_nothing_more=True))[0] in {400, 401, 405}
+
+
 def test_a_key_in_the_trailers_is_none(server: Server) -> None:
     body = b"2\r\n{}\r\n0\r\nAuthorization: Bearer " + server.key.encode() + b"\r\n\r\n"
     told = server.tell(PLAN + b"\r\nHost: " + server.host + b"\r\n" + CHUNKED + b"\r\nConnection: close\r\n\r\n" + body)

@@ -1,6 +1,7 @@
 """Jobs in bulk mode against a rehearsal server in the test process: the reconciler, workers and the keeper by hand."""
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -26,6 +27,7 @@ from workers.batch import Workshop, run_batch
 from workers.bulk_keeper import BulkKeeper
 from workers.bulk_lock import KeeperLock
 from workers.leases import LeaseKeeper
+from workers.other_keys import OtherKeys
 
 BOTH = {"easy": {"token_share": 0.4, "mean_tokens": 15}, "hard": {"token_share": 0.6, "mean_tokens": 120}}
 MODELS = {
@@ -220,6 +222,7 @@ async def opened(engine: AsyncEngine, settings: Settings, server: Served) -> Asy
         leases=LeaseKeeper(engine, settings.lease_seconds),
         admitter=Admitter(engine, template_cap=settings.template_cap),
         name="a test",
+        other_keys=OtherKeys(told_since=-math.inf),
     )
     try:
         yield BulkWorld(engine, settings, server, shop, dict(providers))

@@ -1,3 +1,4 @@
+import math
 from typing import cast
 
 import pytest
@@ -10,6 +11,7 @@ from tests.service.workers.scripted import ScriptedCaller
 from workers.admitter import Admitter
 from workers.batch import Workshop
 from workers.leases import LeaseKeeper
+from workers.other_keys import OtherKeys
 
 __all__ = ["broker", "dataset", "job_id", "settings"]
 
@@ -29,4 +31,5 @@ def shop(engine: AsyncEngine, settings: Settings, caller: ScriptedCaller) -> Wor
         leases=leases,
         admitter=Admitter(engine, template_cap=settings.template_cap),
         name="a test",
+        other_keys=OtherKeys(told_since=-math.inf),
     )

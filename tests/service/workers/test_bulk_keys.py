@@ -48,9 +48,30 @@ def keeper_with(world: BulkWorld, *names: str, **changes: object) -> BulkKeeper:
     return BulkKeeper(shop, {name: world.providers[name] for name in names})
 
 
-async def test_a_process_without_a_key_does_not_keep(world: BulkWorld) -> None:
-    async with asyncio.timeout(5):
-        await keeper_with(world).run(Stop())
+@pytest.mark.parametrize(("others", "state"), [(("openai",), "running"), ((), "paused")])
+async def test_a_process_without_a_key_keeps_only_where_nobody_has_one(
+    world: BulkWorld, dataset: str, others: tuple[str, ...], state: str
+) -> None:
+    job_id = await world.submit(dataset, stages=["generate"], mix={"difficulties": EASY})
+    await world.work(job_id)
+    await others_have(world.engine, *others)
+    stop, rounds = Stop(), 0
+    keeper = keeper_with(world)
+    sleep = stop.sleep
+
+    async def count(seconds: float) -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 3:
+            stop.set()
+        await sleep(seconds)
+
+    stop.sleep = count  # type: ignore[method-assign]
+    async with asyncio.timeout(10):
+        await keeper.run(stop)
+    job = await read_job(world.engine, job_id)
+    assert job["state"] == state
+    assert (job["reason"] or "") == ("" if others else f"this worker has no key for openai, which {LUNA} needs")
 
 
 async def test_keepers_with_different_keys_keep_in_turns(world: BulkWorld, dataset: str) -> None:

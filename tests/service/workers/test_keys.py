@@ -1,5 +1,6 @@
 """Workers without the key or the price of a job's model: others go on with it, or the job waits for a person."""
 
+import math
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -11,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.ids import JobId
 from shared.jobs.control import resume_job
-from shared.jobs.models import configured_providers, publish_providers
+from shared.jobs.models import TOLD_SECONDS, configured_providers, publish_providers
 from shared.llm.anthropic import AnthropicProvider
 from shared.llm.caller import Caller
 from shared.llm.limiter import open_limiter_redis
@@ -132,6 +133,25 @@ async def test_a_worker_without_a_key_calls_no_job_foreign(
     await others_have(engine)
     assert await run_batch(keyless, batch_id, Stop()) is Ending.RELEASED
     assert await job_of(engine, job_id) == ("paused", NO_KEY)
+
+
+async def test_after_a_start_or_an_outage_others_are_given_time_to_tell_what_they_have(
+    engine: AsyncEngine, job_id: JobId, new_shop: NewShop
+) -> None:
+    await others_have(engine, "anthropic")
+    batch_id, keyless = await first_batch(engine, job_id), new_shop("anthropic")
+    keyless.other_keys.told_since = math.inf
+    assert await run_batch(keyless, batch_id, Stop()) is Ending.FOR_OTHERS
+    keyless.other_keys.note_told(at_once=False)
+    assert await run_batch(keyless, batch_id, Stop()) is Ending.FOR_OTHERS
+    keyless.other_keys.told_since -= TOLD_SECONDS
+    keyless.other_keys.note_told(at_once=True)
+    assert await job_of(engine, job_id) == ("running", None)
+    assert await run_batch(keyless, batch_id, Stop()) is Ending.RELEASED
+    assert await job_of(engine, job_id) == ("paused", NO_KEY)
+    keyless.other_keys.note_told(at_once=False)
+    await resume_job(engine, job_id)
+    assert await run_batch(keyless, batch_id, Stop()) is Ending.FOR_OTHERS
 
 
 async def test_a_worker_without_a_key_forgets_nothing_that_others_have_told(engine: AsyncEngine) -> None:

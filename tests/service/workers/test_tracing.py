@@ -27,6 +27,7 @@ from workers.admitter import Admitter
 from workers.batch import Ending, Workshop, run_batch
 from workers.leases import LeaseKeeper
 from workers.logs import configure_logs
+from workers.other_keys import OtherKeys
 from workers.reconciler import Reconciler
 
 MODEL = "openai/gpt-6-luna"
@@ -66,7 +67,15 @@ async def real_shop(
     redis: Redis = open_limiter_redis(redis_url)
     caller = Caller(settings, engine, redis, {"openai": provider})
     leases, admitter = LeaseKeeper(engine, 60), Admitter(engine, template_cap=5)
-    yield Workshop(settings=settings, engine=engine, caller=caller, leases=leases, admitter=admitter, name="a test")
+    yield Workshop(
+        settings=settings,
+        engine=engine,
+        caller=caller,
+        leases=leases,
+        admitter=admitter,
+        name="a test",
+        other_keys=OtherKeys(),
+    )
     await caller.close()
     await redis.aclose()
 

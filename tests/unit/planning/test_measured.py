@@ -204,6 +204,18 @@ def test_a_domain_that_cannot_come_nearer_does_not_keep_the_others_from_it() -> 
     assert loop.off("coding") <= max(PROMISED, 1.1 * loop.one_question("coding"))
 
 
+def test_beside_a_domain_that_cannot_come_nearer_the_others_settle_in_a_few_plans() -> None:
+    others = [f"d{n}" for n in range(8)]
+    mix = a_mix(dict.fromkeys(["math", *others], 5_000), scope=ShareScope.DOMAIN)
+    kept = {Cell("math", "hard"): 600}
+    loop = Loop(mix, WRITTEN, random.Random(0), have=kept, surplus=Surplus.KEEP, bursts=400)
+    loop.run()
+    assert loop.is_exact()
+    assert loop.plans < MOST_PLANS // 4
+    for domain in others:
+        assert loop.off(domain) <= 1.5 * max(PROMISED, loop.one_question(domain)), domain
+
+
 def test_how_near_a_domain_has_to_come_is_not_told_by_the_lengths_of_another() -> None:
     own = {"glossary": {"easy": Decimal(8), "hard": Decimal(20)}}
     mix = a_mix({"math": 10_000, "glossary": 2_000}, scope=ShareScope.DOMAIN, mean_tokens=own)
