@@ -1,6 +1,7 @@
 """All settings, read once from the environment (`QUESTMILL_*` and the conventional provider names) or from files."""
 
 import os
+import sys
 from decimal import Decimal
 from functools import cache
 from ipaddress import ip_address
@@ -310,11 +311,23 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        wrong = [FieldError(_variable(*map(str, each["loc"])), each["msg"]) for each in error.errors()]
+        wrong = [
+            FieldError(_variable(*map(str, each["loc"])), each["msg"].removeprefix("Value error, "))
+            for each in error.errors()
+        ]
     except SettingsError as error:
         field = str(error).partition('"')[2].partition('"')[0]
         wrong = [FieldError(_variable(field), "not valid JSON")]
     raise InvalidInput("; ".join(f"{each.loc}: {each.msg}" for each in wrong), wrong)
+
+
+def load_settings_or_exit() -> Settings:
+    """The same for a process that is started: it ends with 2 and the sentence."""
+    try:
+        return load_settings()
+    except InvalidInput as error:
+        print(error.detail, file=sys.stderr)
+        sys.exit(2)
 
 
 def _variable(field: str, *within: str) -> str:

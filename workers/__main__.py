@@ -7,7 +7,7 @@ import warnings
 
 from celery.exceptions import SecurityWarning
 
-from shared.settings import load_settings
+from shared.settings import load_settings_or_exit
 
 
 def main() -> None:
@@ -21,6 +21,7 @@ def main() -> None:
         if arguments.concurrency < 1:
             parser.error("--concurrency must be at least 1")
         os.environ["QUESTMILL_CALLS_IN_FLIGHT"] = str(arguments.concurrency)
+    settings = load_settings_or_exit()
     # Celery warns of root because of pickle, which is not accepted here.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     import workers.tasks  # noqa: F401 - registers the tasks
@@ -30,7 +31,7 @@ def main() -> None:
         [
             "worker",
             "--pool=threads",
-            f"--concurrency={load_settings().batches_at_once}",
+            f"--concurrency={settings.batches_at_once}",
             f"--queues={QUEUE}",
             f"--hostname=questmill-{os.getpid()}@{socket.gethostname()}",
             "--without-mingle",

@@ -6,13 +6,13 @@ from celery import Celery
 from kombu.utils.url import parse_url
 
 from shared.database.states import Stage
-from shared.settings import load_settings
+from shared.settings import load_settings_or_exit
 
 QUEUE = "questmill"
 TASK_NAMES = {stage: f"questmill.{stage}" for stage in Stage}
 
 # The tasks are imported by `python -m workers` alone: publishing and watching need only their names.
-broker_url = load_settings().redis_url
+broker_url = load_settings_or_exit().redis_url
 # By default Celery takes any certificate, unlike the limiter's client. What the URL says of it counts: Celery reads it
 # there by itself, Flower only here.
 broker_tls = {"ssl_cert_reqs": ssl.CERT_REQUIRED, **parse_url(broker_url).get("ssl", {})}

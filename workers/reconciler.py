@@ -24,7 +24,7 @@ from shared.jobs.reconcile import (
     send_hints,
 )
 from shared.llm.ledger import book_unknown
-from shared.settings import Settings, load_settings
+from shared.settings import Settings, load_settings_or_exit
 from shared.watchdog import Watchdog
 from workers.logs import configure_logs
 from workers.notifier import Notifier
@@ -146,7 +146,7 @@ class Reconciler:
 
 async def main() -> None:
     """Run until SIGINT or SIGTERM."""
-    settings = load_settings()
+    settings = load_settings_or_exit()
     configure_logs(settings)
     loop = asyncio.get_running_loop()
     with Watchdog("reconciler", loop, patience_seconds=settings.stall_seconds, heartbeat=settings.heartbeat_file):

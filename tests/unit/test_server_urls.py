@@ -1,10 +1,17 @@
 """A URL of a server may hold a password, which no message repeats."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from shared.errors import InvalidInput
 from shared.server_urls import NOT_A_URL, POSTGRES, REDIS, check_server_url, hide_password
 from shared.settings import load_settings
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -45,6 +52,17 @@ def test_what_does_not_is_refused_without_a_word_of_it(monkeypatch: pytest.Monke
     assert "hunter2" not in repr(caught.value)
     assert "hunter2" not in hide_password(url)
     load_settings.cache_clear()
+
+
+@pytest.mark.parametrize("process", ["api", "workers", "workers.reconciler", "workers.flower"])
+def test_a_process_with_a_wrong_url_ends_with_a_sentence(process: str) -> None:
+    environment = os.environ | {"DATABASE_URL": "postgresql://q:hunter2/more@db/x"}
+    command = [sys.executable, "-m", process]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("DATABASE_URL: where its host ends is not clear: in a password / is written %2F")
+    assert len(done.stderr.splitlines()) == 1
+    assert "hunter2" not in done.stderr + done.stdout
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:6379", "redis://:hun/ter2@db", "http://db:6379", "unix:///run/redis.sock"])
