@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -21,25 +21,10 @@ from shared.llm.ledger import book_unknown
 from shared.llm.prices import price_of
 from shared.llm.provider import LLMRequest, Outcome, Usage
 from shared.llm.stop import Stop
-from shared.settings import Settings
 from tests.service.jobs.world import EASY, batches_of, claim_as, execute, fetch, tick
-from tests.service.local.rehearsal_client import Served, serving
-from tests.service.workers.bulk_world import LOCK, BulkWorld, Crash, opened
+from tests.service.workers.bulk_world import LOCK, BulkWorld, Crash
 from workers.bulk_keeper import BulkKeeper
 from workers.bulk_lock import LockLost, keeper_lock
-
-
-@pytest.fixture(scope="module")
-async def shared_server() -> AsyncIterator[Served]:
-    async with serving() as served:
-        yield served
-
-
-@pytest.fixture
-async def world(engine: AsyncEngine, settings: Settings, shared_server: Served) -> AsyncIterator[BulkWorld]:
-    quick = settings.model_copy(update={"bulk_settle_seconds": 0.0, "bulk_poll_seconds": 0.02})
-    async with opened(engine, quick, await shared_server.reset()) as found:
-        yield found
 
 
 async def test_a_whole_job_on_both_providers_ends_exact_at_half_price(world: BulkWorld, dataset: str) -> None:

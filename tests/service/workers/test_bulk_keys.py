@@ -1,45 +1,28 @@
 """Keepers of bulk submissions that lack a provider's key or a price, and what a rehearsal leaves to real ones."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.jobs.control import cancel_job, resume_job
-from shared.jobs.models import publish_providers
 from shared.jobs.progress import read_job
 from shared.llm.stop import Stop
-from shared.settings import Price, Settings
+from shared.settings import Price
 from tests.service.jobs.world import EASY, execute, fetch
-from tests.service.local.rehearsal_client import Served, serving
-from tests.service.workers.bulk_world import LOCK, BulkWorld, opened
+from tests.service.workers.bulk_world import LOCK, BulkWorld
+from tests.service.workers.other_workers import others_have
 from workers.bulk_keeper import BulkKeeper
 
 LUNA, HAIKU = "openai/gpt-6-luna", "anthropic/claude-haiku-5-5"
 
 
-@pytest.fixture(scope="module")
-async def shared_server() -> AsyncIterator[Served]:
-    async with serving() as served:
-        yield served
-
-
 @pytest.fixture
-async def world(engine: AsyncEngine, settings: Settings, shared_server: Served) -> AsyncIterator[BulkWorld]:
+async def world(engine: AsyncEngine, world: BulkWorld) -> BulkWorld:
+    """All keys are there to begin with."""
     await others_have(engine, "openai", "anthropic")
-    quick = settings.model_copy(update={"bulk_settle_seconds": 0.0, "bulk_poll_seconds": 0.02})
-    async with opened(engine, quick, await shared_server.reset()) as found:
-        yield found
-
-
-async def others_have(engine: AsyncEngine, *names: str) -> None:
-    """These providers were published just now, others by workers that have gone since."""
-    gone = "seen_at = clock_timestamp() - interval '3 minutes'"
-    await execute(engine, f"UPDATE provider SET {gone}")
-    async with engine.begin() as conn:
-        await publish_providers(conn, list(names), rehearsal=True)
+    return world
 
 
 def keeper_with(world: BulkWorld, *names: str, **changes: object) -> BulkKeeper:

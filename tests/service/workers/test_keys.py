@@ -20,7 +20,8 @@ from shared.llm.openai import OpenAIProvider
 from shared.llm.provider import Provider
 from shared.llm.stop import Stop
 from shared.settings import Price, Settings
-from tests.service.jobs.world import LIMITS, Broker, batches_of, execute, fetch, first_batch, make_spec, submit, tick
+from tests.service.jobs.world import LIMITS, Broker, batches_of, fetch, first_batch, make_spec, submit, tick
+from tests.service.workers.other_workers import others_have
 from workers.batch import Ending, Workshop, run_batch
 
 NOWHERE = "http://127.0.0.1:9"
@@ -54,14 +55,6 @@ async def new_shop(engine: AsyncEngine, shop: Workshop, redis_url: str) -> Async
     for provider in providers.values():
         await provider.close()
     await redis.aclose()
-
-
-async def others_have(engine: AsyncEngine, *names: str, rehearsal: bool = True) -> None:
-    """These providers were published just now, others by workers that have gone since."""
-    gone = "seen_at = clock_timestamp() - interval '3 minutes'"
-    await execute(engine, f"UPDATE provider SET {gone}")
-    async with engine.begin() as conn:
-        await publish_providers(conn, list(names), rehearsal=rehearsal)
 
 
 async def job_of(engine: AsyncEngine, job_id: JobId) -> tuple[Any, ...]:
