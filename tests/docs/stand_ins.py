@@ -47,6 +47,12 @@ INSTEAD = (
         why="a placeholder; the page uses the model of the run before",
     ),
     Instead(
+        printed="--out demo-bundle",
+        page="docs/training.md",
+        run="--support 2 --query 4 --out demo-bundle",
+        why="smaller, as the demo is: a topic of 2,000 questions has about twenty rows, so an episode of 5+15 is luck",
+    ),
+    Instead(
         printed="--over-length drop",
         run="--over-length drop --max-tokens 500 --steps 1 --inner-steps 1 --no-baseline --held-out-tasks 1",
         why="the same, smaller",
