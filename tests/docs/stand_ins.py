@@ -122,6 +122,7 @@ ELSEWHERE = (
     Elsewhere(printed="./run test-browser", file=".ci/run", line="./run test-browser", why="a suite"),
     Elsewhere(printed="./run test-train", file=".ci/run", line="./run test-train", why="a suite"),
     Elsewhere(printed="./run test-hostile", file=".ci/run", line="./run test-hostile", why="a suite"),
+    Elsewhere(printed="./run test-manifests", file=".ci/run", line="./run test-manifests", why="a suite"),
     Elsewhere(printed="./run test-docs", file=".ci/run", line="./run test-docs", why="this suite"),
     Elsewhere(
         printed="./run faults", file=".ci/run", line='./run faults -m "not long"', why="a suite, of which CI runs half"
