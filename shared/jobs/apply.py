@@ -82,11 +82,12 @@ WHERE job_id = :job_id AND domain = :domain AND difficulty = :difficulty
 
 # The state is asked for twice: what a person discarded while this statement ran stays discarded.
 # DESIGN "Order": selection follows the keyed hash of the text, so the same questions lead to the same choice. What a
-# later stage was paid for comes before what it was not.
+# later stage was paid for comes before what it was not, and what the job found and is to keep before all that it makes.
 SELECT = text("""
 WITH ranked AS (
     SELECT question.id, row_number() OVER (
-        ORDER BY question.answered DESC, question.validated DESC,
+        ORDER BY (job.spec ->> 'surplus' = 'keep' AND question.job_id IS DISTINCT FROM job.id) DESC,
+            question.answered DESC, question.validated DESC,
             sha256(int8send(dataset.order_seed) || question.text_hash)) <= :target AS chosen
     FROM question JOIN job ON job.dataset_id = question.dataset_id JOIN dataset ON dataset.id = job.dataset_id
     WHERE job.id = :job_id AND question.domain = :domain AND question.difficulty = :difficulty

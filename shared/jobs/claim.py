@@ -7,6 +7,7 @@ so that whoever held the batch before can no longer write for it (FAULTS 5).
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -30,12 +31,12 @@ class ClaimedBatch:
     One that generates has a call for each of its prompt tuples; `novelty` says how those are drawn, `atlas` from what.
     One of a later stage has `question_ids` and the `terms` by which they are asked about. `gates` are the switches of
     the job's spec, none for a job that is older than they are. `bulk`: its calls go in bulk submissions. `rehearsal`:
-    its models are to be those of the rehearsal server. `transaction` is the claim's, by which the database knows
-    whether it was committed; `traceparent` is of the job's POST.
+    its models are to be those of the rehearsal server. `lease_until` is as the claim wrote it, None without a claim;
+    `traceparent` is of the job's POST.
     """
 
     hold: Hold
-    transaction: str
+    lease_until: datetime | None
     dataset: str
     stage: Stage
     cell: Cell
@@ -76,11 +77,16 @@ UPDATE batch SET
     lease_until = clock_timestamp() + make_interval(secs => :lease_seconds)
 FROM free WHERE batch.id = free.id
 RETURNING batch.id, batch.job_id, stage, domain, difficulty, number, questions, questions_per_call, first_ordinal,
-    calls, ordinals, question_ids, batch.fence, attempts, pg_current_xact_id()::text AS transaction
+    calls, ordinals, question_ids, batch.fence, attempts, lease_until
 """)
 
-# FAULTS 18: the database remembers whether a COMMIT got through, also when its client was not told.
-WAS_COMMITTED = text("SELECT COALESCE(pg_xact_status(CAST(:transaction AS xid8)) = 'committed', false)")
+# FAULTS 18: whether a claim's COMMIT got through although its client was not told. Its fence is no proof, nor is its
+# transaction's number: a crash of the database takes both back, and the next claim gets the same. A microsecond of the
+# database's clock, which nobody has renewed yet, is the claim's own.
+STANDS = text("""
+SELECT EXISTS (SELECT FROM batch WHERE id = :batch_id AND fence = :fence AND state = 'leased' AND worker = :worker
+    AND lease_until = :lease_until)
+""")
 
 DESCRIBE = text("""
 SELECT job.dataset_id, dataset.name AS dataset, job.seed, job_cell.mean_tokens, job_cell.answer_tokens,
@@ -97,7 +103,7 @@ WHERE job.id = :job_id
 # What a batch is, for the keeper of bulk submissions, who needs no hold on it.
 READ_IN_BULK = text("""
 SELECT id, job_id, stage, domain, difficulty, number, questions, questions_per_call, first_ordinal, calls, ordinals,
-    question_ids, fence, attempts, '' AS transaction
+    question_ids, fence, attempts, NULL AS lease_until
 FROM batch WHERE id = :batch_id AND state = 'pending' AND in_bulk
 """)
 
@@ -166,7 +172,7 @@ async def claim(
     """
     if (
         earlier is not None
-        and (await conn.execute(WAS_COMMITTED, {"transaction": earlier.transaction})).scalar_one()
+        and await _stands(conn, earlier, worker)
         and await renew(conn, [earlier.hold], lease_seconds=lease_seconds)
     ):
         return earlier
@@ -175,6 +181,11 @@ async def claim(
     if row is None:
         return None
     return await _describe(conn, row)
+
+
+async def _stands(conn: AsyncConnection, earlier: ClaimedBatch, worker: str) -> bool:
+    its = {"batch_id": earlier.hold.batch_id, "fence": earlier.hold.fence, "lease_until": earlier.lease_until}
+    return bool((await conn.execute(STANDS, {**its, "worker": worker})).scalar_one())
 
 
 async def read_in_bulk(conn: AsyncConnection, batch_id: BatchId) -> ClaimedBatch | None:
@@ -202,7 +213,7 @@ async def _describe(conn: AsyncConnection, row: RowMapping) -> ClaimedBatch:
         ordinals = await redraw(conn, hold.batch_id, hold.dataset_id, cell, ordinals, seed=about["seed"], atlas=atlas)
     return ClaimedBatch(
         hold=hold,
-        transaction=row["transaction"],
+        lease_until=row["lease_until"],
         dataset=about["dataset"],
         stage=stage,
         cell=cell,

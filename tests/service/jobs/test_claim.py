@@ -103,7 +103,7 @@ async def test_a_claim_whose_commit_did_not_get_through_is_made_anew(engine: Asy
     assert lost is not None
     again = await claim_again(engine, lost)
     assert again is not None
-    assert again.transaction != lost.transaction
+    assert again.lease_until != lost.lease_until
     assert (await batches_of(engine, job_id))[0].attempts == 1
 
 

@@ -192,6 +192,29 @@ async def test_the_same_questions_lead_to_the_same_choice_in_any_order_of_arriva
     assert chosen[0] == chosen[1]
 
 
+async def test_existing_questions_that_are_kept_give_way_to_none_of_the_jobs_own(
+    engine: AsyncEngine, settings: Settings, broker: Broker, dataset: str
+) -> None:
+    await add_questions(engine, dataset, [f"What is {n} plus {n}?" for n in range(40)])
+    job_id = await submit(engine, settings, make_spec(dataset, surplus="keep", mix={"domains": {"math": 50}}))
+    await add_questions(engine, dataset, [f"What is {n} times {n}?" for n in range(20)])
+    # What was paid for more than once comes before what was not, but not before what was there.
+    await execute(
+        engine,
+        """UPDATE question SET job_id = batch.job_id, batch_id = batch.id, call_id = gen_random_uuid(), fence = 1,
+               model = 'm', validated = true, answered = true
+           FROM batch JOIN job ON job.id = batch.job_id
+           WHERE batch.job_id = :id AND question.dataset_id = job.dataset_id AND text LIKE '%times%'""",
+        id=job_id,
+    )
+    await tick(engine, job_id, broker)
+    counted = """SELECT question.job_id IS NULL AS existing, question.state, COUNT(*)
+                 FROM question JOIN job USING (dataset_id) WHERE job.id = :id GROUP BY 1, 2"""
+    found = {tuple(row) for row in await fetch(engine, counted, id=job_id)}
+    assert found == {(True, "selected", 40), (False, "selected", 10), (False, "reserve", 10)}
+    assert (await state_of(engine, job_id))[0] == "succeeded"
+
+
 async def test_a_discarded_questions_place_is_taken_from_the_reserve(
     engine: AsyncEngine, job_id: JobId, broker: Broker, dataset: str
 ) -> None:
