@@ -1,5 +1,6 @@
 """Answers and parameters that several routes share."""
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Annotated
 from uuid import UUID
@@ -8,7 +9,8 @@ import anyio
 import orjson
 import structlog
 from fastapi import Path
-from pydantic import AfterValidator, Field, JsonValue
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
+from pydantic_core import PydanticKnownError
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
@@ -106,3 +108,15 @@ DatasetName = Annotated[
     AfterValidator(check_dataset_name),
 ]
 PlainText = Annotated[str, AfterValidator(_no_nul), Field(json_schema_extra=NO_NUL)]
+# In a query or a path. What else Python takes for one (" 5", "1_0", digits of other scripts), the document does not.
+WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+(\.0+)?", re.ASCII)
+
+
+def _as_documented(value: object) -> object:
+    if isinstance(value, str) and WHOLE_NUMBER.fullmatch(value) is None:
+        raise PydanticKnownError("int_parsing")
+    return value
+
+
+WholeNumber = Annotated[int, BeforeValidator(_as_documented)]
+PathQuestionId = Annotated[WholeNumber, Path(ge=1, lt=2**63, description="the question's id")]

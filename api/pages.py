@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.answers import WholeNumber
 from shared.errors import FieldError, InvalidInput
 
 MAX_PAGE = 500
@@ -31,7 +32,7 @@ class PageQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(default=100, ge=1, le=MAX_PAGE, description="how many to answer at most")
+    limit: WholeNumber = Field(default=100, ge=1, le=MAX_PAGE, description="how many to answer at most")
 
     @property
     def limit_and_one(self) -> int:

@@ -19,6 +19,7 @@ TETHER = Path(__file__).with_name("tether.py")
 BARE_ENVIRONMENT = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
 # Below what systems use for outgoing connections (Linux: 32768, IANA: 49152), above what services are known by.
 SERVER_PORTS = range(20_000, 32_000)
+_reserved: set[int] = set()
 
 # Threads that take turns at the interpreter need no heap each. Blocks of up to 4 MB, which numpy takes and gives
 # back many times a second, stay with the process: with new pages for each, a worker spent a sixth of its CPU time in
@@ -101,21 +102,36 @@ def is_port_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def free_port() -> int:
-    """A port that nothing listens on, by chance out of thousands.
+    """A port that nothing listens on and that nobody else was told, by chance out of thousands.
 
     One that the kernel chooses is of the range from which it takes the ports of outgoing connections, and may be gone
     before a server has started.
     """
-    while not is_port_free(port := secrets.choice(SERVER_PORTS)):
+    while not (is_port_free(port := secrets.choice(SERVER_PORTS)) and _reserve(port)):
         pass
     return port
+
+
+def _reserve(port: int) -> bool:
+    """Keep a port until this process ends from whoever chooses one like we do; no server of TCP minds.
+
+    Between the choice and the server's start others choose as well: a socket of UDP stands for the port meanwhile.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as held:
+        try:
+            held.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        _reserved.add(port)
+        held.detach()  # the kernel closes it
+    return True
 
 
 def remembered_port(note: Path) -> int:
     """The port of the last run while it is still free, else another one, noted for the next run."""
     if note.exists():
         port = int(note.read_text())
-        if is_port_free(port):
+        if is_port_free(port) and (port in _reserved or _reserve(port)):
             return port
     port = free_port()
     note.write_text(f"{port}\n")

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from api.access import READ, SUBMIT
-from api.answers import DatasetName, PlainText, answer
+from api.answers import DatasetName, PathQuestionId, PlainText, answer
 from api.contamination_shapes import ContaminatedPage, ContaminatedShape, DecontaminatedShape
 from api.limits import read_upload
 from api.pages import NumberPage
@@ -32,7 +32,6 @@ PathBenchmark = Annotated[
     Path(description="the name under which it was loaded", json_schema_extra=DATASET_NAME_SHAPE),
     AfterValidator(check_dataset_name),
 ]
-PathQuestionId = Annotated[int, Path(ge=1, lt=2**63, description="the question's id")]
 
 
 class DecontaminateQuery(BaseModel):

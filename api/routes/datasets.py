@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from api.access import ADMIN, READ, SUBMIT
-from api.answers import DatasetName, PlainText, answer, started
+from api.answers import DatasetName, PlainText, WholeNumber, answer, started
 from api.dataset_shapes import DatasetShape, DatasetsShape
 from api.json_body import TextsJson, parse_model
 from api.limits import read_upload
@@ -64,7 +64,9 @@ class ExportQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     format: Literal["jsonl", "parquet"] = Field(default="jsonl", description="JSON lines, or Apache Parquet")
-    seed: int | None = Field(default=None, ge=0, lt=2**63, description="for another order than the dataset's own")
+    seed: WholeNumber | None = Field(
+        default=None, ge=0, lt=2**63, description="for another order than the dataset's own"
+    )
     contaminated: Literal["exclude", "include"] = Field(
         default="exclude", description="questions that benchmarks flag; included, a field tells what they are like"
     )
@@ -78,7 +80,9 @@ class NearDuplicatesQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    clusters: int = Field(default=1000, ge=0, le=1_000_000, description="how many clusters to show, the largest first")
+    clusters: WholeNumber = Field(
+        default=1000, ge=0, le=1_000_000, description="how many clusters to show, the largest first"
+    )
 
 
 @router.get("", dependencies=[READ], responses={200: {"model": DatasetsShape}, **declared_problems(403, 503)})

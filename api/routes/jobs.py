@@ -9,7 +9,7 @@ from starlette.responses import Response, StreamingResponse
 
 from api.access import READ, SUBMIT, AskedBy, Guard
 from api.agreement_shapes import AgreementShape
-from api.answers import PlainText, answer, read_job_id
+from api.answers import PlainText, WholeNumber, answer, read_job_id
 from api.job_shapes import BudgetBody, JobPage, JobShape, ResumeBody
 from api.json_body import SpecJson, canonical_hash, parse_json, parse_model
 from api.limits import SPEC_BYTES, read_limited
@@ -87,7 +87,7 @@ class SeriesQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    points: int = Field(default=120, ge=1, le=500, description="so many steps at most")
+    points: WholeNumber = Field(default=120, ge=1, le=500, description="so many steps at most")
 
 
 class RejectionQuery(NumberPage):

@@ -1,12 +1,10 @@
 """/v1/questions: where one comes from; take it out by hand, or back."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Path
+from fastapi import APIRouter
 from starlette.responses import Response
 
 from api.access import READ, SUBMIT
-from api.answers import answer
+from api.answers import PathQuestionId, answer
 from api.problems import declared_problems
 from api.question_shapes import ProvenanceShape
 from api.schemas import QuestionShape
@@ -16,8 +14,6 @@ from shared.corpus.provenance import read_provenance
 from shared.ids import QuestionId
 
 router = APIRouter(prefix="/v1/questions", tags=["questions"])
-
-PathQuestionId = Annotated[int, Path(ge=1, lt=2**63, description="the question's id")]
 
 
 @router.get(

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from api.access import READ
-from api.answers import DatasetName, answer
+from api.answers import DatasetName, WholeNumber, answer
 from api.problems import declared_problems
 from api.question_shapes import SampleShape
 from api.routes.datasets import KindName
@@ -25,11 +25,13 @@ class SampleQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    n: int = Field(default=20, ge=1, le=MOST_SAMPLED, description="how many to draw")
+    n: WholeNumber = Field(default=20, ge=1, le=MOST_SAMPLED, description="how many to draw")
     domain: KindName | None = Field(default=None, max_length=200, description="only of this domain")
     difficulty: KindName | None = Field(default=None, max_length=200, description="only of this difficulty")
     state: QuestionState | None = Field(default=None, description="only those in this state")
-    seed: int | None = Field(default=None, ge=0, lt=2**63, description="the same draws the same; else a new one")
+    seed: WholeNumber | None = Field(
+        default=None, ge=0, lt=2**63, description="the same draws the same; else a new one"
+    )
 
 
 @router.get(
