@@ -20,6 +20,8 @@ return {count, redis.call('PTTL', KEYS[1])}
 # A request waits no longer for Redis, and after it was silent none waits for a while.
 ANSWER_SECONDS = 0.5
 LET_BE_SECONDS = 5.0
+# And so long for an answer that came while this process stood still, which is no silence.
+LOOK_SECONDS = 0.05
 
 
 class RequestRate:
@@ -39,10 +41,20 @@ class RequestRate:
         if time.monotonic() < self._let_be_until:
             return 0
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                reply = await self._count(keys=[f"{KEY_PREFIX}{key_id}"], args=[WINDOW_MS])
+            reply = await self._counted(key_id)
         except (RedisError, OSError):  # a time-out is an OSError
             self._let_be_until = time.monotonic() + LET_BE_SECONDS
             return 0
-        count, left_ms = cast("tuple[int, int]", tuple(reply))
+        count, left_ms = cast("tuple[int, int]", reply)
         return 0 if count <= per_minute else max(1, -(-left_ms // 1000))
+
+    async def _counted(self, key_id: KeyId) -> object:
+        asked = asyncio.ensure_future(self._count(keys=[f"{KEY_PREFIX}{key_id}"], args=[WINDOW_MS]))
+        try:
+            for patience in (ANSWER_SECONDS, LOOK_SECONDS):
+                answered, _ = await asyncio.wait({asked}, timeout=patience)
+                if answered:
+                    return asked.result()
+            raise TimeoutError
+        finally:
+            asked.cancel()
