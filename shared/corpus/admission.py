@@ -1,7 +1,9 @@
 """The one transaction that takes candidates into a dataset, of one reply or of several.
 
 Promise 2: no two questions of a dataset are equal, and none that is admitted is near-equal to another. Writers of
-one dataset take turns at an advisory lock; what they compare against is fetched after they hold it.
+one dataset take turns at an advisory lock; what they compare against is fetched after they hold it. An import takes no
+turns: it has the dataset's row to itself, and no job is unfinished then. Who admits for a job that may have ended holds
+the row before anything else: at its foreign key it would wait too late.
 """
 
 from collections.abc import Sequence
@@ -125,8 +127,9 @@ async def admit(
 ) -> list[Admission]:
     """Insert what is new in `state`, with its provenance, and record what is refused; one outcome per reply.
 
-    Runs inside the caller's READ COMMITTED transaction, after `confirm_holds`; other admissions to the dataset wait
-    from here until that commits. At most `template_cap` questions differ in nothing but numbers.
+    Runs inside the caller's READ COMMITTED transaction, after `confirm_holds` or with the dataset's row held; other
+    admissions to the dataset wait from here until that commits. At most `template_cap` questions differ in nothing but
+    numbers.
     """
     candidates = [candidate for reply in replies for candidate in reply.candidates]
     if not candidates:

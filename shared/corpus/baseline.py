@@ -4,14 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
-from psycopg.errors import LockNotAvailable
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.corpus.baseline_row import BadRow, BaselineRow, parse_row
 from shared.corpus.baseline_write import write_rows
 from shared.corpus.benchmarks import is_guarded
+from shared.corpus.busy_dataset import refuse_when_busy
 from shared.corpus.contaminated import flag_questions
 from shared.corpus.normalise import text_hash
 from shared.corpus.upload import LINE_BYTES, Line, OverlongLine, read_lines
@@ -30,7 +29,7 @@ ANALYZE_FROM_ROWS = 1_000
 
 # Over a slow line minutes may pass between two writes; the server's own limit is one.
 ALLOW_SLOW_UPLOADS = text("SET LOCAL idle_in_transaction_session_timeout = '15min'")
-# Locks the row until the import ends, so that a job is planned before it or after it.
+# Locks the row until the import ends, so that a job is planned, or reads its replies again, before it or after it.
 LOCK_DATASET = text("""
     INSERT INTO dataset (name) VALUES (:name) ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id
 """)
@@ -150,12 +149,8 @@ class _Reader:
 
 async def _lock_dataset(conn: AsyncConnection, dataset: str) -> DatasetId:
     await conn.execute(ALLOW_SLOW_UPLOADS)
-    try:
+    with refuse_when_busy(Conflict(f"another import into dataset {dataset} is under way; try again after it")):
         dataset_id = DatasetId((await conn.execute(LOCK_DATASET, {"name": dataset})).scalar_one())
-    except OperationalError as error:
-        if isinstance(error.orig, LockNotAvailable):
-            raise Conflict(f"another import into dataset {dataset} is under way; try again after it") from error
-        raise
     if job_id := (await conn.execute(UNFINISHED, {"dataset_id": dataset_id})).scalar_one_or_none():
         raise Conflict(f"dataset {dataset} has an unfinished job, {job_id}; import before it starts or after it ends")
     return dataset_id

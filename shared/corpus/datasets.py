@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from shared.corpus.busy_dataset import refuse_when_busy
 from shared.corpus.contaminated import count_contaminated
 from shared.corpus.duplicates import judge
 from shared.corpus.find_dataset import find_dataset
@@ -86,10 +87,13 @@ async def describe_dataset(engine: AsyncEngine, name: str) -> dict[str, Any]:
 async def delete_dataset(engine: AsyncEngine, name: str) -> None:
     """Delete a dataset with its questions, jobs and ledger.
 
-    Raises NotFound, or Conflict while a job is unfinished or a provider has a bulk submission of one.
+    Raises NotFound, or Conflict while a job is unfinished, a provider has a bulk submission of one, or an import or a
+    comparison with a benchmark is under way.
     """
+    told = f"dataset {name} is being imported into or compared with a benchmark; try again when that is done"
     async with engine.begin() as conn:
-        dataset_id = (await conn.execute(LOCK_FOR_DELETE, {"name": name})).scalar_one_or_none()
+        with refuse_when_busy(Conflict(told)):
+            dataset_id = (await conn.execute(LOCK_FOR_DELETE, {"name": name})).scalar_one_or_none()
         if dataset_id is None:
             raise NotFound(f"there is no dataset {name}")
         job = (await conn.execute(UNFINISHED, {"dataset_id": dataset_id})).one_or_none()

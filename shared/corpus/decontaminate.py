@@ -4,14 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from psycopg.errors import LockNotAvailable
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.corpus.admission import lock_dataset
 from shared.corpus.benchmark_file import BenchmarkFile
 from shared.corpus.benchmarks import delete_benchmark, store_benchmark
+from shared.corpus.busy_dataset import refuse_when_busy
 from shared.corpus.by_hand import DISCARD, LOCK_JOB, PROMOTE
 from shared.corpus.contaminated import count_contaminated, flag_questions
 from shared.corpus.upload import read_lines
@@ -117,14 +116,9 @@ async def remove_benchmark(engine: AsyncEngine, dataset: str, benchmark: str) ->
 
 async def _hold_dataset(conn: AsyncConnection, dataset: str) -> DatasetId:
     """Raises NotFound, and Conflict after the server's limit for locks."""
-    try:
+    told = f"dataset {dataset} is being imported into, or another benchmark is being loaded; try again after it"
+    with refuse_when_busy(Conflict(told)):
         dataset_id = (await conn.execute(HOLD_DATASET, {"name": dataset})).scalar_one_or_none()
-    except OperationalError as error:
-        if isinstance(error.orig, LockNotAvailable):
-            raise Conflict(
-                f"dataset {dataset} is being imported into, or another benchmark is being loaded; try again after it"
-            ) from error
-        raise
     if dataset_id is None:
         raise NotFound(f"there is no dataset {dataset}")
     return DatasetId(dataset_id)

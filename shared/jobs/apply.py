@@ -29,6 +29,14 @@ from shared.jobs.observe import observe
 from shared.planning.balance import Plan
 from shared.planning.mix import Cell
 
+# A claim that draws its prompts again takes them from the same pool: from here on it waits.
+LOCK_CURSORS = text("""
+SELECT domain, difficulty, next_ordinal FROM prompt_cursor
+WHERE dataset_id = (SELECT dataset_id FROM job WHERE id = :job_id) AND (domain, difficulty) IN (
+    SELECT * FROM unnest(CAST(:domains AS text[]), CAST(:difficulties AS text[])))
+ORDER BY domain, difficulty FOR UPDATE
+""")
+
 CREATE = text("""
 INSERT INTO batch (id, job_id, stage, domain, difficulty, number, questions, questions_per_call, first_ordinal, calls,
     ordinals, in_bulk)
@@ -176,7 +184,13 @@ async def apply(conn: AsyncConnection, job_id: JobId, actions: Sequence[Action])
 
 
 async def create_batches(conn: AsyncConnection, job_id: JobId, wanted: Sequence[CreateBatch]) -> None:
-    """Insert batches and take their prompt tuples out of the dataset's pool."""
+    """Insert batches and take their prompt tuples out of the dataset's pool.
+
+    Promise 6: none of a cell whose tuples a claim has drawn since the job was looked at. The next pass sees which.
+    """
+    wanted = await _drop_outrun(conn, job_id, wanted)
+    if not wanted:
+        return
     ids: list[UUID] = [new_batch_id() for _ in wanted]
     values = {
         "job_id": job_id,
@@ -193,6 +207,18 @@ async def create_batches(conn: AsyncConnection, job_id: JobId, wanted: Sequence[
     }
     await conn.execute(CREATE, values)
     await conn.execute(TAKE_ORDINALS, {"ids": ids})
+
+
+async def _drop_outrun(conn: AsyncConnection, job_id: JobId, wanted: Sequence[CreateBatch]) -> list[CreateBatch]:
+    """Those of cells all of whose tuples are free yet, and remain so until this transaction ends."""
+    cells = {each.cell for each in wanted}
+    names = {"domains": [cell.domain for cell in cells], "difficulties": [cell.difficulty for cell in cells]}
+    cursors = {
+        Cell(row.domain, row.difficulty): row.next_ordinal
+        for row in await conn.execute(LOCK_CURSORS, {"job_id": job_id, **names})
+    }
+    outrun = {each.cell for each in wanted if each.ordinals[0] < cursors.get(each.cell, 0)}
+    return [each for each in wanted if each.cell not in outrun]
 
 
 def _listed(ordinals: Sequence[int]) -> str | None:

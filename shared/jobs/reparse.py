@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from shared.corpus.busy_dataset import refuse_when_busy
 from shared.database.fence import lock_job
 from shared.database.states import UNFINISHED_JOB_STATES, Stage
 from shared.errors import Conflict, NotFound
@@ -28,9 +29,13 @@ T = TypeVar("T")
 OFFERS_PER_TRANSACTION = 64
 
 FIND = text("""
-    SELECT job.dataset_id, job.spec, EXISTS (SELECT FROM job_archive WHERE job_id = job.id) AS archived
-    FROM job WHERE job.id = :job_id
+    SELECT job.dataset_id, dataset.name AS dataset, job.spec,
+        EXISTS (SELECT FROM job_archive WHERE job_id = job.id) AS archived
+    FROM job JOIN dataset ON dataset.id = job.dataset_id WHERE job.id = :job_id
 """)
+# Promise 2: what an import adds is committed before anything is compared with it. The dataset before the job, as
+# whoever deletes the two locks them.
+HOLD_DATASET = text("SELECT 1 FROM dataset WHERE id = :dataset_id FOR KEY SHARE")
 
 
 @dataclass(slots=True)
@@ -82,7 +87,7 @@ async def reparse_job(engine: AsyncEngine, job_id: JobId, *, template_cap: int, 
 
     `template_cap` is the server's, for a job that has none of its own. A dry run takes each transaction for itself:
     candidates that only repeat each other across pages all count as admitted. Raises NotFound, or Conflict for a job
-    whose ledger is archived.
+    whose ledger is archived, and while an import into its dataset is under way.
     """
     async with engine.connect() as conn:
         job = (await conn.execute(FIND, {"job_id": job_id})).mappings().one_or_none()
@@ -106,6 +111,7 @@ class _Run:
         self._engine = engine
         self._job_id = job_id
         self._dataset_id = DatasetId(job["dataset_id"])
+        self._dataset: str = job["dataset"]
         self._spec: dict[str, Any] = job["spec"]
         self._gates = gates_on(self._spec.get("gates", {}))
         self._template_cap = self._spec.get("novelty", {}).get("template_cap") or template_cap
@@ -146,8 +152,11 @@ class _Run:
             self.reparsed.add_results(its.call.stage, await self._with_job_locked(take_in))
 
     async def _with_job_locked(self, work: Callable[[AsyncConnection, str], Awaitable[T]]) -> T:
-        """One transaction; rolled back of a dry run. No job ends and no ledger is archived meanwhile."""
+        """One transaction; rolled back of a dry run. No job ends, no ledger is archived, nothing imported meanwhile."""
+        told = f"dataset {self._dataset} is being imported into; read again after it. What was taken in before stays"
         async with self._engine.connect() as conn:
+            with refuse_when_busy(Conflict(told)):
+                await conn.execute(HOLD_DATASET, {"dataset_id": self._dataset_id})
             state = await lock_job(conn, self._job_id)
             if state is None:
                 raise NotFound(f"job {self._job_id} is gone; what was taken in before stays")

@@ -3,13 +3,13 @@
 from math import ceil
 
 import orjson
-from psycopg.errors import LockNotAvailable
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.access.keys import reserve
 from shared.access.quotas import Usage
+from shared.corpus.busy_dataset import refuse_when_busy
 from shared.corpus.stages import later_stages, terms_of
 from shared.database.states import Stage
 from shared.errors import Conflict
@@ -138,15 +138,12 @@ async def submit_job(
 
 async def _lock_dataset(conn: AsyncConnection, dataset: str) -> DatasetId:
     await conn.execute(WAIT_BRIEFLY)
-    try:
+    told = (
+        f"dataset {dataset} is being imported into, or another job for it is being submitted; "
+        "try again when that is done"
+    )
+    with refuse_when_busy(_DatasetBusy(told)):
         dataset_id = DatasetId((await conn.execute(LOCK_DATASET, {"name": dataset})).scalar_one())
-    except OperationalError as error:
-        if isinstance(error.orig, LockNotAvailable):
-            raise _DatasetBusy(
-                f"dataset {dataset} is being imported into, or another job for it is being submitted; "
-                "try again when that is done"
-            ) from error
-        raise
     await conn.execute(WAIT_AS_USUAL)
     return dataset_id
 

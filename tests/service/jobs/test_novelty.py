@@ -1,5 +1,6 @@
 """Topics that run dry rest, batches are drawn again when their work begins, and users bring atlases of their own."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from shared.corpus.topic_yields import Harvest, read_topic_yields, record_harves
 from shared.errors import InvalidInput, NotFound
 from shared.ids import DatasetId, JobId, new_job_id
 from shared.jobs.actions import CreateBatch
+from shared.jobs.claim import claim
 from shared.jobs.decide import decide
 from shared.jobs.novelty import read_novelty, read_topics
 from shared.jobs.observe import observe
@@ -17,7 +19,20 @@ from shared.jobs.progress import read_job
 from shared.questions.atlas import atlas_for
 from shared.questions.prompts import topic_at
 from shared.settings import Settings
-from tests.service.jobs.world import LIMITS, MATH, batches_of, claim_as, execute, fetch, make_spec, submit
+from tests.service.jobs.world import (
+    LIMITS,
+    MATH,
+    Broker,
+    batches_of,
+    claim_as,
+    execute,
+    fetch,
+    make_spec,
+    pid_of,
+    submit,
+    tick,
+    until_blocked_by,
+)
 
 TOPICS = list(atlas_for("math").topics)
 SAILING = {"topics": {"knots": ["bowline", "clove hitch"], "weather": ["fog", "squalls"]}, "settings": ["a harbour"]}
@@ -105,6 +120,39 @@ async def test_a_batch_made_ahead_is_drawn_again_when_it_is_first_claimed(
 
 def first_dataset(batch: Any) -> int:
     return int(batch.hold.dataset_id)
+
+
+async def test_a_claim_and_the_reconciler_draw_no_prompt_both(
+    engine: AsyncEngine, settings: Settings, dataset: str, broker: Broker
+) -> None:
+    # Promise 6: between the reconciler's look at the cursor and its new batches a claim takes some of the same pool.
+    mix = {"domains": {"math": 4_000, "code": 400}}
+    job_id = await submit(engine, settings, make_spec(dataset, mix=mix))
+    made = await batches_of(engine, job_id)
+    first = next(each for each in made if each.domain == "math")
+    dry = topic_at(atlas_for("math"), 2025, MATH, 3)
+    await harvest(engine, job_id, of_topic(dry, 400, 0), *(of_topic(each, 400, 399) for each in TOPICS if each != dry))
+    ended = "state = 'done', finished_at = now(), generated = 400, admitted = 300, calls_parsed = 20"
+    await execute(engine, f"UPDATE batch SET {ended} WHERE job_id = :id AND id <> :first", id=job_id, first=first.id)
+    async with engine.connect() as worker:
+        batch = await claim(worker, first.id, worker="w", lease_seconds=60, max_attempts=3)
+        pass_ = asyncio.create_task(tick(engine, job_id, broker))
+        await until_blocked_by(engine, await pid_of(worker))
+        await worker.commit()
+    await pass_
+    assert batch is not None
+    assert max(batch.ordinals) >= 200, "the claim drew again"
+    known = {each.id for each in made}
+    fresh = [each for each in await batches_of(engine, job_id) if each.id not in known]
+    in_math = [each for each in fresh if each.domain == "math"]
+    assert in_math, "the next pass has made them"
+    assert {each.domain for each in fresh} == {"math", "code"}
+    drawn = [
+        ordinal for each in in_math for ordinal in each.ordinals or range(each.first_ordinal, each.first_ordinal + 20)
+    ]
+    assert not set(drawn) & set(batch.ordinals)
+    assert len(drawn) == len(set(drawn))
+    assert {each.id for each in fresh} <= set(broker.take()), "and the one after that has hinted them"
 
 
 async def test_a_job_that_is_not_steered_keeps_its_prompts(
