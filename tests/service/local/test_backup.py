@@ -212,7 +212,12 @@ def test_who_is_just_leaving_stops_no_restore(
 ) -> None:
     back_up(settings, file, print, force=False)
     leaving = psycopg.connect(url, application_name="questmill-worker")
-    monkeypatch.setattr(restoring, "sleep", lambda seconds: (leaving.close(), sleep(seconds)))
+
+    def leave(seconds: float) -> None:
+        leaving.close()
+        sleep(seconds)
+
+    monkeypatch.setattr(restoring, "sleep", leave)
     assert restore(settings, file, agree, print)
 
 
