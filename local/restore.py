@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from time import sleep
 
 import psycopg
 from alembic.util import CommandError
@@ -30,6 +31,8 @@ AFTER_RESTORE = Path(__file__).with_name("after_restore.sql")
 APPLICATION = "questmill-restore"
 # Advisory locks are per database: this one is taken in the maintenance database.
 RESTORE_LOCK = 7_346_003
+# Who has just hung up is seen for a moment more.
+PAUSES_SECONDS = (0.1,) * 10
 LONGEST_NAME = 63 - len("_before_restore_20261231_235959_000")
 
 CONNECTED_TO = """
@@ -121,10 +124,17 @@ def _refuse_another(server: Connection) -> None:
 
 
 def _refuse_if_connected(server: Connection, database: str) -> None:
-    """Raise LocalProblem naming who still uses the database, our own workers or anybody else."""
-    names = [f"{name} ({count})" for name, count in server.execute(CONNECTED_TO, [database])]
-    if names:
+    """Raise LocalProblem naming who uses the database and does not leave it, our own workers or anybody else."""
+    for pause_seconds in PAUSES_SECONDS:
+        if not _connected_to(server, database):
+            return
+        sleep(pause_seconds)
+    if names := _connected_to(server, database):
         raise LocalProblem(f"Still connected to the database {database}: {', '.join(names)}. Stop them first.")
+
+
+def _connected_to(server: Connection, database: str) -> list[str]:
+    return [f"{name} ({count})" for name, count in server.execute(CONNECTED_TO, [database])]
 
 
 def _databases(server: Connection) -> list[str]:

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -116,13 +117,30 @@ def open_page(browser: Browser, system: RunningSystem, complaints: Complaints) -
         context.close()
 
 
+@contextmanager
+def slowed_models(system: RunningSystem) -> Iterator[None]:
+    """Until the end of the block models take their time, so that there is a middle of a job to look at."""
+    system.rehearse("latency", seconds=SLOW_SECONDS)
+    try:
+        yield
+    finally:
+        system.rehearse("latency", seconds=QUICK_SECONDS)
+
+
+@contextmanager
+def going_on(system: RunningSystem, dataset: str, *, questions: int = 1000) -> Iterator[str]:
+    """A job that goes on until the end of the block."""
+    with slowed_models(system):
+        job_id = str(system.client.submit(make_spec(dataset, questions=questions))["id"])
+        try:
+            yield job_id
+        finally:
+            if system.client.job(job_id)["state"] in {"running", "paused"}:
+                system.client.cancel(job_id)
+
+
 @pytest.fixture
 def long_job(system: RunningSystem, request: pytest.FixtureRequest) -> Iterator[str]:
     """A job that goes on until its test is over, on a dataset called like the test."""
-    system.rehearse("latency", seconds=SLOW_SECONDS)
-    dataset = re.sub("[^a-z0-9]+", "-", request.node.name).strip("-")
-    job_id = str(system.client.submit(make_spec(dataset, questions=1000))["id"])
-    yield job_id
-    if system.client.job(job_id)["state"] in {"running", "paused"}:
-        system.client.cancel(job_id)
-    system.rehearse("latency", seconds=QUICK_SECONDS)
+    with going_on(system, re.sub("[^a-z0-9]+", "-", request.node.name).strip("-")) as job_id:
+        yield job_id

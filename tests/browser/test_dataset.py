@@ -5,9 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import OpenPage
+from tests.browser.questions import choose_state, rows
 from tests.browser.samples import Samples
 from tests.faults.system import RunningSystem
 
@@ -18,11 +19,6 @@ def page(open_page: OpenPage, samples: Samples) -> Page:
     opened = open_page(f"/#/datasets/{samples.dataset}")
     expect(rows(opened).first).to_be_visible()
     return opened
-
-
-def rows(page: Page) -> Locator:
-    """The questions listed."""
-    return page.get_by_test_id("question-row")
 
 
 def test_dataset_is_found_in_the_list(open_page: OpenPage, samples: Samples) -> None:
@@ -69,8 +65,7 @@ def test_cell_of_the_heat_map_leads_to_its_questions(page: Page) -> None:
 def test_provenance_shows_prompt_reply_verdicts_answer_and_cost(
     page: Page, samples: Samples, system: RunningSystem
 ) -> None:
-    page.get_by_test_id("filter-state").select_option("selected")
-    expect(rows(page).filter(has_text="reserve")).to_have_count(0)
+    choose_state(page, "selected")
     link = page.get_by_test_id("question-link").first
     text = link.inner_text()
     link.click()
@@ -92,7 +87,7 @@ def test_provenance_shows_prompt_reply_verdicts_answer_and_cost(
 
 
 def test_question_is_discarded_and_restored_by_hand(page: Page, system: RunningSystem) -> None:
-    page.get_by_test_id("filter-state").select_option("selected")
+    choose_state(page, "selected")
     page.get_by_test_id("question-link").first.click()
     question = page.get_by_test_id("question")
     expect(question.get_by_test_id("question-state")).to_have_text("selected")

@@ -7,8 +7,8 @@ from typing import Any
 from playwright.sync_api import Page, expect
 
 from tests.browser.complaints import Complaints
-from tests.browser.conftest import OpenPage
-from tests.browser.samples import Samples, make_spec
+from tests.browser.conftest import OpenPage, going_on
+from tests.browser.samples import Samples
 from tests.faults.jobs import wait_for_end
 from tests.faults.system import RunningSystem
 
@@ -146,15 +146,15 @@ def test_new_job_on_a_dataset_begins_with_its_name(
     page = open_page(f"/#/datasets/{samples.dataset}")
     page.get_by_test_id("extend").click()
     expect(page.get_by_test_id("field-dataset")).to_have_value(samples.dataset)
-    job_id = str(system.client.submit(make_spec("extended", questions=400))["id"])
-    page = open_page("/#/datasets/extended")
-    expect(page.get_by_test_id("extend")).to_have_count(0)
-    page.get_by_test_id("to-job").click()
-    expect(page).to_have_url(re.compile(f"#/jobs/{job_id}"))
-    page.get_by_test_id("cancel").click()
-    page.get_by_test_id("dialog-confirm").click()
-    expect(page.get_by_test_id("job-state")).to_have_text("cancelled")
-    assert wait_for_end(system, job_id).state == "cancelled"
+    with going_on(system, "extended") as job_id:
+        page = open_page("/#/datasets/extended")
+        expect(page.get_by_test_id("extend")).to_have_count(0)
+        page.get_by_test_id("to-job").click()
+        expect(page).to_have_url(re.compile(f"#/jobs/{job_id}"))
+        page.get_by_test_id("cancel").click()
+        page.get_by_test_id("dialog-confirm").click()
+        expect(page.get_by_test_id("job-state")).to_have_text("cancelled")
+        assert wait_for_end(system, job_id).state == "cancelled"
 
 
 def test_hurried_input_is_one_sentence_at_its_field(open_page: OpenPage, complaints: Complaints) -> None:

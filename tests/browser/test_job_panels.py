@@ -142,7 +142,8 @@ def test_distributions_follow_the_filters(open_page: OpenPage, samples: Samples,
 def test_batch_is_found_in_flower(open_page: OpenPage, long_job: str) -> None:
     page = open_page(f"/#/jobs/{long_job}")
     link = page.get_by_test_id("panel-batches").get_by_test_id("batch").first.locator("a")
-    label, href = link.inner_text(), str(link.get_attribute("href"))
+    # In one look: the first batch may be another one a moment later.
+    label, href = link.evaluate("link => [link.innerText, link.getAttribute('href')]")
     found = wait_until(lambda: (shown := page.request.get(href)).ok and shown, f"{href} in Flower")
     assert label in found.text()
     front = page.request.get(str(page.get_by_test_id("flower").get_attribute("href")))

@@ -7,7 +7,7 @@ import signal
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.complaints import Complaints
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import OpenPage, slowed_models
 from tests.browser.samples import make_spec
 from tests.faults.system import Role, RunningSystem
 
@@ -16,15 +16,12 @@ AWAY = r"net::ERR_|request failed"
 
 
 def test_job_is_watched_to_its_end(open_page: OpenPage, system: RunningSystem) -> None:
-    system.rehearse("latency", seconds=0.3)
-    job_id = str(system.client.submit(make_spec("watched", questions=120))["id"])
-    page = open_page(f"/#/jobs/{job_id}")
-    expect(link(page)).to_have_attribute("data-state", "live")
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    expect(page.get_by_test_id("batch").first).to_be_visible()
-    expect(page.get_by_test_id("readout-questions")).to_contain_text(re.compile(r"^[1-9]\d* of 120"))
-    system.rehearse("latency", seconds=0.02)
+    with slowed_models(system):
+        job_id = str(system.client.submit(make_spec("watched", questions=120))["id"])
+        page = open_page(f"/#/jobs/{job_id}")
+        expect(link(page)).to_have_attribute("data-state", "live")
+        expect(page.get_by_test_id("batch").first).to_be_visible()
+        expect(page.get_by_test_id("readout-questions")).to_contain_text(re.compile(r"^[1-9]\d* of 120"))
     expect(page.get_by_test_id("job-state")).to_have_text("succeeded", timeout=60_000)
     expect(page.get_by_test_id("readout-questions")).to_have_text(re.compile("120 of 120"))
     expect(link(page)).to_have_attribute("data-state", "ended")
@@ -33,12 +30,10 @@ def test_job_is_watched_to_its_end(open_page: OpenPage, system: RunningSystem) -
 
 
 def test_lost_connection_is_said_and_found_again(
-    open_page: OpenPage, system: RunningSystem, complaints: Complaints
+    open_page: OpenPage, long_job: str, system: RunningSystem, complaints: Complaints
 ) -> None:
     complaints.provoke(AWAY)
-    system.rehearse("latency", seconds=1)
-    job_id = str(system.client.submit(make_spec("dropped", questions=400))["id"])
-    page = open_page(f"/#/jobs/{job_id}")
+    page = open_page(f"/#/jobs/{long_job}")
     expect(link(page)).to_have_attribute("data-state", "live")
     [api] = system.wait_for_processes(Role.API, 1)
     os.kill(api, signal.SIGKILL)
@@ -46,18 +41,17 @@ def test_lost_connection_is_said_and_found_again(
     expect(link(page)).to_contain_text("connection dropped")
     expect(page.get_by_test_id("job-state")).to_have_text("running")  # what is known is kept
     expect(link(page)).to_have_attribute("data-state", "live", timeout=60_000)
-    system.client.cancel(job_id)
+    system.client.cancel(long_job)
     expect(page.get_by_test_id("job-state")).to_have_text("cancelled")
-    system.rehearse("latency", seconds=0.02)
 
 
-def test_silent_connection_is_called_lost(open_page: OpenPage, system: RunningSystem, complaints: Complaints) -> None:
+def test_silent_connection_is_called_lost(
+    open_page: OpenPage, long_job: str, system: RunningSystem, complaints: Complaints
+) -> None:
     complaints.provoke(AWAY)
-    system.rehearse("latency", seconds=1)
-    job_id = str(system.client.submit(make_spec("silent", questions=400))["id"])
     page = open_page("/")
     page.clock.install()
-    page.goto(f"/#/jobs/{job_id}")
+    page.goto(f"/#/jobs/{long_job}")
     expect(link(page)).to_have_attribute("data-state", "live")
     [api] = system.wait_for_processes(Role.API, 1)
     os.kill(api, signal.SIGSTOP)
@@ -68,8 +62,6 @@ def test_silent_connection_is_called_lost(open_page: OpenPage, system: RunningSy
         os.kill(api, signal.SIGCONT)
     page.clock.fast_forward("00:10")
     expect(link(page)).to_have_attribute("data-state", "live")
-    system.client.cancel(job_id)
-    system.rehearse("latency", seconds=0.02)
 
 
 def test_list_says_how_old_it_is_while_the_api_is_away(

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import OpenPage
+from tests.browser.questions import choose_state, rows
 from tests.browser.samples import Samples, make_spec
 from tests.faults.system import RunningSystem
 
@@ -22,11 +23,6 @@ def many_jobs(system: RunningSystem) -> Iterator[int]:
         system.client.cancel(str(system.client.submit(spec)["id"]))
     yield JOBS_PAGE + 2
     system.query("DELETE FROM dataset WHERE name LIKE %s RETURNING 1", [f"{MANY}%"])
-
-
-def rows(page: Page) -> Locator:
-    """The questions listed."""
-    return page.get_by_test_id("question-row")
 
 
 def ids(page: Page) -> list[str]:
@@ -66,8 +62,7 @@ def test_another_filter_begins_with_its_first_page(open_page: OpenPage, samples:
 def test_back_from_a_question_leads_to_the_place_in_the_list(open_page: OpenPage, samples: Samples) -> None:
     page = open_page("/#/datasets")
     page.get_by_test_id("dataset-link").filter(has_text=samples.dataset).click()
-    page.get_by_test_id("filter-state").select_option("selected")
-    expect(rows(page).filter(has_text="reserve")).to_have_count(0)
+    choose_state(page, "selected")
     page.get_by_test_id("more").click()
     expect(rows(page)).to_have_count(2 * PAGE)
     listed = ids(page)

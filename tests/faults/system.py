@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -78,7 +78,7 @@ class RunningSystem:
         A process that is just starting a program looks like a second one of its own until the program is loaded: an SDK
         asks `lsb_release` at its first call.
         """
-        found = [pid for pid, words in find_processes(self.home) if plays(role, words)]
+        found = [process.pid for process in find_processes(self.home) if plays(role, process.words)]
         return [pid for pid in found if _parent_of(pid) not in found]
 
     def wait_for_processes(self, role: Role, count: int) -> list[int]:
@@ -143,21 +143,38 @@ def plays(role: Role, words: Sequence[str]) -> bool:
             return words[1:3] == ["-m", role.value]
 
 
-def find_processes(home: Path) -> list[tuple[int, list[str]]]:
-    """Every live process that was told this home or works in it, with its command line."""
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process as it was when it was found: it may be gone since."""
+
+    pid: int
+    words: list[str]
+    environment: bytes = field(repr=False)
+
+
+def find_processes(home: Path) -> list[Process]:
+    """Every live process that was told this home or works in it."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            environment = (folder / "environ").read_bytes()
-            words = (folder / "cmdline").read_bytes().decode(errors="replace").rstrip("\0").split("\0")
+            words, environment = _read_program(folder)
             works_in = (folder / "cwd").readlink()
             state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
         except OSError:
             continue
         told = f"QUESTMILL_HOME={home}".encode() in environment.split(b"\0") or str(home) in " ".join(words)
         if (told or works_in.is_relative_to(home)) and state != "Z" and int(folder.name) != os.getpid():
-            found.append((int(folder.name), words))
+            found.append(Process(int(folder.name), words, environment))
     return found
+
+
+def _read_program(folder: Path) -> tuple[list[str], bytes]:
+    """The command line and the environment of one program: between two looks a process may begin with another."""
+    while True:
+        before = (folder / "cmdline").read_bytes()
+        environment = (folder / "environ").read_bytes()
+        if (folder / "cmdline").read_bytes() == before:
+            return before.decode(errors="replace").rstrip("\0").split("\0"), environment
 
 
 def _parent_of(pid: int) -> int | None:

@@ -20,7 +20,7 @@ from local.process import free_port
 from shared.settings import Settings
 
 ROOT = Path(__file__).parents[3]
-START_SECONDS = 30
+START_SECONDS = 90
 STOP_SECONDS = 15
 
 

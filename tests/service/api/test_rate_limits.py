@@ -1,4 +1,3 @@
-import time
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,6 +17,7 @@ from shared.llm.provider import RateHeaders
 from shared.llm.stop import Stop
 from shared.settings import RateLimit
 from tests.service.api.serving import api_settings, serving, silent_server
+from tests.service.api.waits import answers_within
 from tests.service.jobs.world import add_call, execute, held_batch
 
 MODEL = "openai/gpt-6-luna"
@@ -90,7 +90,5 @@ def test_a_broker_that_is_away_is_told_within_a_second(database_url: str, frozen
         serving(api_settings(database_url, f"redis://127.0.0.1:{silent if frozen else free_port()}/0")) as url,
         httpx2.Client(base_url=url) as http,
     ):
-        began = time.monotonic()
-        answer = http.get("/v1/limits")
-        assert time.monotonic() - began < 1
-        assert (answer.status_code, answer.json()) == (200, {"broker": "away", "items": []})
+        for answer in answers_within(1, lambda: http.get("/v1/limits")):
+            assert (answer.status_code, answer.json()) == (200, {"broker": "away", "items": []})

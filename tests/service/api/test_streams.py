@@ -112,6 +112,8 @@ async def test_posts_stay_fast_beside_many_streams(http: httpx2.Client, api_url:
         assert f"questmill_open_streams {STREAMS}.0" in (await many.get("/metrics")).text
         beside = await time_posts(many, spec, "beside")
         assert len(streams) == STREAMS
+    async with httpx2.AsyncClient(base_url=api_url, timeout=30) as again:
+        alone = max(alone, await time_posts(again, spec, "alone-again"))
     # Where the machine is so busy that a POST alone takes long, what the streams add is what counts.
     assert beside < max(POST_SECONDS, MOST_SLOWDOWN * alone), (alone, beside)
 

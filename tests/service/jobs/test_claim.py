@@ -87,7 +87,7 @@ async def claim_again(engine: AsyncEngine, earlier: ClaimedBatch) -> ClaimedBatc
 
 async def test_a_claim_whose_commit_got_through_unheard_is_recognised(engine: AsyncEngine, job_id: JobId) -> None:
     # FAULTS 18: and its lease is renewed, since nobody did so meanwhile.
-    first = await claim_as(engine, await first_batch(engine, job_id), lease_seconds=1)
+    first = await claim_as(engine, await first_batch(engine, job_id), lease_seconds=30)
     assert first is not None
     claimed = (await batches_of(engine, job_id))[0].lease_until
     assert await claim_again(engine, first) == first

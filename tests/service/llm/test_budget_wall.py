@@ -35,6 +35,9 @@ SEEDS = (2025, None)
 # In ten-thousandths of a dollar.
 WORST = range(10, 200)
 SMALLEST = Decimal(WORST.start) / 10_000
+ANY = range(1, 15_000)
+# The first calls of all callers of a job fit, whatever they cost: such a round is sure to have many in flight.
+WIDE = range(WORST.stop * CALLS_IN_FLIGHT // JOBS_AT_ONCE, 25_000)
 PAID = LLMReply(Outcome.OK, raw="{}", usage=Usage(100, 300), http_status=200)
 LOST_ANSWER = LLMReply(Outcome.TIMEOUT)
 
@@ -102,15 +105,16 @@ async def test_no_budget_is_ever_passed_and_each_is_used_as_far_as_calls_fit(
     rng = Random(seed)
     watcher = Watcher(database_url)
     with watcher.watching():
-        for _ in range(BUDGETS // len(SEEDS) // JOBS_AT_ONCE):
-            await spend_up(engine, writers, [await new_job(engine, rng) for _ in range(JOBS_AT_ONCE)], seed)
+        for number in range(BUDGETS // len(SEEDS) // JOBS_AT_ONCE):
+            budgets = WIDE if number == 0 else ANY
+            await spend_up(engine, writers, [await new_job(engine, rng, budgets) for _ in range(JOBS_AT_ONCE)], seed)
     assert watcher.beyond == [], f"seed {seed}"
     assert watcher.looks > 100
     assert watcher.most_in_flight > CALLS_IN_FLIGHT / 2
 
 
-async def new_job(engine: AsyncEngine, rng: Random) -> Job:
-    budget = Decimal(rng.randrange(1, 15_000)) / 10_000
+async def new_job(engine: AsyncEngine, rng: Random, budgets: range) -> Job:
+    budget = Decimal(rng.choice(budgets)) / 10_000
     return Job(await add_job(engine, budget), budget, Random(rng.randrange(2**31)))
 
 

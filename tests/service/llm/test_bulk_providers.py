@@ -147,12 +147,12 @@ async def lose(server: Served, provider: BulkProvider, submission_id: UUID, requ
 
 async def test_each_reply_is_that_of_a_single_call(server: Served, provider: BulkProvider) -> None:
     await server.post("/rehearsal/bulk", {"seconds": 0.05})
-    requests = calls(8)
+    requests = calls(20)
     submitted = await provider.submit(uuid4(), requests)
     assert submitted.state is BulkState.IN_PROGRESS
     assert abs(submitted.created_at - datetime.now(UTC)) < timedelta(seconds=10)
     done = await ended(provider, submitted.provider_id)
-    assert done == BulkStatus(submitted.provider_id, BulkState.ENDED, submitted.created_at, 8)
+    assert done == BulkStatus(submitted.provider_id, BulkState.ENDED, submitted.created_at, 20)
     replies = await fetched(provider, done.provider_id)
     assert sorted(replies) == sorted(ids(requests))
     assert list(replies) != ids(requests)  # the order is another one
@@ -247,10 +247,10 @@ async def test_request_that_the_provider_does_not_take_is_a_bad_request(provider
 
 async def test_expired_requests_are_told_apart_and_free(server: Served, provider: BulkProvider) -> None:
     await server.post("/rehearsal/bulk", {"expire_share": 0.4, "error_share": 0.3})
-    replies = await run(provider, calls(30))
+    replies = await run(provider, calls(60))
     outcomes = [reply.outcome for reply in replies.values()]
     assert set(outcomes) == {Outcome.OK, Outcome.EXPIRED, Outcome.SERVER_ERROR}
-    assert len(outcomes) == 30
+    assert len(outcomes) == 60
     assert sum(entry["billed"] for entry in await server.entries()) == outcomes.count(Outcome.OK)
 
 

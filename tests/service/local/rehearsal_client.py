@@ -46,6 +46,7 @@ class Served:
         """The server as if it had just been started: making clients anew takes longer than most tests."""
         quota = {"requests_per_minute": 30_000, "tokens_per_minute": 60_000_000, "burst_seconds": 60, "headers": True}
         await self.post("/rehearsal/quotas", quota)
+        await self.post("/rehearsal/latency", {"seconds": 0})
         await self.post("/rehearsal/faults", {"shares": "none", "next": [], "retry_after_seconds": 1})
         await self.post("/rehearsal/pools", asdict(Pools()))
         await self.post("/rehearsal/judges", asdict(Judges()))

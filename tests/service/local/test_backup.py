@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from time import sleep
 from uuid import uuid4
 
 import psycopg
@@ -17,6 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import insert
 
 from local import pg_client
+from local import restore as restoring
 from local.backup import back_up
 from local.home import Home
 from local.pg_client import at_database, database_name
@@ -203,6 +205,20 @@ def test_whoever_is_connected_is_named_and_stops_a_restore(settings: Settings, u
         pytest.raises(LocalProblem, match=r"psql \(1\), questmill-worker \(2\)\. Stop them first"),
     ):
         restore(settings, file, agree, print)
+
+
+def test_who_is_just_leaving_stops_no_restore(
+    settings: Settings, url: str, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back_up(settings, file, print, force=False)
+    leaving = psycopg.connect(url, application_name="questmill-worker")
+
+    def leave(seconds: float) -> None:
+        leaving.close()
+        sleep(seconds)
+
+    monkeypatch.setattr(restoring, "sleep", leave)
+    assert restore(settings, file, agree, print)
 
 
 def test_a_worker_that_comes_during_a_restore_stops_it(settings: Settings, url: str, file: Path) -> None:

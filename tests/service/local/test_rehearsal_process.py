@@ -36,8 +36,8 @@ async def started(*arguments: str, **environment: str) -> AsyncIterator[tuple[Pr
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 async def test_stop_finishes_what_is_in_flight_and_writes_the_record(tmp_path: Path, stop: signal.Signals) -> None:
     path = tmp_path / "record.jsonl"
-    # The slow fault at no latency takes half a second: long enough to be in flight when the signal comes.
-    arguments = ("--port", "0", "--latency", "0", "--faults", "slow=1", "--record", str(path))
+    # The slow fault takes ten times as long: some seconds, and so it is in flight when the signal comes.
+    arguments = ("--port", "0", "--latency", "0.3", "--faults", "slow=1", "--record", str(path))
     async with started(*arguments) as (process, url), aiohttp.ClientSession() as session:
         in_flight = asyncio.create_task(_post(session, url))
         await _wait_until_in_flight(session, url)

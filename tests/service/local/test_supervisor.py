@@ -178,6 +178,11 @@ def test_nothing_is_left_after(number: signal.Signals, stack_folder: Path) -> No
 
 
 def descendants_of(pid: int) -> Iterator[int]:
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+    """Nobody's, of a process that has ended meanwhile."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return
+    for child in children:
         yield int(child)
         yield from descendants_of(int(child))

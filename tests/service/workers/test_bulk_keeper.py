@@ -68,7 +68,8 @@ async def test_a_submission_is_not_looked_for_where_models_of_the_other_kind_are
 async def test_what_failed_or_expired_is_submitted_again_and_every_ordinal_answered_once(
     world: BulkWorld, dataset: str
 ) -> None:
-    await world.server.post("/rehearsal/bulk", {"error_share": 0.2, "expire_share": 0.2})
+    await world.server.script("500")
+    await world.server.post("/rehearsal/bulk", {"expire_share": 0.4})
     job_id = await world.submit(dataset, mix={"domains": {"math": 120}})
     job = await world.run_to_end(job_id)
     assert job["state"] == "succeeded", job["reason"]
