@@ -226,7 +226,8 @@ class Lane:
         return [waiter for waiter in islice(self._queue, MOST_ASKED) if not waiter.turn.done()]
 
     def _book(self, waiter: Waiter, epoch: str, due: float) -> None:
-        waiter.epoch, waiter.due = epoch, due
+        # Redis counts waits up in the order of asking; an answer that was heard late must not put one behind the next.
+        waiter.epoch, waiter.due = epoch, max([due, *(each.due for each in self._booked[-1:])])
         self._queue.remove(waiter)  # it is one of the first
         if waiter.turn.done():  # it left while we talked
             self.settle(epoch, requests=-1, tokens=-waiter.tokens)
