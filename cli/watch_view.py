@@ -208,7 +208,7 @@ def _money(data: Mapping[str, Any]) -> str:
     if budget is not None:
         told += f" of {format_usd(budget)} budget" + (f" ({data['cost_usd'] / budget:.1%})" if budget else "")
     if data.get("held_usd") and data["state"] == "running":
-        told += f", {format_usd(round(data['held_usd'], 4))} held for calls under way"
+        told += f", {format_usd(round(data['held_usd'], 4))} held for calls under way or in bulk"
     left = sum(float(each["left"]["cost_usd"]) for each in data.get("stages", []))
     return told + (f"; the rest about {format_usd(round(left, 4))}" if left else "")
 

@@ -1,10 +1,12 @@
 """Run one batch: claim it, make its calls, admit what they bring, finish it or give it back."""
 
 import asyncio
+import math
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from time import monotonic
 from typing import TypeVar
 
 import structlog
@@ -40,6 +42,9 @@ T = TypeVar("T")
 
 # How long a call waits for others to give back what they hold of the budget.
 BUDGET_LOOK_SECONDS = 0.5
+# How long all calls of a batch wait for that in vain. Those under way give it back within seconds; what is in bulk may
+# take a day, for which no place in a worker is kept.
+BUDGET_WAIT_SECONDS = 30.0
 
 
 class Ending(StrEnum):
@@ -51,6 +56,7 @@ class Ending(StrEnum):
     DRAINED = "drained"  # given back: this process is on its way out
     TO_SUBMIT = "to be submitted"  # given back: what is left goes in bulk
     FOR_OTHERS = "for others"  # given back: this worker has no key for its model, another one has
+    FOR_MONEY = "for money"  # given back: what is left of the budget is held for other calls
     LOST = "lost"  # another worker holds it now, or the job was cancelled
 
 
@@ -123,6 +129,7 @@ class BatchRun:
         self._work = work_of(shop, batch)
         self._stop = stop
         self._ended_early: Ending | None = None
+        self._called_at = -math.inf
         self._asking_for_others = asyncio.Lock()
 
     async def run(self) -> Ending:
@@ -164,8 +171,8 @@ class BatchRun:
             # What is held no longer is not given back: the fence sees to that.
             in_bulk = self._ended_early is Ending.TO_SUBMIT
             # Hinted at once it would come back to this worker, which is free, rather than to one that is busy. So it
-            # comes to one without the key at most once for each QUESTMILL_HINT_REPEAT_SECONDS.
-            rests = self._ended_early is Ending.FOR_OTHERS
+            # comes to one without the key at most once for each QUESTMILL_HINT_REPEAT_SECONDS; nor is there money yet.
+            rests = self._ended_early in {Ending.FOR_OTHERS, Ending.FOR_MONEY}
             await self._transaction(
                 lambda conn: release(conn, self._hold, in_bulk=in_bulk, rests=rests), what="release"
             )
@@ -245,9 +252,10 @@ class BatchRun:
             await self._pause_job(finished.verdict.reason)
 
     async def _call(self, ordinal: int, ask: Ask) -> FinishedCall:
+        began = monotonic()
         while True:
             try:
-                return await self._shop.caller.call(
+                finished = await self._shop.caller.call(
                     self._hold,
                     ordinal=ordinal,
                     prompt=ask.prompt,
@@ -259,6 +267,11 @@ class BatchRun:
                 # Worst cases are several times the price: near the wall the last calls go one after the other.
                 if not error.fits_later:
                     raise
+                if monotonic() - max(began, self._called_at) >= BUDGET_WAIT_SECONDS:
+                    self._end_early(Ending.FOR_MONEY, error.detail)
+            else:
+                self._called_at = monotonic()
+                return finished
             await self._stop.sleep(BUDGET_LOOK_SECONDS)
 
     async def _leave_to_others(self, error: NoProviderKey) -> None:

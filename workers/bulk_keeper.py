@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.reconnect import in_transaction, is_unreachable
 from shared.database.states import JobState, SubmissionState
-from shared.database.trouble import first_line
+from shared.database.trouble import concerns_all, first_line
 from shared.errors import BudgetExhausted, NoProviderKey, UnusableModel
 from shared.ids import BatchId, JobId, SubmissionId, new_submission_id
 from shared.jobs.control import why_foreign
@@ -143,7 +143,7 @@ class BulkKeeper:
                 except LockLost:
                     raise
                 except Exception as error:
-                    if is_unreachable(error):
+                    if concerns_all(error):
                         raise
                     log.exception("bulk submission not attended to")
 

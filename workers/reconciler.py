@@ -3,16 +3,16 @@
 import asyncio
 import signal
 import time
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 
 import psycopg
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.database.engine import KEEP_ALIVE, STALLED_SECONDS, engine_for, libpq_url
-from shared.database.reconnect import is_unreachable
 from shared.database.tally import fold_changes
-from shared.database.trouble import find_trouble, first_line
+from shared.database.trouble import concerns_all, find_trouble, first_line
 from shared.ids import JobId
 from shared.jobs.decide import Limits
 from shared.jobs.reconcile import (
@@ -38,6 +38,24 @@ GATHER_SECONDS = 0.2
 FOLD_SECONDS = 5.0
 # After the database was away, holders have so long to renew their leases: longer than they wait between two tries.
 RENEWAL_SECONDS = 5.0
+# A job whose step takes longer, because its rows are busy or its cells very large, goes on beside the others. So many
+# at once: each has a connection, and one is left.
+STEP_SECONDS = 2.0
+MOST_SLOW_JOBS = 2
+
+
+@contextmanager
+def kept_apart(what: str) -> Iterator[None]:
+    """Log what goes wrong in the block, so that one job does not keep the others waiting; raise what concerns all."""
+    try:
+        yield
+    except Exception as error:
+        if concerns_all(error):
+            raise
+        if find_trouble(error) is None:
+            log.exception(what)
+        else:
+            log.warning(what, error=first_line(error))
 
 
 class Reconciler:
@@ -51,63 +69,82 @@ class Reconciler:
         self._looked = False
         self._spare_until = 0.0
         self._fold_at = 0.0
+        # The steps that are under way, by job.
+        self._steps: dict[JobId, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
         """Tick until cancelled. A database that is away costs ticks, nothing else."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._listen())
-            group.create_task(Notifier(self._settings, self._engine).run())
-            while True:
-                try:
-                    await self.run_once()
-                except Exception as error:
-                    trouble = find_trouble(error)
-                    if trouble is None:
-                        raise
-                    log.warning(trouble.value, error=first_line(error))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._listen())
+                group.create_task(Notifier(self._settings, self._engine).run())
+                await self._tick()
+        finally:
+            await self.stop()
+
+    async def _tick(self) -> None:
+        while True:
+            try:
+                await self.run_once()
+            except Exception as error:
+                trouble = find_trouble(error)
+                if trouble is None:
+                    raise
+                log.warning(trouble.value, error=first_line(error))
+                if concerns_all(error):
                     self._was_away()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), self._settings.tick_seconds)
-                    await asyncio.sleep(GATHER_SECONDS)
-                self._wake.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self._settings.tick_seconds)
+                await asyncio.sleep(GATHER_SECONDS)
+            self._wake.clear()
+
+    async def stop(self) -> None:
+        """Break off the steps that are under way: each is a transaction, so nothing of them stays."""
+        for step in self._steps.values():
+            step.cancel()
+        await asyncio.gather(*self._steps.values(), return_exceptions=True)
 
     async def run_once(self) -> None:
         """One tick: settle what dead workers left in the ledger, then bring each unfinished job a step on."""
+        self._under_way()
         # Twice the time-out: by then the call has been settled by its worker or will never be.
-        async with self._engine.begin() as conn:
-            await book_unknown(conn, older_than_seconds=2 * self._settings.call_timeout_seconds)
+        with kept_apart("calls of dead workers not booked"):
+            async with self._engine.begin() as conn:
+                await book_unknown(conn, older_than_seconds=2 * self._settings.call_timeout_seconds)
         limits = limits_of(self._settings, spare_expired=time.monotonic() < self._spare_until)
         needs = await look_around(self._engine, limits)
         if hinted := await send_hints(self._engine, needs.hints, self._publish):
             log.info("hints repeated", batches=hinted)
         for job_id in needs.jobs:
-            await self._reconcile(job_id, limits)
+            await self._take_turn(job_id, limits)
         if time.monotonic() >= self._fold_at:
             self._fold_at = time.monotonic() + FOLD_SECONDS
-            await self._fold()
+            # The sums are right all the same, only dearer to read.
+            with kept_apart("changes not folded"):
+                await fold_changes(self._engine)
         self._looked = True
 
-    async def _reconcile(self, job_id: JobId, limits: Limits) -> None:
-        with structlog.contextvars.bound_contextvars(job=str(job_id)):
-            try:
-                taken = await reconcile_job(self._engine, job_id, limits, self._publish)
-            except Exception as error:
-                if is_unreachable(error):
-                    raise
-                # One job that cannot be judged must not keep the others waiting.
-                log.exception("job not reconciled")
-            else:
-                if taken:
-                    log.info("reconciled", actions=taken)
+    async def _take_turn(self, job_id: JobId, limits: Limits) -> None:
+        """Bring one job a step on; it is not waited for any longer when it is slow."""
+        if job_id in self._steps:
+            return
+        step = self._steps[job_id] = asyncio.create_task(self._reconcile(job_id, limits))
+        await asyncio.wait([step], timeout=STEP_SECONDS)
+        while len(self._under_way()) > MOST_SLOW_JOBS:
+            await asyncio.wait(self._steps.values(), return_when=asyncio.FIRST_COMPLETED)
 
-    async def _fold(self) -> None:
-        try:
-            await fold_changes(self._engine)
-        except Exception as error:
-            if is_unreachable(error):
-                raise
-            # The sums are right all the same, only dearer to read.
-            log.exception("changes not folded")
+    def _under_way(self) -> Collection[JobId]:
+        """The jobs whose steps are not done. Raises what has ended one of them and concerns all."""
+        for job_id, step in tuple(self._steps.items()):
+            if step.done():
+                del self._steps[job_id]
+                step.result()
+        return self._steps
+
+    async def _reconcile(self, job_id: JobId, limits: Limits) -> None:
+        with structlog.contextvars.bound_contextvars(job=str(job_id)), kept_apart("job not reconciled"):
+            if taken := await reconcile_job(self._engine, job_id, limits, self._publish):
+                log.info("reconciled", actions=taken)
 
     def _was_away(self) -> None:
         """Nobody could renew a lease: what has expired meanwhile is not taken for dead yet."""

@@ -1,21 +1,25 @@
 """How long to wait for the database's answer. Its own time limits mean nothing while it is frozen (FAULTS 2)."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from psycopg import AsyncConnection
 from psycopg.abc import PQGen
 from psycopg.errors import _WaitTimeout  # what `AsyncConnection.wait` documents to raise
+from sqlalchemy import text
+from sqlalchemy.ext import asyncio as sqlalchemy
 
 from shared.database.trouble import DatabaseSilent
 
 T = TypeVar("T")
 
 # A little longer than the server's own limit for a statement: whoever can still answer, does.
-LONGEST_SECONDS = 70.0
+LONGER_SECONDS = 10.0
+LONGEST_SECONDS = 60.0 + LONGER_SECONDS
+LIMIT = text("SELECT set_config('statement_timeout', :milliseconds, true)")
 
 _patience_seconds: ContextVar[float] = ContextVar("patience_seconds", default=LONGEST_SECONDS)
 
@@ -33,6 +37,14 @@ def patience(seconds: float) -> Iterator[None]:
         yield
     finally:
         _patience_seconds.reset(token)
+
+
+@asynccontextmanager
+async def time_limit(conn: sqlalchemy.AsyncConnection, seconds: float) -> AsyncIterator[None]:
+    """Let each statement of the block, and of what is left of its transaction, take so long at the server."""
+    with patience(seconds + LONGER_SECONDS):
+        await conn.execute(LIMIT, {"milliseconds": str(round(seconds * 1000))})
+        yield
 
 
 class PatientConnection(AsyncConnection[Any]):

@@ -66,6 +66,11 @@ def find_trouble(error: BaseException) -> Trouble | None:
     return None
 
 
+def concerns_all(error: BaseException) -> bool:
+    """Whether whatever else is tried now would fail as well: the server is in trouble, not only some rows busy."""
+    return find_trouble(error) not in {None, Trouble.BUSY}
+
+
 def first_line(error: BaseException) -> str:
     """What the driver says, without the statement that SQLAlchemy adds."""
     cause = error.orig if isinstance(error, DBAPIError) else error

@@ -93,7 +93,7 @@ WHERE job_id = :job_id AND domain = :domain AND difficulty = :difficulty
 # later stage was paid for comes before what it was not, and what the job found and is to keep before all that it makes.
 SELECT = text("""
 WITH ranked AS (
-    SELECT question.id, row_number() OVER (
+    SELECT question.id, question.state, row_number() OVER (
         ORDER BY (job.spec ->> 'surplus' = 'keep' AND question.job_id IS DISTINCT FROM job.id) DESC,
             question.answered DESC, question.validated DESC,
             sha256(int8send(dataset.order_seed) || question.text_hash)) <= :target AS chosen
@@ -101,9 +101,10 @@ WITH ranked AS (
     WHERE job.id = :job_id AND question.domain = :domain AND question.difficulty = :difficulty
       AND question.state IN ('selected', 'reserve')
 ), changed AS (
-    -- Locked in the order of their ids, like everybody does who changes several: nobody waits in a circle.
+    -- Locked in the order of their ids, like everybody does who changes several: nobody waits in a circle. Only what
+    -- changes is looked up again: to look up every row takes several times as long as to rank them.
     SELECT question.id, ranked.chosen FROM question JOIN ranked ON ranked.id = question.id
-    WHERE (question.state = 'selected') <> ranked.chosen ORDER BY question.id FOR NO KEY UPDATE OF question
+    WHERE (ranked.state = 'selected') <> ranked.chosen ORDER BY question.id FOR NO KEY UPDATE OF question
 )
 UPDATE question SET state = CASE WHEN changed.chosen THEN 'selected' ELSE 'reserve' END
 FROM changed

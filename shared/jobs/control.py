@@ -2,12 +2,16 @@
 
 from decimal import Decimal
 
+import structlog
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.access.keys import reserve_budget
 from shared.database.fence import close_gate, lock_job
+from shared.database.patience import time_limit
 from shared.database.states import PAUSED_BY_REQUEST, JobState
+from shared.database.trouble import Trouble, find_trouble, first_line
 from shared.errors import Conflict, FieldError, InvalidInput, NotFound
 from shared.ids import JobId, KeyId
 from shared.jobs.actions import Select
@@ -17,6 +21,8 @@ from shared.jobs.reconcile import wake_reconciler
 from shared.jobs.stage_progress import tell_what_is_left
 from shared.llm.budget import read_budget
 from shared.planning.mix import Cell
+
+log = structlog.get_logger()
 
 # No stronger than the updates below need: calls of the job may still be written to the ledger meanwhile.
 LOCK = text("SELECT state FROM job WHERE id = :job_id FOR NO KEY UPDATE")
@@ -38,6 +44,8 @@ WHERE id IN (
     SELECT id FROM batch WHERE job_id = :job_id AND state IN ('pending', 'leased') ORDER BY id FOR NO KEY UPDATE)
 """)
 
+# A person waits for the cancel, and the job's workers for its gate.
+SURPLUS_SECONDS = 5.0
 # What was admitted since the reconciler's last look; nobody looks at an ended job again.
 SURPLUS = text("""
 SELECT domain, difficulty, target FROM job_cell JOIN question_count USING (domain, difficulty)
@@ -114,7 +122,7 @@ async def change_budget(
 
 
 async def cancel_job(engine: AsyncEngine, job_id: JobId) -> None:
-    """End the job; what was admitted stays, beyond the target as reserve.
+    """End the job; what was admitted stays, beyond the target as reserve where that is chosen soon.
 
     No question is admitted after this commits (FAULTS 8).
     """
@@ -122,9 +130,20 @@ async def cancel_job(engine: AsyncEngine, job_id: JobId) -> None:
         await _lock(conn, job_id, JobState.RUNNING, JobState.PAUSED, verb="cancelled")
         await conn.execute(CANCEL, {"job_id": job_id, "reason": "cancelled by request"})
         await conn.execute(DROP_OPEN, {"job_id": job_id})
-        surplus = (await conn.execute(SURPLUS, {"job_id": job_id})).all()
-        await apply(conn, job_id, [Select(Cell(row.domain, row.difficulty), row.target) for row in surplus])
         await wake_reconciler(conn)
+        await _put_surplus_aside(conn, job_id)
+
+
+async def _put_surplus_aside(conn: AsyncConnection, job_id: JobId) -> None:
+    """In a very large cell, or where somebody has locked questions, too many stay selected: a job ends all the same."""
+    surplus = (await conn.execute(SURPLUS, {"job_id": job_id})).all()
+    try:
+        async with conn.begin_nested(), time_limit(conn, SURPLUS_SECONDS):
+            await apply(conn, job_id, [Select(Cell(row.domain, row.difficulty), row.target) for row in surplus])
+    except DBAPIError as error:
+        if find_trouble(error) is not Trouble.BUSY:
+            raise
+        log.warning("surplus of a cancelled job stays selected", job=str(job_id), error=first_line(error))
 
 
 async def _lock(conn: AsyncConnection, job_id: JobId, *allowed: JobState, verb: str) -> None:

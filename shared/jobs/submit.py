@@ -14,6 +14,7 @@ from shared.corpus.stages import later_stages, terms_of
 from shared.database.states import Stage
 from shared.errors import Conflict
 from shared.ids import DatasetId, JobId, KeyId, new_job_id
+from shared.jobs.actions import Select
 from shared.jobs.apply import apply
 from shared.jobs.atlases import store_atlases
 from shared.jobs.decide import decide
@@ -209,9 +210,11 @@ async def _insert(
         await conn.execute(TRY_AFRESH, {"dataset_id": dataset_id})
     if Stage.ANSWER in spec.stages:
         await conn.execute(ASK_AGAIN, {"dataset_id": dataset_id, **_answers_wanted(spec)})
-    # The first batches come from the same judgement as every later one.
-    observed = await observe(conn, job_id)
-    await apply(conn, job_id, decide(observed, limits_of(settings)))
+    # The first batches come from the same judgement as every later one; where there is something to choose from first,
+    # which may take long, from the reconciler.
+    actions = decide(await observe(conn, job_id), limits_of(settings))
+    if not any(isinstance(action, Select) for action in actions):
+        await apply(conn, job_id, actions)
     return job_id
 
 

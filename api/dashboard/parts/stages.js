@@ -7,7 +7,7 @@ export function Stages({ job }) {
   const { stages, cost_usd: cost, held_usd: held } = job.progress;
   const total = (name) => stages.reduce((sum, stage) => sum + Number(stage[name]?.cost_usd ?? 0), 0);
   const known = stages.every((stage) => stage.forecast);
-  return html`<${Panel} title="Stages and money" wide="w12" test="panel-stages" aside=${`${money(held)} held for calls under way`}>
+  return html`<${Panel} title="Stages and money" wide="w12" test="panel-stages" aside=${`${money(held)} held for calls under way or in bulk`}>
     <div class="scroll" tabindex="0" role="group" aria-label="Stages and money"><table data-test="stages">
       <thead><tr><th scope="col">Stage</th><th scope="col" class="number">Dealt with</th><th scope="col" class="number">Passed</th>
         <th scope="col" class="number">Left to do</th><th scope="col" class="number">Calls</th><th scope="col" class="number">Tokens in</th>

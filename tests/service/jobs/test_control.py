@@ -3,6 +3,7 @@ from decimal import Decimal
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.errors import BudgetExhausted, Conflict, InvalidInput, NotFound
@@ -68,6 +69,26 @@ async def test_cancel_keeps_what_lies_beyond_the_target_as_reserve(
         SELECT question.state, COUNT(*) FROM question JOIN dataset ON dataset.id = question.dataset_id
         WHERE name = :name GROUP BY 1"""
     assert dict(await fetch(engine, counts, name=dataset)) == {"selected": 800, "reserve": 30}
+
+
+async def test_a_job_whose_questions_are_busy_is_cancelled_all_the_same(
+    engine: AsyncEngine, job_id: JobId, dataset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.jobs.control.SURPLUS_SECONDS", 0.1)
+    await add_questions(engine, dataset, [f"What is the root of the prime number {number}?" for number in range(830)])
+    await held_batch(engine, job_id)
+    async with engine.connect() as person:
+        await person.execute(
+            text("SELECT FROM question JOIN job USING (dataset_id) WHERE job.id = :id FOR UPDATE OF question"),
+            {"id": job_id},
+        )
+        await cancel_job(engine, job_id)
+    assert (await state_of(engine, job_id))[0] == "cancelled"
+    assert {row.state for row in await batches_of(engine, job_id)} == {"dropped"}
+    selected = (
+        "SELECT COUNT(*) FROM question JOIN job USING (dataset_id) WHERE job.id = :id AND question.state = 'selected'"
+    )
+    assert await fetch(engine, selected, id=job_id) == [(830,)]
 
 
 async def test_resume_hints_again_what_was_hinted_before_the_pause(

@@ -1,10 +1,12 @@
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from shared.database.engine import SERVER_LIMITS, engine_for
 from shared.database.fence import confirm_hold
 from shared.database.states import Stage
 from shared.errors import FencedOff
@@ -276,6 +278,53 @@ async def test_what_is_discarded_while_the_selection_runs_stays_discarded(
         await person.commit()
     await selecting
     assert await counts_of(engine, job_id) == {"selected": 789, "discarded": 1}
+
+
+@pytest.fixture
+async def selecting(
+    engine: AsyncEngine, job_id: JobId, dataset: str, broker: Broker, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[asyncio.Task[int], AsyncConnection]]:
+    """A selection that takes until the connection beside it commits, longer than the server's limit for a statement."""
+    await held_batch(engine, job_id)
+    await fill(engine, dataset, 790)
+    await execute(
+        engine,
+        "UPDATE question SET state = 'reserve' FROM job WHERE job.id = :id AND question.dataset_id = job.dataset_id",
+        id=job_id,
+    )
+    monkeypatch.setitem(SERVER_LIMITS, "statement_timeout", "300ms")
+    async with engine_for(database_url, application="reconciler") as reconciling, engine.connect() as person:
+        await person.execute(
+            text("SELECT FROM question JOIN job USING (dataset_id) WHERE job.id = :id FOR UPDATE OF question"),
+            {"id": job_id},
+        )
+        task = asyncio.create_task(tick(reconciling, job_id, broker))
+        await until_blocked_by(engine, await pid_of(person))
+        yield task, person
+
+
+async def test_to_choose_in_a_large_cell_may_take_longer_than_other_statements(
+    engine: AsyncEngine, job_id: JobId, selecting: tuple[asyncio.Task[int], AsyncConnection]
+) -> None:
+    task, person = selecting
+    done, _ = await asyncio.wait([task], timeout=0.5)
+    assert not done
+    await person.commit()
+    await task
+    assert await counts_of(engine, job_id) == {"selected": 790}
+
+
+async def test_a_job_is_cancelled_while_the_selection_runs_and_nothing_is_chosen_after_that(
+    engine: AsyncEngine, job_id: JobId, selecting: tuple[asyncio.Task[int], AsyncConnection]
+) -> None:
+    task, person = selecting
+    async with asyncio.timeout(5):
+        await cancel_job(engine, job_id)
+    assert not task.done()
+    await person.commit()
+    await task
+    assert (await state_of(engine, job_id))[0] == "cancelled"
+    assert await counts_of(engine, job_id) == {"reserve": 790}
 
 
 async def test_success_is_withdrawn_when_the_counts_moved_meanwhile(

@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.corpus.baseline import LOCK_DATASET
@@ -16,7 +17,7 @@ from shared.questions.atlas import atlas_for
 from shared.questions.gates.table import switch_gates
 from shared.questions.prompts import draw_tuple
 from shared.settings import Settings
-from tests.service.jobs.world import add_questions, batches_of, execute, fetch, make_spec, submit
+from tests.service.jobs.world import Broker, add_questions, batches_of, execute, fetch, make_spec, submit, tick
 
 TABLES = ("dataset", "job", "job_plan", "job_budget", "job_cell", "batch", "prompt_cursor")
 
@@ -51,9 +52,21 @@ async def test_a_jobs_spec_says_of_every_gate_whether_it_is_on(
     assert stored == [(switch_gates({"language": False, "no tool": True}),)]
 
 
-async def test_a_surplus_is_unselected_and_never_deleted(engine: AsyncEngine, settings: Settings, dataset: str) -> None:
+async def test_a_surplus_is_unselected_and_never_deleted(
+    engine: AsyncEngine, settings: Settings, dataset: str, broker: Broker
+) -> None:
     await add_questions(engine, dataset, numbered(900))
-    job_id = await submit(engine, settings, make_spec(dataset))
+    async with engine.connect() as person:
+        # What may take long is left to the reconciler: nobody who posts waits for it.
+        await person.execute(
+            text(
+                "SELECT FROM question JOIN dataset ON dataset.id = dataset_id WHERE name = :name FOR UPDATE OF question"
+            ),
+            {"name": dataset},
+        )
+        async with asyncio.timeout(10):
+            job_id = await submit(engine, settings, make_spec(dataset))
+    await tick(engine, job_id, broker)
     assert await counts_of(engine, dataset) == {("math", "selected"): 800, ("math", "reserve"): 100}
     assert await batches_of(engine, job_id) == []
 

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.database.fence import Hold, confirm_holds
+from shared.errors import BudgetExhausted
 from shared.ids import JobId
 from shared.jobs.claim import finish, record_judged
 from shared.jobs.control import cancel_job, pause_job
@@ -19,15 +22,18 @@ from shared.llm.provider import LLMReply
 from shared.llm.retry import GiveUp, StopJob
 from shared.llm.stop import Draining, Stop
 from tests.service.jobs.world import (
+    LIMITS,
+    Broker,
     batches_of,
     claim_as,
     execute,
     expire,
     fetch,
     first_batch,
+    tick,
 )
 from tests.service.workers.scripted import ScriptedCaller, new_question, reply_of
-from workers.batch import BatchRun, Ending, Workshop, run_batch
+from workers.batch import BUDGET_WAIT_SECONDS, BatchRun, Ending, Workshop, run_batch
 from workers.stage_work import Reply
 
 
@@ -286,6 +292,82 @@ async def test_a_refused_key_pauses_the_job_with_its_reason(
     job = "SELECT state, reason FROM job WHERE id = :id"
     assert await fetch(engine, job, id=job_id) == [("paused", "the key was refused")]
     assert (await row_of(engine, job_id)).state == "pending"
+
+
+@pytest.fixture
+def clock(caller: ScriptedCaller, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Each try of a call takes a second of the clock by which money is waited for."""
+    now = [0.0]
+
+    async def pass_on(_: int) -> None:
+        now[0] += 1
+
+    caller.before = pass_on
+    monkeypatch.setattr("workers.batch.monotonic", lambda: now[0])
+    monkeypatch.setattr("workers.batch.BUDGET_LOOK_SECONDS", 0.001)
+    return now
+
+
+HOLD_ALL = "UPDATE job_budget SET held_usd = budget_usd WHERE job_id = :id"
+
+
+async def test_while_what_is_in_bulk_holds_the_money_a_batch_keeps_no_place_and_is_not_parked(
+    engine: AsyncEngine, job_id: JobId, shop: Workshop, broker: Broker, clock: list[float]
+) -> None:
+    batch_id = await first_batch(engine, job_id)
+    await execute(engine, HOLD_ALL, id=job_id)
+    for _ in range(shop.settings.max_attempts + 1):
+        began = clock[0]
+        assert await run_batch(shop, batch_id, Stop()) is Ending.FOR_MONEY
+        assert BUDGET_WAIT_SECONDS <= clock[0] - began < 3 * BUDGET_WAIT_SECONDS
+    row = await row_of(engine, job_id)
+    assert (row.state, row.attempts) == ("pending", 0)
+    assert await fetch(engine, "SELECT state, reason FROM job WHERE id = :id", id=job_id) == [("running", None)]
+    # It rests until an unclaimed hint would be repeated.
+    await tick(engine, job_id, broker)
+    assert batch_id not in broker.take()
+    await tick(engine, job_id, broker, replace(LIMITS, hint_repeat=timedelta(0)))
+    assert batch_id in broker.take()
+    await execute(engine, "UPDATE job_budget SET held_usd = 0 WHERE job_id = :id", id=job_id)
+    assert await run_batch(shop, batch_id, Stop()) is Ending.DONE
+
+
+@pytest.mark.usefixtures("clock")
+async def test_a_job_whose_bulk_calls_used_the_money_up_pauses_once_they_have_ended(
+    engine: AsyncEngine, job_id: JobId, shop: Workshop
+) -> None:
+    batch_id = await first_batch(engine, job_id)
+    await execute(engine, HOLD_ALL, id=job_id)
+    assert await run_batch(shop, batch_id, Stop()) is Ending.FOR_MONEY
+    spend = "UPDATE job_budget SET held_usd = 0, spent_usd = budget_usd WHERE job_id = :id"
+    await execute(engine, spend, id=job_id)
+    assert await run_batch(shop, batch_id, Stop()) is Ending.RELEASED
+    [(state, reason)] = await fetch(engine, "SELECT state, reason FROM job WHERE id = :id", id=job_id)
+    assert state == "paused"
+    assert reason.startswith("the next call may cost $")
+
+
+async def test_near_the_budgets_wall_a_batch_waits_as_long_as_its_calls_go_one_after_the_other(
+    engine: AsyncEngine,
+    job_id: JobId,
+    shop: Workshop,
+    caller: ScriptedCaller,
+    clock: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    call, turn = caller.call, asyncio.Lock()
+
+    async def call_alone(*args: Any, **named: Any) -> FinishedCall:
+        if turn.locked():
+            raise BudgetExhausted("held for calls under way", fits_later=True)
+        async with turn:
+            clock[0] += 5
+            return await call(*args, **named)
+
+    caller.before = None
+    monkeypatch.setattr(caller, "call", call_alone)
+    assert await run_batch(shop, await first_batch(engine, job_id), Stop()) is Ending.DONE
+    assert clock[0] > 2 * BUDGET_WAIT_SECONDS
 
 
 async def test_a_batch_that_fails_by_a_defect_keeps_its_attempt(

@@ -9,9 +9,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from psycopg.errors import LockNotAvailable
 from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
 
 from shared.corpus.datasets import delete_dataset
+from shared.database.trouble import DatabaseSilent
 from shared.errors import Conflict
 from shared.ids import BatchId
 from shared.jobs.control import cancel_job, pause_job, resume_job
@@ -431,6 +434,18 @@ async def test_calls_that_are_with_a_provider_need_no_holder(world: BulkWorld, d
     assert {call["state"] for call in await world.calls(job_id)} == {"sent"}
     assert (await read_job(world.engine, job_id))["progress"]["calls"]["in_flight"] == len(await world.calls(job_id))
     assert len(await list_submissions(world.engine, job_id, state="submitted", after=None, limit=10)) == 2
+
+
+async def test_a_submission_whose_rows_are_busy_is_left_to_the_next_round(world: BulkWorld) -> None:
+    async def attend(problem: Exception | None) -> None:
+        if problem is not None:
+            raise problem
+
+    with capture_logs() as logs:
+        await world.keeper._each(attend, [LockNotAvailable("busy"), None])
+    assert [each["event"] for each in logs] == ["bulk submission not attended to"]
+    with pytest.raises(DatabaseSilent):
+        await world.keeper._each(attend, [DatabaseSilent("no answer"), None])
 
 
 async def test_only_one_process_has_the_lock_and_who_has_lost_it_starts_nothing(world: BulkWorld, dataset: str) -> None:

@@ -58,7 +58,7 @@ def test_money_is_told_by_stage_against_forecast_and_budget() -> None:
     text = " ".join(shown(ProgressView(progress()), width=120).split())
     for expected in (
         "generate 70 4 $1.50 $0.2500 10 $0.5000",
-        "cost: $0.7500 of $5.00 budget (15.0%), $0.0100 held for calls under way; the rest about $1.50",
+        "cost: $0.7500 of $5.00 budget (15.0%), $0.0100 held for calls under way or in bulk; the rest about $1.50",
         "tokens: easy 60.0% planned, 61.2% measured; hard 40.0% planned, 38.8% measured",
         "refused: 1,200 near, 2 exact",
     ):
