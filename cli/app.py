@@ -260,10 +260,12 @@ def decontaminate(  # noqa: PLR0917 - typer passes every argument by name
 @app.command()
 def prune(
     raw_days: Annotated[
-        int | None, typer.Option(metavar="N", help="Clear raw replies N days after a job's end (QUESTMILL_RAW_DAYS).")
+        int | None,
+        typer.Option(metavar="N", min=0, help="Clear raw replies N days after a job's end (QUESTMILL_RAW_DAYS)."),
     ] = None,
     ledger_days: Annotated[
-        int | None, typer.Option(metavar="N", help="Archive jobs N days after their end (QUESTMILL_LEDGER_DAYS).")
+        int | None,
+        typer.Option(metavar="N", min=0, help="Archive jobs N days after their end (QUESTMILL_LEDGER_DAYS)."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
