@@ -120,7 +120,7 @@ async def test_what_comes_from_a_pipe_is_imported_from_its_first_line_on(
     lines = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
 
     def write(content: bytes) -> Thread:
-        writer = Thread(target=pipe.write_bytes, args=(content,))
+        writer = Thread(target=pipe.write_bytes, args=(content,), daemon=True)
         writer.start()
         return writer
 
