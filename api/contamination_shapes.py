@@ -65,6 +65,7 @@ class DecontaminatedShape(Shape):
     cleared: int = Field(description="questions that it would flag, but for a person's word")
     discarded: int = Field(description="flagged questions that were taken out now")
     left_out: int = Field(description="selected questions that an export leaves out, whichever benchmark flags them")
+    left_out_by: dict[str, int] = Field(description="how many of them each benchmark flags")
     cells: list[FlaggedCellShape] = Field(description="those with flagged questions")
     matches: list[MatchedQuestionShape] = Field(description="the first 100")
 

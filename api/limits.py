@@ -35,8 +35,13 @@ async def read_limited(request: Request, limit_bytes: int) -> bytes:
 async def read_upload(request: Request) -> AsyncIterator[bytes]:
     """The body's chunks as they arrive, gzip still packed.
 
-    Raises BadUpload for an encoding we do not unpack, or when it says gzip and is not; TooLarge and TooSlow.
+    Raises BadUpload for a form, an encoding we do not unpack, or when it says gzip and is not; TooLarge and TooSlow.
     """
+    if request.headers.get("content-type", "").strip().lower().startswith("multipart/"):
+        raise BadUpload(
+            "The file came in a form (multipart), whose parts are no lines: send it as the body itself, as "
+            "curl --data-binary @FILE does."
+        )
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip"):
         raise BadUpload(f"Content-Encoding {encoding!r} is not understood: send plain JSONL or gzip.")

@@ -14,7 +14,7 @@ class PromptVersionShape(Shape):
     version: str = Field(description="its name, such as `generate-1-4d85482a`")
     stage: Stage = Field(description="whose prompts these are")
     current: bool = Field(description="whether it is what calls are made with now")
-    first_used_at: datetime | None = Field(description="when the first job with it was submitted; null: never")
+    first_used_at: datetime | None = Field(description="when a worker or a job first came with it; null: never")
     calls: int | None = Field(default=None, description="of the job that was asked for, while its ledger is kept")
 
 

@@ -51,8 +51,16 @@ app.add_typer(prompts_app, name="prompts")
 app.add_typer(db, name="db")
 
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML or JSON file, or - for stdin.")]
+
+
+def _find_source(file: str) -> str:
+    if file != STDIN and not Path(file).exists():
+        raise typer.BadParameter(f"file {file!r} does not exist.")
+    return file
+
+
 SourceFile = Annotated[
-    Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, readable=True, help="Plain or gzip.")
+    str, typer.Argument(metavar="FILE", callback=_find_source, help="Plain or gzip, or - for stdin.")
 ]
 
 
@@ -183,7 +191,7 @@ for steer in (pause, resume, cancel):
 def import_command(dataset: Dataset, file: SourceFile, as_json: AsJson = False) -> None:
     """Import questions from JSONL, plain or gzip. Each line has question, domain and difficulty."""
     with open_client() as client:
-        report = client.import_baseline(dataset, file)
+        report = client.import_baseline(dataset, sys.stdin.buffer if file == STDIN else Path(file))
     print_answer(report, import_view(report), as_json=as_json)
 
 
@@ -252,10 +260,12 @@ def decontaminate(  # noqa: PLR0917 - typer passes every argument by name
 @app.command()
 def prune(
     raw_days: Annotated[
-        int | None, typer.Option(metavar="N", help="Clear raw replies N days after a job's end (QUESTMILL_RAW_DAYS).")
+        int | None,
+        typer.Option(metavar="N", min=0, help="Clear raw replies N days after a job's end (QUESTMILL_RAW_DAYS)."),
     ] = None,
     ledger_days: Annotated[
-        int | None, typer.Option(metavar="N", help="Archive jobs N days after their end (QUESTMILL_LEDGER_DAYS).")
+        int | None,
+        typer.Option(metavar="N", min=0, help="Archive jobs N days after their end (QUESTMILL_LEDGER_DAYS)."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, BinaryIO, Self, cast
 from uuid import UUID
 
 import httpx2
@@ -24,20 +24,22 @@ from cli.exchange import (
     STREAM_SILENCE_SECONDS,
     UPLOAD_CHUNK,
     Event,
+    FileFormat,
     Json,
     bearing,
     dataset_path,
     event_of_end,
     export_params,
+    format_of,
     needs_certificates,
     require_type,
     upload_headers,
 )
 from cli.frames import import_package, to_dataset, to_pandas
-from cli.new_file import unfinished_of
+from cli.new_file import new_file
 from cli.plain_words import ApiProblem, raise_problem, read_object, speaking_plainly
 from cli.progress_bar import Bar, open_bar
-from cli.questmill import POLL_SECONDS, FileFormat, Rows, Spec, deadline_of, file_of, format_of, is_over, spec_of
+from cli.questmill import POLL_SECONDS, Rows, Spec, deadline_of, file_of, is_over, spec_of
 from cli.resolve import pick_job
 from cli.shapes import Import, Job, JobSummary, Plan, Progress
 from cli.watching import is_at_rest
@@ -147,10 +149,11 @@ class AsyncQuestmill:
 
     async def import_baseline(self, dataset: str, rows: Rows) -> Import:
         """Import questions from a JSONL file, plain or gzip, or from rows with question, domain and difficulty."""
-        with file_of(rows) as path:
+        with file_of(rows) as path, path.open("rb") as file:
+            head = await asyncio.to_thread(file.read, UPLOAD_CHUNK)
             # Unpacking and judging a big file goes on after its last byte has left.
             timeout = httpx2.Timeout(600, connect=CONNECT_SECONDS)
-            options = {"content": _chunks_of(path), "headers": upload_headers(path), "timeout": timeout}
+            options = {"content": _chunks_from(head, file), "headers": upload_headers(head), "timeout": timeout}
             return cast(
                 "Import", await self._ask("POST", f"{dataset_path(dataset)}/baseline", "read", "imported", **options)
             )
@@ -167,17 +170,12 @@ class AsyncQuestmill:
     ) -> Path:
         """Write the selected questions to a file, Parquet if its name ends so, else JSONL; its path."""
         target = Path(path)
-        params = export_params(file_format or format_of(target), seed, contaminated, all_answers)
-        unfinished = unfinished_of(target)
-        try:
-            async with self._stream("GET", f"{dataset_path(dataset)}/export", params=params) as answer:
-                require_type(self.base_url, answer, LINES, PARQUET)
-                with unfinished.open("wb") as file:
-                    async for chunk in answer.aiter_bytes():
-                        file.write(chunk)
-            unfinished.replace(target)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        params = export_params(format_of(target, file_format), seed, contaminated, all_answers)
+        async with self._stream("GET", f"{dataset_path(dataset)}/export", params=params) as answer:
+            require_type(self.base_url, answer, LINES, PARQUET)
+            with new_file(target) as file:
+                async for chunk in answer.aiter_bytes():
+                    file.write(chunk)
         return target
 
     async def to_pandas(self, dataset: str, **options: Any) -> Any:
@@ -248,7 +246,7 @@ class AsyncQuestmill:
                 yield answer
 
 
-async def _chunks_of(path: Path) -> AsyncIterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := await asyncio.to_thread(file.read, UPLOAD_CHUNK):
-            yield chunk
+async def _chunks_from(chunk: bytes, file: BinaryIO) -> AsyncIterator[bytes]:
+    while chunk:
+        yield chunk
+        chunk = await asyncio.to_thread(file.read, UPLOAD_CHUNK)

@@ -3,9 +3,10 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -17,7 +18,6 @@ from pydantic import SecretStr
 from cli.exchange import (
     ANSWER_SECONDS,
     CONNECT_SECONDS,
-    GZIP_MAGIC,
     LINES,
     PARQUET,
     RECONNECT_SECONDS,
@@ -33,7 +33,7 @@ from cli.exchange import (
     require_type,
     upload_headers,
 )
-from cli.new_file import unfinished_of
+from cli.new_file import new_file
 from cli.plain_words import ApiProblem, not_questmill, raise_problem, read_object, speaking_plainly
 
 
@@ -202,12 +202,13 @@ class Client:
             for line in answer.iter_lines():
                 yield json.loads(line)
 
-    def import_baseline(self, dataset: str, path: Path) -> Json:
-        """Upload a JSONL file, plain or gzip, as it is on the disk."""
-        with path.open("rb") as file:
+    def import_baseline(self, dataset: str, source: Path | BinaryIO) -> Json:
+        """Upload JSONL, plain or gzip, as it is in a file, a pipe or a stream."""
+        with source.open("rb") if isinstance(source, Path) else nullcontext(source) as file:
+            head = file.read(UPLOAD_CHUNK)
             # Unpacking and judging a big file goes on after its last byte has left.
             timeout = httpx2.Timeout(600, connect=CONNECT_SECONDS)
-            options = {"content": _chunks(file), "headers": upload_headers(path), "timeout": timeout}
+            options = {"content": chain([head], _chunks(file)), "headers": upload_headers(head), "timeout": timeout}
             return self._json("POST", f"{dataset_path(dataset)}/baseline", "read", "imported", **options)
 
     def decontaminate(
@@ -224,7 +225,7 @@ class Client:
             "read",
             params=params | ({"source": source} if source else {}),
             content=raw,
-            headers={"Content-Type": "application/gzip" if raw.startswith(GZIP_MAGIC) else "application/x-ndjson"},
+            headers=upload_headers(raw),
             timeout=timeout,
         )
 
@@ -241,30 +242,23 @@ class Client:
         self,
         dataset: str,
         file_format: str,
-        path: Path,
+        target: Path | BinaryIO,
         *,
         seed: int | None = None,
         contaminated: bool = False,
         all_answers: bool = False,
     ) -> int:
-        """Write the export to `path`, which appears only when it is whole. Returns its size in bytes."""
-        params = export_params(file_format, seed, contaminated, all_answers)
-        unfinished = unfinished_of(path)
-        try:
-            with (
-                self._stream("GET", f"{dataset_path(dataset)}/export", params=params) as answer,
-                unfinished.open("wb") as file,
-            ):
-                require_type(self.base_url, answer, LINES, PARQUET)
-                for chunk in answer.iter_bytes():
-                    file.write(chunk)
-            unfinished.replace(path)
-        except OSError as error:
-            # The person named `path`; its neighbour is our affair.
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        finally:
-            unfinished.unlink(missing_ok=True)
-        return path.stat().st_size
+        """Write the export to a stream, or to a file that appears only when it is whole. Returns its size in bytes."""
+        params, size = export_params(file_format, seed, contaminated, all_answers), 0
+        with (
+            self._stream("GET", f"{dataset_path(dataset)}/export", params=params) as answer,
+            new_file(target) if isinstance(target, Path) else nullcontext(target) as file,
+        ):
+            require_type(self.base_url, answer, LINES, PARQUET)
+            for chunk in answer.iter_bytes():
+                file.write(chunk)
+                size += len(chunk)
+        return size
 
     def events(self, job_id: str, *, on_lost: Callable[[ApiProblem], None] | None = None) -> Iterator[Event]:
         """Progress until `end`, over lost connections and restarts of the API, each told to `on_lost`.

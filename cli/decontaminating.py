@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.benchmarks import KNOWN, read_known
+from cli.checking import unpack_text
 from cli.connection import Client
 from cli.exchange import Json
 from cli.plain_words import BadArgument
@@ -35,7 +36,7 @@ def decontaminate_all(
     ]
 
 
-def _open(given: str) -> tuple[str, str, bytes | Path]:
+def _open(given: str) -> tuple[str, str, bytes]:
     """Name, source and content."""
     if given in KNOWN:
         known = read_known(given)
@@ -43,7 +44,9 @@ def _open(given: str) -> tuple[str, str, bytes | Path]:
     path = Path(given)
     if not path.is_file():
         raise BadArgument(f"{given} is no file, and no benchmark known by name ({', '.join(KNOWN)}).")
-    return benchmark_name(path), path.name[:200], path
+    raw = path.read_bytes()
+    unpack_text(raw, given)
+    return benchmark_name(path), path.name[:200], raw
 
 
 def benchmark_name(path: Path) -> str:
@@ -95,6 +98,8 @@ def _matches(matches: Sequence[Mapping[str, Any]]) -> Table:
 def _what_follows(report: Mapping[str, Any]) -> list[str]:
     dataset = report["dataset"]
     lines = ["From now on, candidates like its items are refused as contaminated."]
+    if not report["compared"]:
+        lines.append(f"{dataset} has no questions yet; if it should, look at how its name is written.")
     if report["discarded"]:
         lines.append(
             f"{report['discarded']:,} were discarded; the next job on {dataset} fills their places, "
@@ -106,8 +111,18 @@ def _what_follows(report: Mapping[str, Any]) -> list[str]:
             for each in report["cells"]
             if each["selected"]
         )
+        flagging = ", ".join(f"{count:,} by {name}" for name, count in report["left_out_by"].items())
         lines.append(
-            f"An export leaves out {report['left_out']:,} selected questions ({places}). To fill their places run this "
-            "again with --discard, then the job; a false alarm is cleared with POST /v1/questions/ID/clear."
+            f"An export leaves out {report['left_out']:,} selected questions ({places}), flagged {flagging}. "
+            f"To fill their places run {_again(report)} with --discard, then the job; a false alarm is cleared with "
+            "POST /v1/questions/ID/clear."
         )
     return lines
+
+
+def _again(report: Mapping[str, Any]) -> str:
+    """Which comparison takes out what is left out: this one, or that with the sets that flag it."""
+    others = ", ".join(name for name in report["left_out_by"] if name != report["benchmark"])
+    if report["benchmark"] not in report["left_out_by"]:
+        return f"this against {others}"
+    return f"this again, and against {others}," if others else "this again"

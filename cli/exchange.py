@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import httpx2
 from pydantic import SecretStr
 
-from cli.plain_words import ApiProblem, not_questmill
+from cli.plain_words import ApiProblem, BadArgument, not_questmill
 from shared.access.key_text import KEY
 
 CONNECT_SECONDS = 5.0
@@ -22,6 +22,7 @@ LINES = "application/x-ndjson"
 PARQUET = "application/vnd.apache.parquet"
 
 Json = dict[str, Any]
+FileFormat = Literal["jsonl", "parquet"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,16 @@ def dataset_path(name: str) -> str:
     return f"/v1/datasets/{quote(name, safe='')}"
 
 
-def upload_headers(path: Path) -> dict[str, str]:
-    """How a JSONL file is sent: as it is on the disk."""
-    with path.open("rb") as file:
-        packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-    return {"Content-Type": "application/gzip" if packed else "application/x-ndjson"}
+def upload_headers(head: bytes) -> dict[str, str]:
+    """How a file that begins so is sent: as it is, packed or not."""
+    return {"Content-Type": "application/gzip" if head.startswith(GZIP_MAGIC) else LINES}
+
+
+def format_of(path: Path, asked: FileFormat | None = None) -> FileFormat:
+    """What a file is to hold: what is asked for, else what its name says. Raises BadArgument for a packed one."""
+    if path.suffix == ".gz":
+        raise BadArgument(f"{path}: an export is not packed; leave .gz out, and pack the file afterwards.")
+    return asked or ("parquet" if path.suffix == ".parquet" else "jsonl")
 
 
 def export_params(file_format: str, seed: int | None, contaminated: bool, all_answers: bool) -> dict[str, str | int]:  # noqa: FBT001 - they are the caller's keywords

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -30,24 +31,32 @@ def init(  # noqa: PLR0917 - typer passes every argument by name
     require_absent(file, force=force, what="another FILE")
     asks = sys.stdin.isatty() and not as_json
     wishes = Wishes(
-        dataset=dataset or (_ask("Dataset", "mine") if asks else "mine"),
-        stages=_read_stages(stages or (_ask("Stages", "generate") if asks else "generate")),
-        domains=_split(domains or (_ask("Domains", ", ".join(DOMAINS)) if asks else ",".join(DOMAINS))),
-        questions=questions or _read_count(_ask("Questions in all", str(QUESTIONS)) if asks else str(QUESTIONS)),
+        dataset=_choose(dataset, "Dataset", "mine", asks=asks),
+        stages=_read_stages(_choose(stages, "Stages", "generate", asks=asks)),
+        domains=_split(_choose(domains, "Domains", ", ".join(DOMAINS), asks=asks)),
+        questions=questions or _read_count(_choose(None, "Questions in all", str(QUESTIONS), asks=asks)),
     )
     if not wishes.domains:
         raise BadArgument(
             "There is no domain among these; write names with commas between them, such as sailing,knots."
         )
     if len(wishes.domains) > wishes.questions:
-        raise BadArgument(f"{wishes.questions} questions are too few for {len(wishes.domains)} domains; ask for more.")
+        few = "1 question is" if wishes.questions == 1 else f"{wishes.questions} questions are"
+        raise BadArgument(f"{few} too few for {len(wishes.domains)} domains; ask for more.")
     write_new(file, write_template(wishes).encode())
     said = f"wrote {file}; edit it, then see what it would do: ./run questmill plan {shlex.quote(str(file))}"
     print_answer({"path": str(file), "dataset": wishes.dataset}, said, as_json=as_json, soft_wrap=True, markup=False)
 
 
+def _choose(given: str | None, what: str, default: str, *, asks: bool) -> str:
+    """What is given, even if it is nothing; else a person's word, or the default."""
+    if given is not None:
+        return given
+    return _ask(what, default) if asks else default
+
+
 def _ask(what: str, default: str) -> str:
-    """A person's word, or the default; on stderr, like every question."""
+    """On stderr, like every question."""
     sys.stderr.write(f"{what} [{default}]: ")
     sys.stderr.flush()
     return sys.stdin.readline().strip() or default
@@ -69,4 +78,7 @@ def _read_count(written: str) -> int:
 
 
 def _split(written: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name.strip() for name in written.split(",") if name.strip()))
+    names = [name.strip() for name in written.split(",") if name.strip()]
+    if twice := next((name for name, count in Counter(names).items() if count > 1), None):
+        raise BadArgument(f"{twice} is named twice; name it once.")
+    return tuple(names)

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from cli.connection import Client
 from cli.near_page import near_page
+from cli.new_file import require_absent, write_new
 from cli.plain_words import ApiProblem, BadArgument
 
 CLUSTERS_PRINTED = 10
@@ -27,8 +28,7 @@ def check_targets(paths: Sequence[Path], *, force: bool) -> None:
     for path in paths:
         if path.suffix not in (".json", ".html"):
             raise BadArgument(f"{path} must end in .json or .html; that says what is written.")
-        if path.exists() and not force:
-            raise BadArgument(f"{path} exists already; choose another --out, or overwrite it with --force.")
+        require_absent(path, force=force, what="another --out")
 
 
 def read_near_report(client: Client, dataset: str, *, clusters: int) -> Report:
@@ -57,12 +57,7 @@ def read_near_report(client: Client, dataset: str, *, clusters: int) -> Report:
 def write_near_report(report: Report, path: Path) -> None:
     """As JSON, or as a page to read, by the ending of the path. The file appears only when it is whole."""
     content = near_page(report) if path.suffix == ".html" else json.dumps(report, ensure_ascii=False, indent=1) + "\n"
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        unfinished.write_text(content, encoding="utf-8")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_new(path, content.encode())
 
 
 def near_view(report: Mapping[str, Any]) -> RenderableType:

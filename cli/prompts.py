@@ -57,7 +57,7 @@ def compare_prompts(client: Client, old: str, new: str | None) -> list[dict[str,
 def versions_view(items: Sequence[Json]) -> RenderableType:
     """A line for each version."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("stage", "version", "first used", ""):
+    for heading in ("stage", "version", "first seen", ""):
         table.add_column(heading, no_wrap=True)
     for each in items:
         used = str(each["first_used_at"] or "never")[:19].replace("T", " ")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, cast
+from typing import Any, Self, cast
 
 from pydantic import SecretStr
 
@@ -15,6 +15,7 @@ from cli.address import api_key as key_of
 from cli.address import api_url
 from cli.atlas_files import resolve_atlases
 from cli.connection import Client
+from cli.exchange import FileFormat, format_of
 from cli.frames import import_package, to_dataset, to_pandas
 from cli.plain_words import ApiProblem
 from cli.progress_bar import Bar, open_bar
@@ -28,7 +29,6 @@ from shared.settings import load_settings
 Spec = Mapping[str, Any] | str | Path
 # JSON Lines, plain or gzip, or the rows themselves.
 Rows = str | Path | Iterable[Mapping[str, Any]]
-FileFormat = Literal["jsonl", "parquet"]
 POLL_SECONDS = 2.0
 
 
@@ -134,7 +134,7 @@ class Questmill:
     ) -> Path:
         """Write the selected questions to a file, Parquet if its name ends so, else JSONL; its path."""
         target = Path(path)
-        kind = file_format or format_of(target)
+        kind = format_of(target, file_format)
         self.client.export(dataset, kind, target, seed=seed, contaminated=contaminated, all_answers=all_answers)
         return target
 
@@ -172,11 +172,6 @@ def spec_of(spec: Spec) -> dict[str, Any]:
     if isinstance(spec, Mapping):
         return resolve_atlases(dict(spec), Path())
     return resolve_atlases(read_spec(str(spec)), Path(spec).parent)
-
-
-def format_of(path: Path) -> FileFormat:
-    """What a file's name says it holds."""
-    return "parquet" if path.suffix == ".parquet" else "jsonl"
 
 
 def deadline_of(timeout_seconds: float | None) -> float | None:

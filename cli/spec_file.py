@@ -1,6 +1,7 @@
 """Reading a job spec from a YAML or JSON file, or from stdin."""
 
 import json
+import math
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 import yaml
 
 STDIN = "-"
+# With what aliases stand for; no more values fit into the megabyte that the API takes.
+MOST_VALUES = 1_000_000
 MERGE_TAG = "tag:yaml.org,2002:merge"
 
 
@@ -34,6 +37,19 @@ def _construct_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[An
     return loader.construct_mapping(node, deep=True)
 
 
+def _count_values(node: yaml.Node, counted: dict[int, int]) -> int:
+    """How many values a node stands for, with those of an alias each time; too many for one inside itself."""
+    if id(node) not in counted:
+        counted[id(node)] = MOST_VALUES + 1
+        inside: list[yaml.Node] = []
+        if isinstance(node, yaml.SequenceNode):
+            inside = node.value
+        elif isinstance(node, yaml.MappingNode):
+            inside = [each for pair in node.value for each in pair]
+        counted[id(node)] = 1 + sum(_count_values(each, counted) for each in inside)
+    return counted[id(node)]
+
+
 _StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _construct_mapping)
 
 
@@ -55,11 +71,10 @@ def read_mapping(source: str, what: str) -> dict[str, Any]:
     try:
         # JSON is YAML too, but for its tabs and escapes.
         content = _parse(text)
-        # What YAML knows and JSON does not (dates, binary) has no place in one.
-        json.dumps(content, allow_nan=False)
+        _check_values(content, "")
     except yaml.YAMLError as error:
         raise BadSpecFile(f"{name} is not valid YAML: {_one_line(error)}.") from None
-    except (TypeError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise BadSpecFile(f"{name} is not valid: {_one_line(error)}.") from None
     if not isinstance(content, dict):
         raise BadSpecFile(f"{name} does not hold {what}.")
@@ -82,8 +97,35 @@ def _parse_json(text: str) -> Any:
 
 
 def _parse_yaml(text: str) -> Any:
-    # The strict loader is a SafeLoader.
-    return yaml.load(text, Loader=_StrictLoader)  # noqa: S506
+    loader = _StrictLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _count_values(node, {}) > MOST_VALUES:
+            raise ValueError(f"with its aliases it stands for more than {MOST_VALUES:,} values")
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _check_values(value: object, place: str) -> None:
+    """Raise ValueError, which names its place, for what YAML knows and JSON does not: dates, binary, infinity."""
+    match value:
+        case dict():
+            for key, inside in value.items():
+                where = f"{place}.{key}" if place else str(key)
+                _check_values(key, where)
+                _check_values(inside, where)
+        case list():
+            for number, inside in enumerate(value):
+                _check_values(inside, f"{place}.{number}" if place else str(number))
+        case float() if not math.isfinite(value):
+            raise ValueError(f"{place}: {value} is no number to count with")
+        case str() | int() | float() | None:
+            pass
+        case _:
+            raise ValueError(f"{place}: YAML reads this as a {type(value).__name__}; put quotes around it")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -75,6 +75,11 @@ class Stack:
         """
         if why := why_refused(self.settings):
             raise LocalProblem(f"{why}.")
+        if self.plan.api_port == self.plan.flower_port:
+            raise LocalProblem(
+                f"The API and Flower cannot both have port {self.plan.api_port}; set QUESTMILL_API_PORT or "
+                "QUESTMILL_FLOWER_PORT to another one."
+            )
         with self.home.held(self.api_url), self.supervisor.handling_signals():
             for port, name in ((self.plan.api_port, "API"), (self.plan.flower_port, "FLOWER")):
                 if not is_port_free(port):

@@ -1,6 +1,7 @@
 """Import questions from a file into a dataset: streamed, folded, hash-deduplicated, whole or not at all."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
@@ -24,6 +25,14 @@ BYTES_PER_WRITE = 4_000_000
 MOST_HASHES = 500_000
 PROBLEMS_SHOWN = 100
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# What people have instead of JSONL, by its first bytes.
+OTHER_KINDS = {
+    b"PAR1": "Parquet",
+    b"[": "a JSON array",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+CSV_HEADER = re.compile(rb"[^{]*\bquestion\b[^{]*\Z", re.IGNORECASE)
 # Statistics from before a large import mislead the planner by orders of magnitude.
 ANALYZE_FROM_ROWS = 1_000
 
@@ -75,8 +84,8 @@ class ImportReport:
 async def import_baseline(engine: AsyncEngine, dataset: str, chunks: AsyncIterator[bytes]) -> ImportReport:
     """Import JSONL, plain or gzip, in one transaction. Repeats of what is there are counted and left out.
 
-    Raises BadUpload when the data breaks off or is a bomb, Conflict while a job or another import of the dataset is
-    unfinished, and whatever `chunks` raises; then nothing was imported.
+    Raises BadUpload when the data breaks off, is a bomb or holds no valid line, Conflict while a job or another import
+    of the dataset is unfinished, and whatever `chunks` raises; then nothing was imported.
     """
     report = ImportReport()
     reader = _Reader(report)
@@ -90,6 +99,8 @@ async def import_baseline(engine: AsyncEngine, dataset: str, chunks: AsyncIterat
         await _write(conn, dataset_id, reader.take(), report)
         if report.read == 0:
             raise BadUpload("the file holds no lines; nothing was imported")
+        if report.invalid == report.read:
+            raise BadUpload(_why_none(report, reader.first_line))
         if await is_guarded(conn, dataset_id):
             report.contaminated = (await flag_questions(conn, dataset_id, after=last_id)).flagged
     if report.imported >= ANALYZE_FROM_ROWS:
@@ -104,6 +115,7 @@ class _Reader:
 
     def __init__(self, report: ImportReport) -> None:
         self._report = report
+        self.first_line = b""
         self._line_number = 0
         self._rows: list[BaselineRow] = []
         self._bytes = 0
@@ -123,6 +135,7 @@ class _Reader:
             content = (line.removeprefix(BYTE_ORDER_MARK) if self._line_number == 1 else line).strip()
             if not content:
                 continue
+            self.first_line = self.first_line or content
             self._report.read += 1
             try:
                 row = parse_row(content)
@@ -145,6 +158,20 @@ class _Reader:
     def take(self) -> list[BaselineRow]:
         taken, self._rows, self._bytes = self._rows, [], 0
         return taken
+
+
+def _why_none(report: ImportReport, first_line: bytes) -> str:
+    line, error = report.problems[0]
+    kind = _other_kind(first_line)
+    looks = f"; it looks like {kind}, and JSONL is needed: a JSON object a line, in UTF-8" if kind else ""
+    return f"none of the file's lines is a question (line {line}: {error}){looks}; nothing was imported"
+
+
+def _other_kind(first_line: bytes) -> str | None:
+    for beginning, kind in OTHER_KINDS.items():
+        if first_line.startswith(beginning):
+            return kind
+    return "CSV" if CSV_HEADER.match(first_line) else None
 
 
 async def _lock_dataset(conn: AsyncConnection, dataset: str) -> DatasetId:

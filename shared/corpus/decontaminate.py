@@ -39,6 +39,11 @@ FIRST_MATCHES = text("""
     WHERE contamination.dataset_id = :dataset_id AND benchmark = :benchmark AND cleared_at IS NULL
     ORDER BY question.id LIMIT :limit
 """)
+LEFT_OUT_BY = text("""
+    SELECT benchmark, count(*) AS selected FROM contamination JOIN question ON question.id = contamination.question_id
+    WHERE contamination.dataset_id = :dataset_id AND cleared_at IS NULL AND question.state = 'selected'
+    GROUP BY benchmark ORDER BY benchmark
+""")
 
 
 async def decontaminate(
@@ -77,6 +82,7 @@ async def decontaminate(
         late = await flag_questions(conn, dataset_id, after=before.last_id)
         discarded = await _discard_flagged(conn, of_set) if discard else 0
         counted = await count_contaminated(conn, dataset_id)
+        left_out_by = {row.benchmark: row.selected for row in await conn.execute(LEFT_OUT_BY, of_set)}
         matches = (await conn.execute(FIRST_MATCHES, {**of_set, "limit": MATCHES_SHOWN})).mappings().all()
     return {
         "dataset": dataset,
@@ -97,6 +103,7 @@ async def decontaminate(
         ),
         "discarded": discarded,
         "left_out": counted["left_out"],
+        "left_out_by": left_out_by,
         "cells": counted["cells"],
         "matches": [dict(row) for row in matches],
     }

@@ -20,12 +20,13 @@ from shared.jobs.progress import read_job_within
 from shared.jobs.reconcile import wake_reconciler
 from shared.jobs.stage_progress import tell_what_is_left
 from shared.llm.budget import read_budget
+from shared.llm.ledger import worst_usd_of
 from shared.planning.mix import Cell
 
 log = structlog.get_logger()
 
 # No stronger than the updates below need: calls of the job may still be written to the ledger meanwhile.
-LOCK = text("SELECT state FROM job WHERE id = :job_id FOR NO KEY UPDATE")
+LOCK = text("SELECT state, reason FROM job WHERE id = :job_id FOR NO KEY UPDATE")
 PAUSE = text("UPDATE job SET state = 'paused', reason = :reason WHERE id = :job_id AND state = 'running'")
 RESUME = text("UPDATE job SET state = 'running', reason = NULL WHERE id = :job_id AND state = 'paused'")
 CANCEL = text("""
@@ -95,12 +96,15 @@ async def resume_job(
 ) -> None:
     """Go on where the job stopped, perhaps with a higher budget, asked for by `key_id`.
 
-    Raises NotFound, Conflict or InvalidInput; QuotaExceeded or NotYours when the key may not give that budget.
+    Raises NotFound, Conflict, also where the call for which the budget was too small still does not fit, or
+    InvalidInput; QuotaExceeded or NotYours when the key may not give that budget.
     """
     async with engine.begin() as conn:
-        await _lock(conn, job_id, JobState.PAUSED, verb="resumed")
+        reason = await _lock(conn, job_id, JobState.PAUSED, verb="resumed")
         if budget_usd is not None:
             await _set_budget(conn, job_id, budget_usd, key_id)
+        if (worst_usd := worst_usd_of(reason)) is not None:
+            await _check_room(conn, job_id, worst_usd)
         await conn.execute(RESUME, {"job_id": job_id})
         await conn.execute(UNHINT, {"job_id": job_id})
         await wake_reconciler(conn)
@@ -146,10 +150,13 @@ async def _put_surplus_aside(conn: AsyncConnection, job_id: JobId) -> None:
         log.warning("surplus of a cancelled job stays selected", job=str(job_id), error=first_line(error))
 
 
-async def _lock(conn: AsyncConnection, job_id: JobId, *allowed: JobState, verb: str) -> None:
+async def _lock(conn: AsyncConnection, job_id: JobId, *allowed: JobState, verb: str) -> str | None:
+    """The reason of the job's state."""
     await close_gate(conn, job_id)
-    state = (await conn.execute(LOCK, {"job_id": job_id})).scalar_one_or_none()
+    row = (await conn.execute(LOCK, {"job_id": job_id})).one_or_none()
+    state, reason = row or (None, None)
     _check_state(state, job_id, *allowed, verb=verb)
+    return reason
 
 
 async def _set_budget(conn: AsyncConnection, job_id: JobId, budget_usd: Decimal, key_id: KeyId | None) -> None:
@@ -157,8 +164,22 @@ async def _set_budget(conn: AsyncConnection, job_id: JobId, budget_usd: Decimal,
         await reserve_budget(conn, key_id, job_id, budget_usd)
     changed = await conn.execute(SET_BUDGET, {"job_id": job_id, "budget_usd": budget_usd})
     if changed.rowcount == 0:
-        why = f"the job has already spent or reserved more than ${budget_usd:f}"
+        now = await read_budget(conn, job_id)
+        why = (
+            f"the job has already spent or reserved more than ${budget_usd:f}: ${now.spent_usd:.6f} is spent and "
+            f"${now.held_usd:.6f} held for calls under way"
+        )
         raise InvalidInput(f"budget_usd: {why}", [FieldError("budget_usd", why)])
+
+
+async def _check_room(conn: AsyncConnection, job_id: JobId, worst_usd: Decimal) -> None:
+    # What is held will be given back for the most part; what is spent will not.
+    now = await read_budget(conn, job_id)
+    if now.spent_usd + worst_usd > now.budget_usd:
+        raise Conflict(
+            f"job {job_id} would pause again at once: of ${now.budget_usd:.6f}, ${now.spent_usd:.6f} is spent, and the "
+            f"next call may cost ${worst_usd:.6f}; resume it with a higher budget"
+        )
 
 
 def _check_state(state: str | None, job_id: JobId, *allowed: JobState, verb: str) -> None:

@@ -148,7 +148,7 @@ class JobSpec(Strict):
         description="US dollars, a wall: the job pauses before it would cross it; left out, 1.5 times the forecast or "
         "a little more",
     )
-    seed: Annotated[Count, Field(ge=0, lt=2**63)] = Field(
+    seed: Annotated[Count, Field(ge=0, le=2**63 - 1)] = Field(
         default=2025, description="the same seed, spec and baseline give the same plan and prompt tuples"
     )
     atlas: Annotated[dict[str, AtlasContent | AtlasDigest], FoldedKeys] = Field(
@@ -265,6 +265,7 @@ def _message(item: Any) -> str:
 _PLAIN = {
     "extra_forbidden": "unknown key",
     "missing": "required",
+    "string_type": "write a text; a number, a date, yes or no is one with quotes around it",
     "tuple_type": "a list is needed: [a, b]",
     "dict_type": "a mapping is needed: {{name: value}}",
     "model_type": "a mapping is needed: {{name: value}}",

@@ -3,6 +3,7 @@
 Each writing function is one statement, so it is whole or not at all, also on a connection in autocommit.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,6 +20,8 @@ from shared.llm.budget import Budget, read_budget
 from shared.llm.models import split_model
 from shared.llm.provider import LLMReply, Outcome
 from shared.llm.reading import read_reply
+
+DID_NOT_FIT = re.compile(r"the next call may cost \$([0-9]+\.[0-9]+), but of ")
 
 # Promise 5: the budget row is re-read by its own UPDATE, so racing openers queue on it and none gets past the wall. The
 # calls that may be opened are opened if all of them fit, else none. A call's own id keeps a repeat after an unknown
@@ -204,12 +207,18 @@ async def open_call(conn: AsyncConnection, call: NewCall) -> int:
 
 
 def budget_exhausted(worst_usd: Decimal, budget: Budget) -> BudgetExhausted:
-    """What is said when a call that may cost so much does not fit."""
+    """What is said when a call that may cost so much does not fit; `worst_usd_of` reads it again."""
     return BudgetExhausted(
         f"the next call may cost ${worst_usd:.6f}, but of ${budget.budget_usd:.6f}, ${budget.spent_usd:.6f} is spent "
         f"and ${budget.held_usd:.6f} held for calls under way; resume with a higher budget to go on",
         fits_later=budget.spent_usd + worst_usd <= budget.budget_usd,
     )
+
+
+def worst_usd_of(reason: str | None) -> Decimal | None:
+    """What the call may cost that did not fit, by the reason of a pause; None for another reason."""
+    found = DID_NOT_FIT.match(reason or "")
+    return Decimal(found[1]) if found else None
 
 
 async def settle_calls(conn: AsyncConnection, settlements: Sequence[Settlement]) -> set[CallId]:

@@ -43,10 +43,11 @@ def run_out_of_money(strikes: Strikes) -> None:
     with pytest.raises(ApiProblem, match="has already spent or reserved more than") as refused:
         system.client.resume(job_id, budget_usd=f"{spent / 2:.4f}")
     assert refused.value.status == 422
-    # As much as before is no error, but little help either: what the dearest call may cost still does not fit.
-    system.client.resume(job_id)
-    assert f"of ${budget:.6f}" in wait_for_state(system, job_id, "paused").reason
-    _wait_for_rest(system, job_id)
+    # As much as before is no help: what the next call may cost still does not fit.
+    with pytest.raises(ApiProblem, match="would pause again at once") as refused:
+        system.client.resume(job_id)
+    assert refused.value.status == 409
+    assert f"of ${budget:.6f}, ${spent:.6f} is spent" in str(refused.value)
     check_invariant(system.addresses.database_url, system.record, job_id, state="paused")
 
     system.client.resume(job_id, budget_usd="50")

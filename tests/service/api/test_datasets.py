@@ -18,6 +18,7 @@ from api.dataset_shapes import DatasetShape, DatasetsShape
 from api.live_shapes import DistributionsShape
 from api.schemas import DuplicateShape, ImportShape, QuestionPage
 from tests.service.api.documented import undocumented
+from tests.service.api.test_problems import check_problem
 
 _names = count(1)
 
@@ -63,6 +64,14 @@ def test_a_baseline_is_imported_plain_packed_and_in_pieces(http: httpx2.Client, 
     ):
         report = ImportShape.model_validate(upload(http, name, body, **headers).raise_for_status().json())
         assert (report.read, report.imported, report.duplicates) == (3, 0, 3)
+
+
+def test_a_form_is_refused_whatever_is_in_it(http: httpx2.Client, name: str) -> None:
+    for path in (f"/v1/datasets/{name}/baseline", f"/v1/datasets/{name}/decontaminate?benchmark=tests"):
+        answer = http.post(path, files={"file": jsonl(ROWS)})
+        assert check_problem(answer, 400)["type"] == "urn:questmill:bad-upload"
+        assert "curl --data-binary @FILE" in answer.json()["detail"]
+    assert http.get(f"/v1/datasets/{name}").status_code == 404
 
 
 def test_bad_lines_are_told_and_nothing_else_is_lost(http: httpx2.Client, name: str) -> None:

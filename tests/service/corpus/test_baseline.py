@@ -160,6 +160,30 @@ async def test_an_upload_without_lines_or_without_end_leaves_nothing(engine: Asy
     assert not await has_dataset(engine, name)
 
 
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (
+            b"question,domain,difficulty\nWhy?,math,easy\n",
+            r"lines is a question \(line 1: .* looks like CSV",
+        ),
+        (b"PAR1\x15\x04\x15\xff\nscraps\nPAR1", "invalid UTF-8 .* looks like Parquet"),
+        (line("Why?").decode().encode("utf-16"), "looks like UTF-16"),
+        (b'[\n  {"question": "Why?"}\n]\n', r"looks like a JSON array, and JSONL is needed"),
+        (gzip.compress(b"\nWhy?\n"), r"\(line 2: not JSON: .*\); nothing was imported"),
+        (b'{"question": "Why?", "domain": "math"}\n', r"\(line 1: difficulty is missing\); nothing was imported"),
+    ],
+    ids=["CSV", "Parquet", "UTF-16", "array", "text", "rows without a difficulty"],
+)
+async def test_a_file_without_a_valid_line_leaves_nothing_and_its_kind_is_told(
+    engine: AsyncEngine, data: bytes, sentence: str
+) -> None:
+    name = next(names)
+    with pytest.raises(BadUpload, match=sentence):
+        await import_bytes(engine, name, data)
+    assert not await has_dataset(engine, name)
+
+
 async def test_an_aborted_upload_rolls_everything_back(engine: AsyncEngine) -> None:
     async def broken() -> AsyncIterator[bytes]:
         for hundred in range(15):

@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared.errors import BudgetExhausted, Conflict, InvalidInput, NotFound
 from shared.ids import JobId, new_call_id
 from shared.jobs.control import cancel_job, change_budget, pause_if_running, pause_job, resume_job
-from shared.llm.ledger import NewCall, open_call
+from shared.llm.budget import Budget
+from shared.llm.ledger import NewCall, budget_exhausted, open_call
 from tests.service.jobs.world import Broker, add_questions, batches_of, execute, fetch, held_batch, tick
 
 Move = Callable[..., Awaitable[None]]
@@ -119,6 +120,24 @@ async def test_at_the_budgets_wall_the_job_pauses_and_says_so(engine: AsyncEngin
     assert await fetch(engine, "SELECT 1 FROM call WHERE job_id = :id", id=job_id) == []
 
 
+async def test_a_job_at_its_budgets_wall_resumes_once_the_next_call_fits(engine: AsyncEngine, job_id: JobId) -> None:
+    budget = Budget(budget_usd=Decimal(1), spent_usd=Decimal("0.6"), held_usd=Decimal("0.1"))
+    await execute(engine, "UPDATE job_budget SET budget_usd = 1, spent_usd = 0.6 WHERE job_id = :id", id=job_id)
+    wall = budget_exhausted(Decimal("0.5"), budget).detail
+    assert await pause_if_running(engine, job_id, wall, by_budget=True)
+    for too_little in (None, Decimal("1.05")):
+        with pytest.raises(
+            Conflict, match=r"again at once: of \$1\.0.*, \$0\.600000 is spent, .* cost \$0\.500000"
+        ) as no:
+            await resume_job(engine, job_id, too_little)
+        assert "resume it with a higher budget" in str(no.value)
+    assert (await state_of(engine, job_id))[0] == "paused"
+    assert await fetch(engine, "SELECT budget_usd FROM job_budget WHERE job_id = :id", id=job_id) == [(Decimal(1),)]
+    await change_budget(engine, job_id, Decimal("1.1"))
+    await resume_job(engine, job_id)
+    assert (await state_of(engine, job_id))[0] == "running"
+
+
 async def test_a_budget_below_what_is_spent_and_held_is_refused(engine: AsyncEngine, job_id: JobId) -> None:
     await pause_job(engine, job_id)
     budget = "UPDATE job_budget SET budget_usd = 5, spent_usd = 2, held_usd = 1 WHERE job_id = :id"
@@ -126,6 +145,7 @@ async def test_a_budget_below_what_is_spent_and_held_is_refused(engine: AsyncEng
     with pytest.raises(InvalidInput) as refused:
         await resume_job(engine, job_id, Decimal("2.99"))
     assert [each.loc for each in refused.value.errors] == ["budget_usd"]
+    assert "more than $2.99: $2.000000 is spent and $1.000000 held" in str(refused.value)
     assert (await state_of(engine, job_id))[0] == "paused"
     await resume_job(engine, job_id, Decimal(3))
     assert await state_of(engine, job_id) == ("running", None)

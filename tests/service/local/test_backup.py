@@ -260,11 +260,23 @@ def test_two_restores_at_once_are_one(settings: Settings, url: str, file: Path, 
 
 def test_an_existing_file_is_replaced_only_by_force(settings: Settings, file: Path) -> None:
     file.write_text("precious")
-    with pytest.raises(LocalProblem, match="--force replaces it"):
+    with pytest.raises(LocalProblem, match="exists already; choose another FILE, or overwrite it with --force"):
         back_up(settings, file, print, force=False)
     assert file.read_text() == "precious"
-    back_up(settings, file, print, force=True)
+    link = file.with_name("latest.dump")
+    link.symlink_to(file)
+    back_up(settings, link, print, force=True)
     assert file.read_bytes().startswith(b"PGDMP")
+    assert link.is_symlink()
+
+
+def test_a_backup_takes_the_place_of_files_alone(settings: Settings, file: Path) -> None:
+    with pytest.raises(LocalProblem, match="is a folder; name a file in it"):
+        back_up(settings, file.parent, print, force=True)
+    os.mkfifo(file)
+    with pytest.raises(LocalProblem, match="is no file; choose another FILE"):
+        back_up(settings, file, print, force=True)
+    assert file.is_fifo()
 
 
 def test_a_backup_that_fails_leaves_the_old_file_and_no_other(settings: Settings, url: str, file: Path) -> None:

@@ -41,6 +41,14 @@ def test_taken_port_is_one_sentence_that_names_the_variable(variable: str, taken
     ports = {"QUESTMILL_API_PORT": "0", "QUESTMILL_FLOWER_PORT": "0"} | {variable: str(taken_port)}
     ended = run_local("up", QUESTMILL_HOME=str(tmp_path), **ports)
     assert ended.stderr == f"Port {taken_port} is taken by another program; set {variable} to a free one.\n"
+
+
+def test_one_port_for_two_servers_is_one_sentence_that_names_both_variables(tmp_path: Path) -> None:
+    ended = run_local("up", QUESTMILL_HOME=str(tmp_path), QUESTMILL_API_PORT="18113", QUESTMILL_FLOWER_PORT="18113")
+    assert ended.stderr == (
+        "The API and Flower cannot both have port 18113; set QUESTMILL_API_PORT or QUESTMILL_FLOWER_PORT to another "
+        "one.\n"
+    )
     assert ended.returncode == 2
     assert not (tmp_path / "postgres").exists()
 

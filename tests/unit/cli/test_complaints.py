@@ -143,11 +143,11 @@ def test_what_the_system_refuses_names_the_file_and_what_to_do(number: int, sent
 
 
 def test_a_disk_that_fills_up_leaves_no_half_file(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path, content: bytes) -> int:
-        path.open("wb").close()
+    def refuse(path: Path, _: Path) -> Path:
+        assert path.exists()
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "write_bytes", refuse)
+    monkeypatch.setattr(Path, "replace", refuse)
     assert (
         here.run("init", status=1)
         == "Error: job.yaml: no room is left on its disk. Free some, or choose another place.\n"

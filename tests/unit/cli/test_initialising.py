@@ -26,6 +26,11 @@ def test_the_command_it_names_can_be_pasted(here: Here) -> None:
     [
         (("--stages", "judge"), "No stage is called 'judge'; there are generate, validate, answer."),
         (("--questions", "2"), "2 questions are too few for 3 domains"),
+        (("--questions", "1"), "1 question is too few for 3 domains"),
+        (("--dataset", ""), "dataset: use 1 to 64 of a-z"),
+        (("--domains", ""), "There is no domain among these; write names with commas"),
+        (("--domains", "a, b,a"), "a is named twice; name it once."),
+        (("--stages", ""), "There is no stage among these; there are generate, validate, answer."),
         (("--dataset", "../x"), "dataset: use 1 to 64 of a-z"),
         (("--domains", " , "), "There is no domain among these; write names with commas"),
         (("--stages", ","), "There is no stage among these; there are generate, validate, answer."),

@@ -4,6 +4,7 @@ import pytest
 from rich.console import Console
 
 from cli.pruning import is_nothing, prune_view
+from tests.unit.cli.conftest import Here
 
 NOTHING: dict[str, Any] = {
     "dry_run": False,
@@ -33,6 +34,13 @@ def test_a_prune_tells_of_both_ages_and_of_what_stays(dry_run: bool, would: str)
         f"3 jobs {would}archived: 900 calls and 45 batches {would}deleted; questions, counts and costs stay",
         "job 0193 is not archived: its ledger adds up to $1",
     ]
+
+
+@pytest.mark.parametrize("age", ["--raw-days", "--ledger-days"])
+def test_an_age_below_nothing_is_refused_before_anything_is_asked(here: Here, age: str) -> None:
+    assert f"Invalid value for '{age}': write a number greater than or equal to 0." in here.run(
+        "prune", age, -1, status=2
+    )
 
 
 def test_a_prune_of_nothing_says_so() -> None:

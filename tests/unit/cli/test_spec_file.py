@@ -10,6 +10,11 @@ from hypothesis import strategies as st
 from cli.spec_file import BadSpecFile, read_spec
 
 SPEC = {"dataset": "d", "mix": {"domains": {"math": 3}}}
+# Some hundred bytes that stand for a thousand million values.
+BOMB = b"a0: &a0 [x]\n" + b"".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n".encode() for n in range(1, 10))
+MERGED_BOMB = b"a0: &a0 {x: 1}\n" + b"".join(
+    f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n".encode() for n in range(1, 10)
+)
 
 
 def write(folder: Path, content: bytes) -> str:
@@ -44,8 +49,14 @@ def test_anchors_and_merges_work(tmp_path: Path) -> None:
         (b"\xff", "not UTF-8 (byte 0)"),
         (b"- a\n- b\n", "a mapping with `dataset` and `mix`"),
         (b"", "a mapping with `dataset` and `mix`"),
-        (b"when: 2024-01-01\n", "spec is not valid"),
-        (b"share: .nan\n", "spec is not valid"),
+        (b"when: 2024-01-01\n", "spec is not valid: when: YAML reads this as a date; put quotes around it."),
+        (b"2024-01-01: 1\n", "spec is not valid: 2024-01-01: YAML reads this as a date"),
+        (b"a: {b: [1, !!binary aGk=]}\n", "spec is not valid: a.b.1: YAML reads this as a bytes"),
+        (b"share: .nan\n", "spec is not valid: share: nan is no number to count with."),
+        (b'{"mix": {"share": -Infinity}}', "spec is not valid: mix.share: -inf is no number to count with."),
+        (b"a: &a [*a]\n", "with its aliases it stands for more than 1,000,000 values"),
+        (BOMB, "with its aliases it stands for more than 1,000,000 values"),
+        (MERGED_BOMB, "with its aliases it stands for more than 1,000,000 values"),
         (b"a: !!python/object/apply:os.getcwd []\n", "not valid YAML"),
         (b"? [a]\n: 1\n", "a key must be plain text"),
     ],
