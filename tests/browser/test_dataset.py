@@ -66,6 +66,20 @@ def test_cell_of_the_heat_map_leads_to_its_questions(page: Page) -> None:
     expect(rows(page).filter(has_text="math / ")).to_have_count(0)
 
 
+def test_long_names_of_cells_fold_within_their_panel(
+    open_page: OpenPage, system: RunningSystem, tmp_path: Path
+) -> None:
+    row = {"question": "How many names are there?", "domain": "d" * 64, "difficulty": "e" * 64}
+    file = tmp_path / "long.jsonl"
+    file.write_text(json.dumps(row))
+    system.client.import_baseline("long-names", file)
+    page = open_page("/#/datasets/long-names")
+    panel, heat = (page.get_by_test_id(name).bounding_box() for name in ("panel-cells", "heat"))
+    assert panel is not None
+    assert heat is not None
+    assert heat["x"] + heat["width"] <= panel["x"] + panel["width"]
+
+
 def test_provenance_shows_prompt_reply_verdicts_answer_and_cost(
     page: Page, samples: Samples, system: RunningSystem
 ) -> None:
