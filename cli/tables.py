@@ -1,15 +1,18 @@
 """What the client prints: plans, jobs, imports."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from shared.money import format_usd
 
+# With fewer columns left for its name a job's line simply goes on in the next one.
+LEAST_NAME = 8
 REHEARSAL = "rehearsal: the models are simulated, nothing is paid"
 
 
@@ -38,18 +41,37 @@ def jobs_view(jobs: Sequence[Mapping[str, Any]]) -> RenderableType:
     """Jobs in short."""
     if not jobs:
         return Text("No jobs yet. Start one with: questmill submit SPEC")
-    rows = [("job", "dataset", "created", "state")]
+    rows = [("job", "created", "state", "dataset")]
     for job in jobs:
-        state = job["state"] + (" (rehearsal)" if job.get("rehearsal") else "")
-        rows.append((job["id"], job["dataset"], str(job.get("created_at", ""))[:16].replace("T", " "), state))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    parts: list[RenderableType] = [Text(lines[0], style="bold")]
-    for line, job in zip(lines[1:], jobs, strict=True):
-        parts.append(Text(line, no_wrap=True, overflow="ellipsis"))
+        name = job["dataset"] + (" (rehearsal)" if job.get("rehearsal") else "")
+        rows.append((job["id"], str(job.get("created_at", ""))[:16].replace("T", " "), job["state"], name))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    parts: list[RenderableType] = [_JobLine(rows[0], widths, "bold")]
+    for row, job in zip(rows[1:], jobs, strict=True):
+        parts.append(_JobLine(row, widths))
         if job.get("reason"):  # up to a paragraph, for which no column is wide enough
             parts.append(Padding(Text(job["reason"]), (0, 0, 0, 4), expand=False))
     return Group(*parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _JobLine:
+    """A row of its own, since reasons stand between the rows. The last column, the name, folds: nothing is cut."""
+
+    row: Sequence[str]
+    widths: Sequence[int]
+    style: str = ""
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        if options.max_width < sum(self.widths) + 2 * len(self.widths) + LEAST_NAME:
+            yield Text("  ".join(self.row), self.style, overflow="fold")
+            return
+        line = Table.grid(padding=(0, 2, 0, 0))
+        for width in self.widths:
+            line.add_column(width=width, no_wrap=True)
+        line.add_column(overflow="fold")
+        line.add_row(*map(Text, self.row), style=self.style)
+        yield line
 
 
 def submissions_view(submissions: Sequence[Mapping[str, Any]]) -> RenderableType:
