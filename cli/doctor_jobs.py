@@ -51,7 +51,7 @@ def workers_check(client: Client) -> Check:
     try:
         planned = client.plan(PROBE_SPEC)
     except ApiProblem as problem:
-        return Check("workers", Verdict.MISSING, f"{str(problem).rstrip('.')}. Start one with ./run worker")
+        return Check("workers", Verdict.MISSING, str(problem))
     models = ", ".join(planned["spec"]["models"]["generate"].values())
     simulated = " (rehearsal: simulated)" if planned["rehearsal"] else ""
     return Check("workers", Verdict.OK, f"can call models such as {models}{simulated}")

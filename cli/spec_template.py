@@ -98,7 +98,8 @@ def _stages(stages: Sequence[Stage]) -> list[str]:
 
 
 BUDGET = [
-    '# budget_usd: "5.00"      # a wall: the job pauses before it would cross it; left out, 1.5 times the forecast',
+    '# budget_usd: "5.00"      # a wall: the job pauses before it would cross it; left out, 1.5 times the forecast,',
+    "#                           of a small job at least the forecast and what twenty of its dearest calls may cost",
     "# seed: 2025              # the same seed, spec and baseline give the same plan, prompts and order",
 ]
 GENERATING = [

@@ -1,15 +1,21 @@
 """What the client prints: plans, jobs, imports."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from shared.money import format_usd
 
+# With fewer columns left for its name a job's line simply goes on in the next one.
+LEAST_NAME = 8
+# Below so many columns the table of stages has no room to spare; where it has not enough, these go, the first first.
+NARROW = 70
+FIRST_TO_GO = ("questions", "off", "calls", "forecast", "left", "to cost")
 REHEARSAL = "rehearsal: the models are simulated, nothing is paid"
 
 
@@ -38,18 +44,37 @@ def jobs_view(jobs: Sequence[Mapping[str, Any]]) -> RenderableType:
     """Jobs in short."""
     if not jobs:
         return Text("No jobs yet. Start one with: questmill submit SPEC")
-    rows = [("job", "dataset", "created", "state")]
+    rows = [("job", "created", "state", "dataset")]
     for job in jobs:
-        state = job["state"] + (" (rehearsal)" if job.get("rehearsal") else "")
-        rows.append((job["id"], job["dataset"], str(job.get("created_at", ""))[:16].replace("T", " "), state))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    parts: list[RenderableType] = [Text(lines[0], style="bold")]
-    for line, job in zip(lines[1:], jobs, strict=True):
-        parts.append(Text(line, no_wrap=True, overflow="ellipsis"))
+        name = job["dataset"] + (" (rehearsal)" if job.get("rehearsal") else "")
+        rows.append((job["id"], str(job.get("created_at", ""))[:16].replace("T", " "), job["state"], name))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    parts: list[RenderableType] = [_JobLine(rows[0], widths, "bold")]
+    for row, job in zip(rows[1:], jobs, strict=True):
+        parts.append(_JobLine(row, widths))
         if job.get("reason"):  # up to a paragraph, for which no column is wide enough
             parts.append(Padding(Text(job["reason"]), (0, 0, 0, 4), expand=False))
     return Group(*parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _JobLine:
+    """A row of its own, since reasons stand between the rows. The last column, the name, folds: nothing is cut."""
+
+    row: Sequence[str]
+    widths: Sequence[int]
+    style: str = ""
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        if options.max_width < sum(self.widths) + 2 * len(self.widths) + LEAST_NAME:
+            yield Text("  ".join(self.row), self.style, overflow="fold")
+            return
+        line = Table.grid(padding=(0, 2, 0, 0))
+        for width in self.widths:
+            line.add_column(width=width, no_wrap=True)
+        line.add_column(overflow="fold")
+        line.add_row(*map(Text, self.row), style=self.style)
+        yield line
 
 
 def submissions_view(submissions: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -84,43 +109,50 @@ def import_view(report: Mapping[str, Any]) -> RenderableType:
     return Group(*lines)
 
 
-def stages_table(stages: Sequence[Mapping[str, Any]], *, is_narrow: bool = False) -> Table:
-    """What each stage did and cost, beside what was forecast; what it has still to do, if anything."""
-    is_done = not any(each["left"]["questions"] for each in stages)
+def stages_table(stages: Sequence[Mapping[str, Any]], *, width: int | None = None) -> Table:
+    """What each stage did and cost, beside what was forecast; what it has still to do, if anything.
+
+    With a `width` columns go until the others fit: a number that is cut is worse than none.
+    """
+    columns = _stage_columns(stages)
+    is_narrow = width is not None and width < NARROW
+    gap = 1 if is_narrow else 2
+    for heading in FIRST_TO_GO:
+        needed = sum(gap + max(map(len, (name, *texts))) for name, texts in columns.items()) - gap
+        if width is None or needed <= width:
+            break
+        columns.pop(heading, None)
     table = Table(box=None, pad_edge=False, show_footer=True, collapse_padding=is_narrow)
-    table.add_column("stage", "total", footer_style="bold")
-    money: dict[str, float] = {"forecast": 0.0, "actual": 0.0, "left": 0.0}
-    for each in stages:
-        money["forecast"] += float(each["forecast"]["cost_usd"]) if each["forecast"] else 0.0
-        money["actual"] += float(each["actual"]["cost_usd"])
-        money["left"] += float(each["left"]["cost_usd"])
-    for heading, footer in (
-        ("questions", ""),
-        ("calls", f"{sum(each['actual']['calls'] for each in stages):,}"),
-        ("forecast", format_usd(money["forecast"])),
-        ("actual", format_usd(money["actual"])),
-        *(
-            (("off", _off(money["forecast"], money["actual"])),)
-            if is_done
-            else (("left", ""), ("to cost", format_usd(money["left"])))
-        ),
-    ):
-        table.add_column(heading, footer, justify="right", footer_style="bold")
-    for each in stages:
-        forecast, actual = each["forecast"], each["actual"]
-        row = [
-            each["stage"],
-            f"{actual['questions']:,}",
-            f"{actual['calls']:,}",
-            format_usd(forecast["cost_usd"]) if forecast else "",
-            format_usd(actual["cost_usd"]),
-        ]
-        if is_done:
-            row.append(_off(float(forecast["cost_usd"]), float(actual["cost_usd"])) if forecast else "")
-        else:
-            row += [f"{each['left']['questions']:,}", format_usd(each["left"]["cost_usd"])]
-        table.add_row(*row)
+    for heading, texts in columns.items():
+        justify: Literal["left", "right"] = "left" if heading == "stage" else "right"
+        table.add_column(heading, texts[-1], justify=justify, footer_style="bold")
+    for n in range(len(stages)):
+        table.add_row(*(texts[n] for texts in columns.values()))
     return table
+
+
+def _stage_columns(stages: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """By heading, a text for each stage, and the one at the foot."""
+    forecast = [float(each["forecast"]["cost_usd"]) if each["forecast"] else 0.0 for each in stages]
+    actual = [float(each["actual"]["cost_usd"]) for each in stages]
+    left = [float(each["left"]["cost_usd"]) for each in stages]
+    calls = [each["actual"]["calls"] for each in stages]
+    columns = {
+        "stage": [*(each["stage"] for each in stages), "total"],
+        "questions": [*(f"{each['actual']['questions']:,}" for each in stages), ""],
+        "calls": [f"{count:,}" for count in (*calls, sum(calls))],
+        "forecast": [
+            *(format_usd(usd) if each["forecast"] else "" for each, usd in zip(stages, forecast, strict=True)),
+            format_usd(sum(forecast)),
+        ],
+        "actual": [format_usd(usd) for usd in (*actual, sum(actual))],
+    }
+    if any(each["left"]["questions"] for each in stages):
+        columns["left"] = [*(f"{each['left']['questions']:,}" for each in stages), ""]
+        columns["to cost"] = [format_usd(usd) for usd in (*left, sum(left))]
+    else:
+        columns["off"] = list(map(_off, (*forecast, sum(forecast)), (*actual, sum(actual))))
+    return columns
 
 
 def _off(forecast: float, actual: float) -> str:

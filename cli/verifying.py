@@ -10,6 +10,8 @@ from rich.text import Text
 from cli.arguments import AsJson
 from cli.terminal import print_answer
 
+# Nothing else in the folder tells of it.
+UNCHECKED = "Not checked is what only manifest.json tells: jobs, planned, left_out, parent."
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="The folder of a bundle.")]
 
 
@@ -23,9 +25,12 @@ def verify(bundle: Bundle, as_json: AsJson = False) -> None:
     told = [Text(each) for each in found.problems]
     counted = f"{found.rows:,} rows, {found.episodes:,} episodes"
     verdict = f"{bundle} is as it was made: {counted}" if found.is_whole else f"{bundle} is not as it was made"
+    told.append(Text(verdict))
+    if found.is_whole:
+        told.append(Text(UNCHECKED, style="dim"))
     print_answer(
         {"whole": found.is_whole, "rows": found.rows, "episodes": found.episodes, "problems": found.problems},
-        Group(*told, Text(verdict)),
+        Group(*told),
         as_json=as_json,
         soft_wrap=True,
     )

@@ -26,8 +26,6 @@ LEAST_ROWS = 4
 # A screen that is not told its height is as high as terminals were.
 USUAL_HEIGHT = 24
 MOST_REASONS = 6
-# Below so many columns the table of stages has no room to spare.
-NARROW = 70
 # What goes first, and next, where the screen is too low for everything.
 FIRST_TO_GO = ("tokens", "refused", "calls", "stages")
 
@@ -97,7 +95,7 @@ class ProgressView:
         """What is below the cells, each by a name."""
         data = self.data
         if stages := data.get("stages"):
-            yield "stages", stages_table(stages, is_narrow=width < NARROW)
+            yield "stages", stages_table(stages, width=width)
         yield "money", Text(_money(data))
         if tokens := _tokens(data.get("token_shares", {})):
             yield "tokens", Text(tokens)

@@ -95,10 +95,12 @@ def _compare_cards(folder: Path, manifest: Json, findings: Findings) -> None:
         front = _read_front_matter((folder / path).read_text(encoding="utf-8"))
         if {name: front.get(name) for name in loading} != loading:
             findings.add("cards", f"{path} lets load_dataset read something else than the bundle's files.")
-    described = json.loads((folder / CROISSANT).read_bytes())["distribution"]
-    said = {each["contentUrl"]: each["sha256"] for each in described}
+    described = json.loads((folder / CROISSANT).read_bytes())
+    said = {each["contentUrl"]: each["sha256"] for each in described["distribution"]}
     if said != {path: manifest["files"][path]["sha256"] for path in described_files()}:
         findings.add("cards", f"{CROISSANT} has other files or hashes than {MANIFEST}.")
+    if described.get("name") != manifest["dataset"]:
+        findings.add("cards", f"{CROISSANT} is of another dataset than {MANIFEST} says.")
 
 
 def _read_front_matter(card: str) -> Json:

@@ -123,4 +123,6 @@ class Forecaster:
                     mean = self.spec.settled_mix.question_tokens(cell)
                     call = calls[stage, cell.difficulty]
                     estimate = assume_call(call, cell, mean, self.atlases[cell.domain], self.spec.seed)
-                yield Load(stage, cell.difficulty, wanted[stage], models, estimate)
+                # A batch of this stage has whole calls; judges and answerers are shown only what is there.
+                whole_calls = stage is Stage.GENERATE
+                yield Load(stage, cell.difficulty, wanted[stage], models, estimate, whole_calls)

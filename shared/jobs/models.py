@@ -26,6 +26,10 @@ INSERT INTO provider (name, rehearsal, seen_at) SELECT unnest(CAST(:names AS tex
 ON CONFLICT (name) DO UPDATE SET rehearsal = excluded.rehearsal, seen_at = excluded.seen_at
 """)
 
+# Of a key it says nothing: who rehearses needs none, and who set one now would pay.
+NO_WORKER = (
+    "no worker is ready: wait until one has reported which models it can call, or start one (./run up, ./run worker)"
+)
 KEY_VARIABLE = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
 
 
@@ -63,7 +67,12 @@ async def is_called_by_some(conn: AsyncConnection, name: str | None, *, rehearsa
 def choose_models(
     spec: JobSpec, providers: ConfiguredProviders, settings: Settings
 ) -> dict[Stage, dict[str, tuple[str, ...]]]:
-    """A model for every stage and difficulty of the spec, or several. Raises UnusableModel, naming the variable."""
+    """A model for every stage and difficulty of the spec, or several.
+
+    Raises UnusableModel, naming the variable of the key that is missing, or saying that no worker is there.
+    """
+    if not providers.names:
+        raise UnusableModel(NO_WORKER)
     chosen = {
         stage: {
             difficulty: spec.models.get(stage, {}).get(difficulty)
@@ -98,5 +107,5 @@ def _why_unconfigured(model: str, providers: ConfiguredProviders) -> str | None:
     provider = model.partition("/")[0]
     if provider in providers.names:
         return None
-    known = f"the workers have keys for: {', '.join(sorted(providers.names))}" if providers.names else "no worker runs"
-    return f"{model} needs {KEY_VARIABLE[provider]} in the workers' environment ({known})"
+    known = ", ".join(sorted(providers.names))
+    return f"{model} needs {KEY_VARIABLE[provider]} in the workers' environment (the workers have keys for: {known})"

@@ -145,8 +145,8 @@ class JobSpec(Strict):
     answering: Answering = Field(default=Answering(), description="of the stage answer")
     budget_usd: Budget | None = Field(
         default=None,
-        description="US dollars, a wall: the job pauses before it would cross it; left out, 1.5 times the forecast or "
-        "a little more",
+        description="US dollars, a wall: the job pauses before it would cross it; left out, 1.5 times the forecast, "
+        "and of a small job at least the forecast and what twenty of its dearest calls may cost",
     )
     seed: Annotated[Count, Field(ge=0, le=2**63 - 1)] = Field(
         default=2025, description="the same seed, spec and baseline give the same plan and prompt tuples"

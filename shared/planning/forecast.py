@@ -19,6 +19,7 @@ JSON_TOKENS_PER_ANSWER = 12
 # Until a job or its like has been seen: so many candidates are new, and so many questions pass their judges.
 EXPECTED_YIELD = Decimal("0.96")
 EXPECTED_PASS_RATE = Decimal("0.95")
+HALF_A_QUESTION = Decimal("0.5")
 
 # What one call costs in US dollars: stage, model, input tokens, output tokens.
 CostPerCall = Callable[[str, str, int, int], Decimal]
@@ -35,13 +36,17 @@ class CallEstimate:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Work of one stage and cell: how many results are wanted of each of the models, and what a call brings."""
+    """Work of one stage and cell: how many results are wanted of each of the models, and what a call brings.
+
+    With `whole_calls` the last call asks for as much as any, needed or not; else only for what is left.
+    """
 
     stage: str
     difficulty: str
     results: Decimal
     models: tuple[str, ...]
     estimate: CallEstimate
+    whole_calls: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +133,7 @@ def _of_stage(stage: str, loads: Iterable[Load], cost_per_call: CostPerCall) -> 
         its = load.estimate
         cost = Decimal(0)
         for model in load.models:
-            # Not rounded up to whole calls of a cell: what the last one has to spare is its price, too.
-            share = load.results / its.results
+            share = _share(load)
             calls += ceil(share)
             input_tokens += ceil(share) * its.input_tokens
             output_tokens += ceil(share * its.output_tokens)
@@ -146,6 +150,14 @@ def _of_stage(stage: str, loads: Iterable[Load], cost_per_call: CostPerCall) -> 
         sum((usd for _, usd in by_difficulty.values()), Decimal(0)),
         by_difficulty,
     )
+
+
+def _share(load: Load) -> Decimal:
+    """How many calls the work takes, the last one in proportion to what it is asked for."""
+    if not load.whole_calls:
+        return load.results / load.estimate.results
+    # What is expected to be missing is made up for by one more call; half a question is more likely not to be.
+    return Decimal(ceil(max(Decimal(0), load.results - HALF_A_QUESTION) / load.estimate.results))
 
 
 def assume_generation(questions_per_call: int, mean_tokens: Decimal, overhead_tokens: int) -> CallEstimate:

@@ -62,6 +62,20 @@ def test_cell_of_the_heat_map_leads_to_its_questions(page: Page) -> None:
     expect(rows(page).filter(has_text="math / ")).to_have_count(0)
 
 
+def test_long_names_of_cells_fold_within_their_panel(
+    open_page: OpenPage, system: RunningSystem, tmp_path: Path
+) -> None:
+    row = {"question": "How many names are there?", "domain": "d" * 64, "difficulty": "e" * 64}
+    file = tmp_path / "long.jsonl"
+    file.write_text(json.dumps(row))
+    system.client.import_baseline("long-names", file)
+    page = open_page("/#/datasets/long-names")
+    panel, heat = (page.get_by_test_id(name).bounding_box() for name in ("panel-cells", "heat"))
+    assert panel is not None
+    assert heat is not None
+    assert heat["x"] + heat["width"] <= panel["x"] + panel["width"]
+
+
 def test_provenance_shows_prompt_reply_verdicts_answer_and_cost(
     page: Page, samples: Samples, system: RunningSystem
 ) -> None:
@@ -113,6 +127,26 @@ def test_export_is_the_selected_questions(page: Page, tmp_path: Path) -> None:
         page.get_by_test_id("export-parquet").click()
     coming.value.save_as(tmp_path / "questions.parquet")
     assert (tmp_path / "questions.parquet").read_bytes()[:4] == b"PAR1"
+
+
+def test_selected_questions_that_an_export_leaves_out_are_told(
+    open_page: OpenPage, system: RunningSystem, tmp_path: Path
+) -> None:
+    asked = ["What is 3 + 400?", "Why do leaves turn red in autumn?", "How far is it to the moon?"]
+    lines = [json.dumps({"question": each, "domain": "math", "difficulty": "easy"}) for each in asked]
+    file = tmp_path / "asked.jsonl"
+    file.write_text("\n".join(lines))
+    system.client.import_baseline("guarded", file)
+    page = open_page("/#/datasets/guarded")
+    expect(page.get_by_test_id("count-selected")).to_have_text("3")
+    expect(page.get_by_test_id("left-out")).to_have_count(0)
+    system.client.decontaminate("guarded", "tests", json.dumps({"prompt": asked[0]}).encode())
+    page.reload()
+    expect(page.get_by_test_id("left-out")).to_have_text("1 of the selected is left out of exports: contaminated")
+    with page.expect_download() as coming:
+        page.get_by_test_id("export-jsonl").click()
+    coming.value.save_as(tmp_path / "questions.jsonl")
+    assert len((tmp_path / "questions.jsonl").read_text().splitlines()) == 2
 
 
 def test_text_is_compared_with_the_dataset(page: Page) -> None:

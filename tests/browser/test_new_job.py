@@ -7,6 +7,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.complaints import Complaints
 from tests.browser.conftest import OpenPage
+from tests.browser.looks import PHONE
 from tests.browser.samples import Samples
 
 # A plan that the server refuses is a failed request to the browser's console.
@@ -59,6 +60,18 @@ def test_errors_are_at_their_fields_until_they_are_put_right(open_page: OpenPage
     page.get_by_test_id("difficulty-share").first.fill("70")
     expect(page.get_by_test_id("field-problem").first).to_be_visible()
     expect(page.get_by_test_id("plan-questions")).to_have_count(0)
+
+
+def test_on_a_phone_each_number_of_a_difficulty_has_its_name_above_it(open_page: OpenPage) -> None:
+    page = open_page("/#/new?preset=seed", PHONE)
+    row = page.get_by_test_id("difficulty-row").first
+    for name, label in (("share", "% of tokens"), ("mean", "Mean tokens"), ("answer", "Answer tokens")):
+        number = row.get_by_test_id(f"difficulty-{name}")
+        expect(number).to_have_value(re.compile(r"\d"))
+        shown, box = row.get_by_text(label, exact=True).bounding_box(), number.bounding_box()
+        assert shown is not None, f"{label} does not show"
+        assert box is not None
+        assert (shown["x"], shown["y"] + shown["height"]) <= (box["x"], box["y"] + 1)
 
 
 def test_two_rows_of_one_domain_are_an_error_without_asking(open_page: OpenPage) -> None:

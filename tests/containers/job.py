@@ -46,7 +46,7 @@ def submit(client: Client, questions: str, *stages: str) -> str:
         try:
             job = client.submit(spec_of(int(questions), list(stages) or ["generate"]))
         except ApiProblem as problem:
-            if "no worker runs" not in str(problem) or time.monotonic() > deadline:
+            if "no worker is ready" not in str(problem) or time.monotonic() > deadline:
                 raise
             time.sleep(0.5)
         else:

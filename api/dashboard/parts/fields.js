@@ -29,9 +29,10 @@ export function Rows({ kind, rows, onRows, errors, loc, columns, fresh, add }) {
       const wrong = errors.filter((each) => row.name.trim() && (each.loc === place || each.loc.startsWith(`${place}.`)));
       const invalid = (key) => wrong.some((each) => (key ? each.loc === `${place}.${key}` : each.loc === place));
       return html`<div class=${`row ${kind}`} key=${i} data-test=${`${kind}-row`}>
-        ${columns.map(([name, label, mode, key, empty], column) => html`<input key=${name} value=${row[name]} placeholder=${empty || label} inputmode=${mode} autocomplete="off" spellcheck=${false}
-          class=${column ? "number" : ""} aria-label=${`${label}, row ${i + 1}`} aria-invalid=${invalid(key) ? "true" : undefined} data-test=${`${kind}-${name}`}
-          onInput=${(event) => set(i, name, event.target.value)} />`)}
+        ${columns.map(([name, label, mode, key, empty], column) => html`<label key=${name}><span class="its-name" aria-hidden="true">${label}</span>
+          <input value=${row[name]} placeholder=${empty || label} inputmode=${mode} autocomplete="off" spellcheck=${false}
+            class=${column ? "number" : ""} aria-label=${`${label}, row ${i + 1}`} aria-invalid=${invalid(key) ? "true" : undefined} data-test=${`${kind}-${name}`}
+            onInput=${(event) => set(i, name, event.target.value)} /></label>`)}
         <button type="button" class="plain" aria-label=${`Remove ${row.name || `row ${i + 1}`}`} data-test=${`${kind}-remove`} onClick=${() => onRows((now) => now.filter((_, at) => at !== i))}>×</button>
         ${wrong.map((each) => html`<p class="problem" data-test="field-problem" data-loc=${each.loc}>${each.loc === place ? "" : `${columns.find(([, , , key]) => each.loc.endsWith(`.${key}`))?.[1] || ""}: `}${each.msg}</p>`)}</div>`;
     })}</div>

@@ -12,8 +12,8 @@ export function Heat({ cells, column, dataset, stages, test = "heat" }) {
   const most = Math.max(1, ...cells.map((cell) => cell.selected));
   return html`<div class="scroll" tabindex="0" role="group" aria-label="Cells by domain and difficulty"><table class="heat" data-test=${test}>
     <thead><tr><th scope="col"><span class="hidden-label">Domain</span></th>
-      ${difficulties.map((name) => html`<th scope="col" key=${name}>${name}</th>`)}</tr></thead>
-    <tbody>${domains.map((domain) => html`<tr key=${domain}><th scope="row">${domain}</th>
+      ${difficulties.map((name) => html`<th scope="col" key=${name}><span class="fold">${name}</span></th>`)}</tr></thead>
+    <tbody>${domains.map((domain) => html`<tr key=${domain}><th scope="row"><span class="fold">${domain}</span></th>
       ${difficulties.map((difficulty) => html`<${Cell} key=${difficulty} cell=${at.get(`${domain}/${difficulty}`)}
         column=${column} dataset=${dataset} stages=${stages} planned=${planned} most=${most} />`)}</tr>`)}</tbody>
     <tfoot><tr><th scope="row">total</th>${difficulties.map((difficulty) => {

@@ -27,8 +27,8 @@ function Plan({ plan }) {
       <dt>Tokens in, out</dt><dd>${count(forecast.input_tokens)}, ${count(forecast.output_tokens)}</dd></dl>
     ${plan.warnings.map((warning) => html`<p class="message wait" key=${warning} style=${{ margin: "12px 0 0" }} data-test="plan-warning">${warning}</p>`)}
     <div class="scroll" style=${{ marginTop: "12px" }} tabindex="0" role="group" aria-label="Planned cells"><table data-test="plan-cells">
-      <thead><tr><th scope="col">Target</th>${difficulties.map((name) => html`<th scope="col" class="number" key=${name}>${name}</th>`)}</tr></thead>
-      <tbody>${domains.map((domain) => html`<tr key=${domain}><th scope="row">${domain}</th>
+      <thead><tr><th scope="col">Target</th>${difficulties.map((name) => html`<th scope="col" class="number" key=${name}><span class="fold">${name}</span></th>`)}</tr></thead>
+      <tbody>${domains.map((domain) => html`<tr key=${domain}><th scope="row"><span class="fold">${domain}</span></th>
         ${difficulties.map((name) => html`<td class="number" key=${name}><${Target} cell=${at.get(`${domain}/${name}`)} /></td>`)}</tr>`)}</tbody>
       <tfoot><tr><th scope="row">all</th>${difficulties.map((name) => html`<td class="number" key=${name}>${count(totals.by_difficulty[name])}</td>`)}</tr>
         <tr><th scope="row">tokens</th>${difficulties.map((name) => html`<td class="number" key=${name}>${percent(totals.token_shares[name], 2)}</td>`)}</tr></tfoot></table></div>

@@ -31,6 +31,7 @@ export function Dataset({ name, question, query }) {
     found.again();
     setChanged((n) => n + 1);
   };
+  const leftOut = dataset.contamination.left_out;
   const open = dataset.jobs.find((job) => job.state === "running" || job.state === "paused");
   return html`
     <div class="head"><h1 data-test="dataset-name">${name}</h1>
@@ -44,6 +45,7 @@ export function Dataset({ name, question, query }) {
       ${STATES.map((state) => html`<div key=${state}><dt>${state}</dt><dd data-test=${`count-${state}`}>${count(dataset.questions[state])}</dd></div>`)}
       <div><dt>Tokens of questions</dt><dd>${count(dataset.tokens.prompt)}</dd></div>
       <div><dt>of answers</dt><dd>${count(dataset.tokens.completion)}</dd></div></dl>
+    ${leftOut > 0 && html`<p class="message wait" data-test="left-out">${count(leftOut)} of the selected ${leftOut === 1 ? "is" : "are"} left out of exports: contaminated</p>`}
     <div class=${question ? "split" : ""}>
       <${Browse} name=${name} query=${query} cells=${dataset.cells} current=${question} changed=${changed} />
       ${question && html`<${QuestionPanel} key=${question} id=${question} close=${href(["datasets", name], query)} onChange=${again} />`}</div>

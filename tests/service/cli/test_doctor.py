@@ -71,7 +71,9 @@ async def test_no_worker_and_paused_jobs_are_told(api_url: str, spec: dict[str, 
         assert f"resume {job['id']}" in found.text
         async with engine.begin() as conn:
             await conn.execute(text("UPDATE provider SET seen_at = 'epoch'"))
-        assert "Start one with ./run worker" in workers_check(client).text
+        found = workers_check(client)
+        assert found.verdict is Verdict.MISSING
+        assert "start one (./run up, ./run worker)" in found.text
         async with engine.begin() as conn:
             await conn.execute(text("UPDATE provider SET seen_at = clock_timestamp()"))
 

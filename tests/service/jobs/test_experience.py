@@ -19,7 +19,7 @@ from shared.jobs.spec import JobSpec
 from shared.money import format_usd
 from shared.planning.forecast import Forecast, StageForecast
 from shared.settings import Settings
-from tests.service.jobs.world import execute, make_spec, submit
+from tests.service.jobs.world import batches_of, execute, make_spec, submit
 
 SMALL, OTHER = "openai/gpt-6-luna", "anthropic/claude-haiku-5-5"
 ALL = ["generate", "validate", "answer"]
@@ -87,6 +87,20 @@ async def test_a_second_plan_uses_what_the_first_job_took(
     assert generate.cost_usd > before.cost_usd
     # Prices are those of today, not what was paid.
     assert generate.cost_usd != generate.calls * Decimal("0.002")
+
+
+async def test_a_small_jobs_forecast_counts_the_calls_that_its_batches_make(
+    engine: AsyncEngine, settings: Settings, dataset: str
+) -> None:
+    # No other test has questions of 19 tokens.
+    own = {"easy": {"token_share": 1, "mean_tokens": 19}}
+    mix = {"domains": {"math": 3, "coding": 13, "reading": 33}, "difficulties": own}
+    spec = a_spec(dataset, mix=mix, stages=ALL)
+    [generate, *_] = (await forecast_of(engine, settings, spec)).stages
+    batches = await batches_of(engine, await submit(engine, settings, spec))
+    assert generate.calls == sum(batch.calls for batch in batches) == 4
+    [one] = (await forecast_of(engine, settings, a_spec(dataset, mix=mix | {"domains": {"math": 3}}))).stages
+    assert generate.output_tokens == 4 * one.output_tokens
 
 
 @pytest.mark.parametrize(

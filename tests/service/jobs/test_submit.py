@@ -171,6 +171,19 @@ async def test_a_model_that_no_worker_has_a_key_for_is_refused_with_the_variable
     assert [each.loc for each in refused.value.errors] == ["models.generate.easy"]
 
 
+async def test_until_a_worker_has_reported_a_job_is_refused_in_one_sentence_that_asks_for_no_key(
+    engine: AsyncEngine, settings: Settings, dataset: str
+) -> None:
+    await execute(engine, "UPDATE provider SET seen_at = seen_at - interval '1 h'")
+    try:
+        with pytest.raises(UnusableModel, match="no worker is ready: wait") as refused:
+            await submit(engine, settings, make_spec(dataset, stages=["generate", "validate", "answer"]))
+    finally:
+        await execute(engine, "UPDATE provider SET seen_at = clock_timestamp()")
+    assert "KEY" not in refused.value.detail
+    assert refused.value.errors == ()
+
+
 async def test_one_key_for_two_datasets_at_once_makes_one_job(
     engine: AsyncEngine, settings: Settings, dataset: str
 ) -> None:

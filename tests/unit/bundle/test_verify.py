@@ -302,6 +302,7 @@ def test_an_episode_too_few_is_found(bundle: Path) -> None:
         (lambda its: its["tokens"]["prompt"].update(total=1), "other tokens than the rows make: prompt: total (1"),
         (lambda its: its.update(rehearsal=True), "other rehearsal than the rows make (True and not False)"),
         (lambda its: its["models"].update(answer={}), "other models"),
+        (lambda its: its.update(dataset="another"), "croissant.json is of another dataset than manifest.json says"),
         (lambda its: its["episodes"]["train"].update(episodes=0), "other episodes than the rows make: train"),
         (lambda its: its["files"][EPISODES].update(rows=0), "says that episodes.jsonl has 0 rows"),
         (lambda its: its["files"].pop(EPISODES), "says nothing of episodes.jsonl"),

@@ -8,6 +8,7 @@ from cli.judges import verdicts_view
 from cli.sampling import sample_view
 from cli.tables import format_seconds, import_view, jobs_view, plan_view, submissions_view
 from cli.watching import exit_code, progress_line
+from shared.ids import new_job_id
 from shared.money import format_usd
 
 CELLS = [
@@ -39,8 +40,8 @@ PROGRESS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def shown(view: RenderableType) -> str:
-    console = Console(width=160, record=True, file=None, force_terminal=False)
+def shown(view: RenderableType, *, width: int = 160) -> str:
+    console = Console(width=width, record=True, file=None, force_terminal=False)
     with console.capture() as captured:
         console.print(view)
     return captured.get()
@@ -120,11 +121,21 @@ def test_a_job_is_a_line_and_its_reason_below_it() -> None:
     job = {"id": "0193", "dataset": "mine", "state": "paused", "created_at": "2026-11-26T10:00Z", "reason": 99 * "a "}
     lines = shown(jobs_view([job, {**job, "dataset": "others", "rehearsal": True, "reason": None}])).splitlines()
     assert [each.rstrip() for each in (*lines[:2], lines[-1])] == [
-        "job   dataset  created           state",
-        "0193  mine     2026-11-26 10:00  paused",
-        "0193  others   2026-11-26 10:00  paused (rehearsal)",
+        "job   created           state   dataset",
+        "0193  2026-11-26 10:00  paused  mine",
+        "0193  2026-11-26 10:00  paused  others (rehearsal)",
     ]
     assert all(line.startswith("    a ") for line in lines[2:-1])
+
+
+def test_a_long_name_of_a_dataset_folds_and_hides_nothing_of_its_job_nor_of_others() -> None:
+    job = {"id": str(new_job_id()), "state": "succeeded", "created_at": "2026-11-26T10:00Z", "rehearsal": True}
+    names = (("0123456789" * 7)[:64], "short")
+    text = shown(jobs_view([{**job, "dataset": name} for name in names]), width=80)
+    rows = [line for line in text.splitlines() if line.startswith(f"{job['id']}  2026-11-26 10:00  succeeded  ")]
+    assert len(rows) == len(names)
+    folded = "".join(line[67:].strip() for line in text.splitlines()[1:])
+    assert folded == "".join(f"{name}(rehearsal)" for name in names)
 
 
 @pytest.mark.parametrize(

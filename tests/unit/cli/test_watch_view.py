@@ -112,6 +112,18 @@ def test_no_amount_is_cut_on_a_narrow_screen() -> None:
     assert lines[1].endswith("left")
 
 
+@pytest.mark.parametrize("width", [30, 40, 50])
+@pytest.mark.parametrize("left", [0, 5_671])
+def test_a_very_narrow_screen_shows_fewer_columns_and_each_amount_whole(width: int, left: int) -> None:
+    stages = [stage(name, left, 12.3456) for name in STAGES]
+    lines = shown(ProgressView(progress(stages=stages)), width=width, height=60).splitlines()
+    at = next(n for n, line in enumerate(lines) if line.startswith("stage"))
+    table = lines[at : at + 5]
+    assert not [line for line in table if "…" in line]
+    assert all("$0.2500" in line for line in table[1:4])
+    assert "$0.7500" in table[4]
+
+
 @pytest.mark.parametrize(
     ("state", "hint"), [("paused", "resume 0193"), ("succeeded", "export seed"), ("failed", "export seed")]
 )

@@ -2,6 +2,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from math import ceil
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,10 +28,12 @@ TWENTY = CallEstimate(Decimal(20), input_tokens=300, output_tokens=400)
 Asked = tuple[str, str, int, int]
 
 
-def a_load(results: int, *, stage: str = "generate", models: tuple[str, ...] = ("small",), **changes: object) -> Load:
-    estimate = changes.get("estimate", TWENTY)
+def a_load(
+    results: int | Decimal, *, stage: str = "generate", models: tuple[str, ...] = ("small",), **changes: object
+) -> Load:
+    estimate, whole_calls = changes.get("estimate", TWENTY), bool(changes.get("whole_calls", False))
     assert isinstance(estimate, CallEstimate)
-    return Load(stage, str(changes.get("difficulty", "easy")), Decimal(results), models, estimate)
+    return Load(stage, str(changes.get("difficulty", "easy")), Decimal(results), models, estimate, whole_calls)
 
 
 def forecast_of(loads: Iterable[Load], *, stages: Iterable[str] = STAGES) -> tuple[Forecast, list[Asked]]:
@@ -46,12 +49,31 @@ def forecast_of(loads: Iterable[Load], *, stages: Iterable[str] = STAGES) -> tup
 
 
 def test_calls_are_whole_and_their_price_is_in_proportion() -> None:
-    made, asked = forecast_of([a_load(45)])
+    made, asked = forecast_of([a_load(45, stage="validate")])
     (generate, validate, answer) = made.stages
-    assert (generate.calls, generate.input_tokens, generate.output_tokens) == (3, 3 * 300, 900)
-    assert generate.cost_usd == Decimal("2.25") * Decimal("0.005")
-    assert asked == [("generate", "small", 300, 400)]
-    assert (validate.calls, answer.calls, made.cost_usd) == (0, 0, generate.cost_usd)
+    assert (validate.calls, validate.input_tokens, validate.output_tokens) == (3, 3 * 300, 900)
+    assert validate.cost_usd == Decimal("2.25") * Decimal("0.005")
+    assert asked == [("validate", "small", 300, 400)]
+    assert (generate.calls, answer.calls, made.cost_usd) == (0, 0, validate.cost_usd)
+
+
+def test_the_last_generating_call_writes_and_costs_as_much_as_any() -> None:
+    made, _ = forecast_of([a_load(45, whole_calls=True), a_load(1, whole_calls=True)])
+    (generate, *_) = made.stages
+    assert (generate.calls, generate.input_tokens, generate.output_tokens) == (4, 4 * 300, 4 * 400)
+    assert generate.cost_usd == 4 * Decimal("0.005")
+    assert generate.results == 46
+
+
+@pytest.mark.parametrize(
+    ("wanted", "calls"),
+    [("0", 0), ("0.05", 0), ("0.5", 0), ("1.05", 1), ("2", 1), ("2.4", 1), ("2.6", 2), ("192", 100), ("193", 101)],
+)
+def test_no_generating_call_is_made_for_less_than_half_a_question(wanted: str, calls: int) -> None:
+    two = assume_generation(2, Decimal(750), 400)
+    made, _ = forecast_of([a_load(Decimal(wanted), estimate=two, whole_calls=True)])
+    assert made.calls == calls
+    assert bool(made.cost_usd) is bool(calls)
 
 
 def test_the_price_is_asked_per_call_and_never_for_a_sum() -> None:
