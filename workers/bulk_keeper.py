@@ -40,13 +40,14 @@ from shared.jobs.submissions import (
 from shared.llm.bulk import BulkProblem, BulkProvider, BulkState, BulkStatus, Undecided
 from shared.llm.models import split_model
 from shared.llm.provider import LLMRequest, Outcome
-from shared.llm.retry import GIVES_UP, STOPS_JOB
+from shared.llm.retry import STOPS_JOB
 from shared.llm.stop import Draining, Stop
 from workers.batch import Workshop
 from workers.bulk_drafts import Drafts, draft
 from workers.bulk_endings import Endings
 from workers.bulk_lock import KeeperLock, LockLost, keeper_lock
 from workers.bulk_patience import Patience
+from workers.bulk_room import Room
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -71,6 +72,7 @@ class BulkKeeper:
         self._requests: dict[SubmissionId, Sequence[LLMRequest]] = {}
         self._looked_for_since: dict[SubmissionId, float] = {}
         self._patience = Patience(shop.settings.bulk_poll_seconds)
+        self._room = Room(shop.settings.bulk_poll_seconds)
         # Providers that were needed in this round, that this process has no key for and another worker has.
         self._for_others: set[str] = set()
 
@@ -109,6 +111,7 @@ class BulkKeeper:
         """Attend once to every submission that is not over, and intend what waits for it."""
         await lock.confirm()
         self._for_others.clear()
+        self._room.begin_round()
         # Without a key this process neither rehearses nor has real models.
         has_a_kind = bool(self._providers)
         async with self._shop.engine.connect() as conn:
@@ -193,7 +196,8 @@ class BulkKeeper:
             if problem.maybe_submitted:
                 self._requests.pop(submission.id, None)  # it is looked for from now on
             else:
-                await self._refused(submission, problem)
+                await self._transaction(lambda conn: note_not_taken(conn, submission.id), what="not taken")
+                await self._endings.refuse(submission, problem)
             return
         self._patience.reset(provider.name)
         self._requests.pop(submission.id, None)
@@ -208,19 +212,11 @@ class BulkKeeper:
         if not kept:  # another keeper has given the intent up, or found another submission for it
             await provider.cancel(status.provider_id)
 
-    async def _refused(self, submission: Submission, problem: BulkProblem) -> None:
-        """The provider surely does not have it."""
-        await self._transaction(lambda conn: note_not_taken(conn, submission.id), what="not taken")
-        if problem.outcome in STOPS_JOB:
-            await self._endings.withdraw(submission, problem.detail)
-            await self._endings.pause_job(submission.job_id, STOPS_JOB[problem.outcome])
-        elif problem.outcome in GIVES_UP:
-            await self._endings.fail(submission, problem.detail, Outcome.CANCELLED)
-
     async def _find(self, provider: BulkProvider, submission: Submission) -> None:
         """Adopt it if the provider has it; it is certain that it does not only after a while."""
         now = asyncio.get_running_loop().time()
         began = self._looked_for_since.setdefault(submission.id, now)
+        self._room.note_unanswered(submission.model)
         found = await self._search(provider, submission)
         if isinstance(found, BulkStatus):
             log.info("bulk submission found again", id=str(submission.id), provider_id=found.provider_id)
@@ -268,7 +264,20 @@ class BulkKeeper:
                 await self._endings.pause_job(submission.job_id, STOPS_JOB[problem.outcome])
             raise
         if status.state is BulkState.FAILED:
-            await self._endings.fail(submission, status.detail or "the provider does not say why", Outcome.CANCELLED)
+            await self._failed(submission, status)
+        elif status.state is BulkState.ENDED:
+            self._room.note_ended(submission.model)
+        elif not status.requests:
+            self._room.note_unanswered(submission.model)
+
+    async def _failed(self, submission: Submission, status: BulkStatus) -> None:
+        """It was taken, and then refused as a whole."""
+        problem = BulkProblem(status.outcome or Outcome.BAD_REQUEST, status.detail or "the provider does not say why")
+        if problem.outcome.throttled:
+            self._room.note_refused(submission.model, problem)
+            await self._endings.turn_away(submission, problem)
+        else:
+            await self._endings.refuse(submission, problem)
 
     async def _take_up(self, lock: KeeperLock, batch_id: BatchId) -> None:
         """Intend and submit what a batch needs; or leave it to a worker, or give it up."""
@@ -331,7 +340,8 @@ class BulkKeeper:
     async def _models_of(self, drafts: Drafts, job_id: JobId) -> Sequence[str]:
         """Those that can be submitted now; what another worker has the key for is its part of the batch.
 
-        None while a provider is left in peace, or when nobody has a key, for which the job is paused.
+        None while a provider is left in peace, or when nobody has a key, for which the job is paused. What there is no
+        room for now goes later.
         """
         models = []
         for model in sorted({call.model for call in drafts.calls}):
@@ -343,7 +353,7 @@ class BulkKeeper:
                 return ()
             if self._patience.is_waiting(name):
                 return ()
-        return models
+        return [model for model in models if self._room.take(model)]
 
     async def _transaction(self, work: Callable[[AsyncConnection], Awaitable[T]], *, what: str) -> T:
         return await in_transaction(self._shop.engine, work, what=what)

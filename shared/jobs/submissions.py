@@ -57,9 +57,19 @@ ORPHANS = text("""
 SELECT id, job_id, batch_id, provider, model, state, provider_id, attempts, created_at, cancel_asked_at, detail,
     'running' AS job_state, false AS is_wanted, clock_timestamp() - attempted_at AS since_attempt
 FROM bulk_submission
-WHERE state = 'withdrawn' AND attempted_at > clock_timestamp() - make_interval(secs => :seconds)
+WHERE state = 'withdrawn' AND provider_id IS NULL
+  AND attempted_at > clock_timestamp() - make_interval(secs => :seconds)
   AND cancel_asked_at IS NULL AND job_id IN (SELECT id FROM job WHERE rehearsal = :rehearsal)
 ORDER BY id
+""")
+# Whatever of ours may have been enqueued for the same model since it was handed in, or just before.
+ENQUEUED_BESIDE = text("""
+SELECT EXISTS (
+    SELECT FROM bulk_submission AS other JOIN job ON job.id = other.job_id
+    WHERE other.id <> one.id AND other.model = one.model AND job.rehearsal = :rehearsal
+      AND other.attempted_at IS NOT NULL AND other.state IN ('intended', 'submitted', 'ended')
+      AND COALESCE(other.ended_at > one.attempted_at - make_interval(secs => :lag_seconds), true))
+FROM bulk_submission AS one WHERE id = :id
 """)
 CALLS = text("SELECT id, model, worst_usd, state FROM call WHERE submission_id = :id ORDER BY id")
 
@@ -196,6 +206,14 @@ async def read_job_of(conn: AsyncConnection, batch_id: BatchId) -> JobId:
 async def read_known(conn: AsyncConnection, provider: str) -> set[str]:
     """The provider's ids of all submissions of ours."""
     return set((await conn.execute(KNOWN, {"provider": provider})).scalars())
+
+
+async def read_enqueued_beside(
+    conn: AsyncConnection, submission_id: SubmissionId, *, lag_seconds: float, rehearsal: bool
+) -> bool:
+    """Whether others of ours may have taken the room for its model; what has ended counts for `lag_seconds` more."""
+    values = {"id": submission_id, "lag_seconds": lag_seconds, "rehearsal": rehearsal}
+    return bool((await conn.execute(ENQUEUED_BESIDE, values)).scalar_one())
 
 
 async def read_calls(conn: AsyncConnection, submission_id: SubmissionId) -> dict[CallId, OpenCall]:
