@@ -56,6 +56,9 @@ T = TypeVar("T")
 AT_ONCE = 4
 # What is withdrawn is looked for so many settling times longer.
 ORPHAN_FACTOR = 10
+# What a provider has had and does not know is lost after so many settling times, an hour as a rule: rather than that it
+# forgets anything, somebody has mistaken a key or an address, and notices.
+LOST_FACTOR = 60
 NOT_FOUND = 404
 
 
@@ -71,6 +74,7 @@ class BulkKeeper:
         # Of submissions that no provider has been given: whoever intended them is the only one to know their prompts.
         self._requests: dict[SubmissionId, Sequence[LLMRequest]] = {}
         self._looked_for_since: dict[SubmissionId, float] = {}
+        self._missed_since: dict[SubmissionId, float] = {}
         self._patience = Patience(shop.settings.bulk_poll_seconds)
         self._room = Room(shop.settings.bulk_poll_seconds)
         # Providers that were needed in this round, that this process has no key for and another worker has.
@@ -101,6 +105,8 @@ class BulkKeeper:
 
     async def _keep(self, stop: Stop) -> None:
         async with keeper_lock(self._settings.session_database_url) as lock:
+            if lock is None:
+                self._missed_since.clear()  # whoever keeps may see what this process has not seen
             while lock is not None:
                 await self.run_once(lock)
                 if self._for_others or not self._providers:
@@ -232,14 +238,23 @@ class BulkKeeper:
         return await provider.find(submission.id, since=submission.created_at, call_ids=calls.keys(), known=known)
 
     async def _cancel_orphan(self, submission: Submission) -> None:
-        """A submission that turned up after its intent was given up: its calls have been made anew."""
-        provider = self._providers.get(submission.provider)
+        """A submission that turned up after it was given up: its calls have been made anew."""
+        provider, provider_id = self._providers.get(submission.provider), submission.provider_id
         if provider is None:
             await self._is_for_others(submission.provider)
-        elif isinstance(found := await self._search(provider, submission), BulkStatus):
-            log.warning("bulk submission cancelled: it came too late", provider_id=found.provider_id)
-            await provider.cancel(found.provider_id)
-            await self._transaction(lambda conn: note_cancel(conn, submission.id), what="note cancel")
+            return
+        if provider_id is None and isinstance(found := await self._search(provider, submission), BulkStatus):
+            provider_id = found.provider_id
+        if provider_id is None:
+            return
+        try:
+            await provider.cancel(provider_id)
+        except BulkProblem as problem:
+            if problem.http_status == NOT_FOUND:
+                return  # it is still not known
+            raise
+        log.warning("bulk submission cancelled: it came too late", provider_id=provider_id)
+        await self._transaction(lambda conn: note_cancel(conn, submission.id), what="note cancel")
 
     async def _look(self, provider: BulkProvider, submission: Submission) -> None:
         provider_id = submission.provider_id or ""
@@ -257,18 +272,32 @@ class BulkKeeper:
             return
         except BulkProblem as problem:
             if problem.http_status == NOT_FOUND:
-                # What it was paid for nobody can tell.
-                await self._endings.fail(submission, "the provider does not know it any more", Outcome.LOST)
+                await self._missed(submission, problem)
                 return
             if problem.outcome in STOPS_JOB:
                 await self._endings.pause_job(submission.job_id, STOPS_JOB[problem.outcome])
             raise
+        self._missed_since.pop(submission.id, None)
         if status.state is BulkState.FAILED:
             await self._failed(submission, status)
         elif status.state is BulkState.ENDED:
             self._room.note_ended(submission.model)
         elif not status.requests:
             self._room.note_unanswered(submission.model)
+
+    async def _missed(self, submission: Submission, problem: BulkProblem) -> None:
+        """The provider does not know it, or its results; that is believed only after a while."""
+        now = asyncio.get_running_loop().time()
+        if now - self._missed_since.setdefault(submission.id, now) < LOST_FACTOR * self._settings.bulk_settle_seconds:
+            log.warning(
+                "bulk submission not known to the provider: are key and base URL those that it was submitted with?",
+                provider_id=submission.provider_id,
+                detail=problem.detail,
+            )
+        else:  # what it was paid for nobody can tell
+            why = f"the provider does not know it any more: {problem.detail}"
+            await self._endings.fail(submission, why, Outcome.LOST)
+            self._missed_since.pop(submission.id, None)
 
     async def _failed(self, submission: Submission, status: BulkStatus) -> None:
         """It was taken, and then refused as a whole."""

@@ -52,13 +52,16 @@ KNOWN = text("""
 SELECT provider_id FROM bulk_submission
 WHERE provider = :provider AND provider_id IS NOT NULL AND created_at > clock_timestamp() - interval '30 days'
 """)
-# Given up since nobody knew them, they may have been on their way all the same.
+# Given up since nobody knew them, they may have been on their way all the same; or the provider, who was asked by
+# another key or at another address, has them all the same, for as long as it works on anything.
 ORPHANS = text("""
 SELECT id, job_id, batch_id, provider, model, state, provider_id, attempts, created_at, cancel_asked_at, detail,
     'running' AS job_state, false AS is_wanted, clock_timestamp() - attempted_at AS since_attempt
 FROM bulk_submission
-WHERE state = 'withdrawn' AND provider_id IS NULL
-  AND attempted_at > clock_timestamp() - make_interval(secs => :seconds)
+WHERE (state = 'withdrawn' AND provider_id IS NULL
+        AND attempted_at > clock_timestamp() - make_interval(secs => :seconds)
+    OR state = 'failed' AND submitted_at > clock_timestamp() - interval '1 day'
+        AND EXISTS (SELECT FROM call WHERE submission_id = bulk_submission.id AND outcome = 'lost'))
   AND cancel_asked_at IS NULL AND job_id IN (SELECT id FROM job WHERE rehearsal = :rehearsal)
 ORDER BY id
 """)
@@ -162,7 +165,7 @@ async def read_left_by_rehearsals(conn: AsyncConnection) -> list[Submission]:
 
 
 async def read_orphans(conn: AsyncConnection, *, seconds: float, rehearsal: bool) -> list[Submission]:
-    """Those withdrawn within the last `seconds` that the provider may have been given after all."""
+    """Those that a provider may have after all: withdrawn within the last `seconds`, or lost within its day."""
     return _submissions((await conn.execute(ORPHANS, {"seconds": seconds, "rehearsal": rehearsal})).all())
 
 
