@@ -129,7 +129,10 @@ class Settings(BaseSettings):
     hint_repeat_seconds: float = Field(default=30.0, gt=0, description="when an unclaimed hint is repeated")
     bulk_poll_seconds: float = Field(default=30.0, gt=0, description="pause between two looks at bulk submissions")
     bulk_settle_seconds: float = Field(
-        default=60.0, ge=0, description="how long a bulk submission may still turn up whose answer was lost"
+        default=60.0,
+        ge=0,
+        description="how long a bulk submission may still turn up whose answer was lost; one that was taken is given "
+        "up when its provider has not known it for sixty times as long",
     )
 
     openai_api_key: SecretStr | None = Field(

@@ -11,18 +11,20 @@ from shared.database.reconnect import in_transaction, until_reachable
 from shared.database.states import SubmissionState
 from shared.ids import CallId, JobId
 from shared.jobs.control import pause_if_running
-from shared.jobs.submissions import Submission, end_submission, read_calls
-from shared.llm.bulk import BulkProvider, BulkStatus
+from shared.jobs.submissions import Submission, end_submission, read_calls, read_enqueued_beside
+from shared.llm.bulk import BulkProblem, BulkProvider, BulkStatus
 from shared.llm.ledger import Settlement, settle_calls
 from shared.llm.prices import cost_of
 from shared.llm.provider import Outcome
-from shared.llm.retry import STOPS_JOB
+from shared.llm.retry import GIVES_UP, STOPS_JOB
 from workers.batch import Workshop
 
 log = structlog.get_logger()
 T = TypeVar("T")
 
 SETTLED_TOGETHER = 200
+# What has ended may count as enqueued so many settling times longer.
+LAG_FACTOR = 10
 
 
 class Endings:
@@ -67,6 +69,27 @@ class Endings:
         """The provider does not have it: its calls cost nothing, and its batch intends anew."""
         log.info("bulk submission withdrawn", id=str(submission.id), why=why)
         await self._end(submission, SubmissionState.WITHDRAWN, why, rest=Outcome.CANCELLED, why=why)
+
+    async def refuse(self, submission: Submission, problem: BulkProblem) -> None:
+        """The provider runs nothing of it; a problem that passes by itself changes nothing."""
+        if problem.outcome in STOPS_JOB:
+            await self.withdraw(submission, problem.detail)
+            await self.pause_job(submission.job_id, STOPS_JOB[problem.outcome])
+        elif problem.outcome in GIVES_UP:
+            await self.fail(submission, problem.detail, Outcome.CANCELLED)
+
+    async def turn_away(self, submission: Submission, problem: BulkProblem) -> None:
+        """Too much of its model is enqueued; with nothing else of ours it may be too large, which no wait mends."""
+        log.warning("no room for a bulk submission", model=submission.model, detail=problem.detail)
+        lag_seconds, rehearsal = LAG_FACTOR * self._shop.settings.bulk_settle_seconds, self._shop.settings.rehearsal
+        async with self._shop.engine.connect() as conn:
+            waits_for_ours = await read_enqueued_beside(
+                conn, submission.id, lag_seconds=lag_seconds, rehearsal=rehearsal
+            )
+        if waits_for_ours:
+            await self.withdraw(submission, problem.detail)
+        else:
+            await self.fail(submission, problem.detail, Outcome.CANCELLED)
 
     async def fail(self, submission: Submission, why: str, outcome: Outcome) -> None:
         """It is refused as a whole, or gone; its calls end with `outcome`."""

@@ -40,13 +40,14 @@ from shared.jobs.submissions import (
 from shared.llm.bulk import BulkProblem, BulkProvider, BulkState, BulkStatus, Undecided
 from shared.llm.models import split_model
 from shared.llm.provider import LLMRequest, Outcome
-from shared.llm.retry import GIVES_UP, STOPS_JOB
+from shared.llm.retry import STOPS_JOB
 from shared.llm.stop import Draining, Stop
 from workers.batch import Workshop
 from workers.bulk_drafts import Drafts, draft
 from workers.bulk_endings import Endings
 from workers.bulk_lock import KeeperLock, LockLost, keeper_lock
 from workers.bulk_patience import Patience
+from workers.bulk_room import Room
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -55,6 +56,9 @@ T = TypeVar("T")
 AT_ONCE = 4
 # What is withdrawn is looked for so many settling times longer.
 ORPHAN_FACTOR = 10
+# What a provider has had and does not know is lost after so many settling times, an hour as a rule: rather than that it
+# forgets anything, somebody has mistaken a key or an address, and notices.
+LOST_FACTOR = 60
 NOT_FOUND = 404
 
 
@@ -70,7 +74,9 @@ class BulkKeeper:
         # Of submissions that no provider has been given: whoever intended them is the only one to know their prompts.
         self._requests: dict[SubmissionId, Sequence[LLMRequest]] = {}
         self._looked_for_since: dict[SubmissionId, float] = {}
+        self._missed_since: dict[SubmissionId, float] = {}
         self._patience = Patience(shop.settings.bulk_poll_seconds)
+        self._room = Room(shop.settings.bulk_poll_seconds)
         # Providers that were needed in this round, that this process has no key for and another worker has.
         self._for_others: set[str] = set()
 
@@ -99,6 +105,8 @@ class BulkKeeper:
 
     async def _keep(self, stop: Stop) -> None:
         async with keeper_lock(self._settings.session_database_url) as lock:
+            if lock is None:
+                self._missed_since.clear()  # whoever keeps may see what this process has not seen
             while lock is not None:
                 await self.run_once(lock)
                 if self._for_others or not self._providers:
@@ -109,6 +117,7 @@ class BulkKeeper:
         """Attend once to every submission that is not over, and intend what waits for it."""
         await lock.confirm()
         self._for_others.clear()
+        self._room.begin_round()
         # Without a key this process neither rehearses nor has real models.
         has_a_kind = bool(self._providers)
         async with self._shop.engine.connect() as conn:
@@ -193,7 +202,8 @@ class BulkKeeper:
             if problem.maybe_submitted:
                 self._requests.pop(submission.id, None)  # it is looked for from now on
             else:
-                await self._refused(submission, problem)
+                await self._transaction(lambda conn: note_not_taken(conn, submission.id), what="not taken")
+                await self._endings.refuse(submission, problem)
             return
         self._patience.reset(provider.name)
         self._requests.pop(submission.id, None)
@@ -208,19 +218,11 @@ class BulkKeeper:
         if not kept:  # another keeper has given the intent up, or found another submission for it
             await provider.cancel(status.provider_id)
 
-    async def _refused(self, submission: Submission, problem: BulkProblem) -> None:
-        """The provider surely does not have it."""
-        await self._transaction(lambda conn: note_not_taken(conn, submission.id), what="not taken")
-        if problem.outcome in STOPS_JOB:
-            await self._endings.withdraw(submission, problem.detail)
-            await self._endings.pause_job(submission.job_id, STOPS_JOB[problem.outcome])
-        elif problem.outcome in GIVES_UP:
-            await self._endings.fail(submission, problem.detail, Outcome.CANCELLED)
-
     async def _find(self, provider: BulkProvider, submission: Submission) -> None:
         """Adopt it if the provider has it; it is certain that it does not only after a while."""
         now = asyncio.get_running_loop().time()
         began = self._looked_for_since.setdefault(submission.id, now)
+        self._room.note_unanswered(submission.model)
         found = await self._search(provider, submission)
         if isinstance(found, BulkStatus):
             log.info("bulk submission found again", id=str(submission.id), provider_id=found.provider_id)
@@ -236,14 +238,23 @@ class BulkKeeper:
         return await provider.find(submission.id, since=submission.created_at, call_ids=calls.keys(), known=known)
 
     async def _cancel_orphan(self, submission: Submission) -> None:
-        """A submission that turned up after its intent was given up: its calls have been made anew."""
-        provider = self._providers.get(submission.provider)
+        """A submission that turned up after it was given up: its calls have been made anew."""
+        provider, provider_id = self._providers.get(submission.provider), submission.provider_id
         if provider is None:
             await self._is_for_others(submission.provider)
-        elif isinstance(found := await self._search(provider, submission), BulkStatus):
-            log.warning("bulk submission cancelled: it came too late", provider_id=found.provider_id)
-            await provider.cancel(found.provider_id)
-            await self._transaction(lambda conn: note_cancel(conn, submission.id), what="note cancel")
+            return
+        if provider_id is None and isinstance(found := await self._search(provider, submission), BulkStatus):
+            provider_id = found.provider_id
+        if provider_id is None:
+            return
+        try:
+            await provider.cancel(provider_id)
+        except BulkProblem as problem:
+            if problem.http_status == NOT_FOUND:
+                return  # it is still not known
+            raise
+        log.warning("bulk submission cancelled: it came too late", provider_id=provider_id)
+        await self._transaction(lambda conn: note_cancel(conn, submission.id), what="note cancel")
 
     async def _look(self, provider: BulkProvider, submission: Submission) -> None:
         provider_id = submission.provider_id or ""
@@ -261,14 +272,41 @@ class BulkKeeper:
             return
         except BulkProblem as problem:
             if problem.http_status == NOT_FOUND:
-                # What it was paid for nobody can tell.
-                await self._endings.fail(submission, "the provider does not know it any more", Outcome.LOST)
+                await self._missed(submission, problem)
                 return
             if problem.outcome in STOPS_JOB:
                 await self._endings.pause_job(submission.job_id, STOPS_JOB[problem.outcome])
             raise
+        self._missed_since.pop(submission.id, None)
         if status.state is BulkState.FAILED:
-            await self._endings.fail(submission, status.detail or "the provider does not say why", Outcome.CANCELLED)
+            await self._failed(submission, status)
+        elif status.state is BulkState.ENDED:
+            self._room.note_ended(submission.model)
+        elif not status.requests:
+            self._room.note_unanswered(submission.model)
+
+    async def _missed(self, submission: Submission, problem: BulkProblem) -> None:
+        """The provider does not know it, or its results; that is believed only after a while."""
+        now = asyncio.get_running_loop().time()
+        if now - self._missed_since.setdefault(submission.id, now) < LOST_FACTOR * self._settings.bulk_settle_seconds:
+            log.warning(
+                "bulk submission not known to the provider: are key and base URL those that it was submitted with?",
+                provider_id=submission.provider_id,
+                detail=problem.detail,
+            )
+        else:  # what it was paid for nobody can tell
+            why = f"the provider does not know it any more: {problem.detail}"
+            await self._endings.fail(submission, why, Outcome.LOST)
+            self._missed_since.pop(submission.id, None)
+
+    async def _failed(self, submission: Submission, status: BulkStatus) -> None:
+        """It was taken, and then refused as a whole."""
+        problem = BulkProblem(status.outcome or Outcome.BAD_REQUEST, status.detail or "the provider does not say why")
+        if problem.outcome.throttled:
+            self._room.note_refused(submission.model, problem)
+            await self._endings.turn_away(submission, problem)
+        else:
+            await self._endings.refuse(submission, problem)
 
     async def _take_up(self, lock: KeeperLock, batch_id: BatchId) -> None:
         """Intend and submit what a batch needs; or leave it to a worker, or give it up."""
@@ -331,7 +369,8 @@ class BulkKeeper:
     async def _models_of(self, drafts: Drafts, job_id: JobId) -> Sequence[str]:
         """Those that can be submitted now; what another worker has the key for is its part of the batch.
 
-        None while a provider is left in peace, or when nobody has a key, for which the job is paused.
+        None while a provider is left in peace, or when nobody has a key, for which the job is paused. What there is no
+        room for now goes later.
         """
         models = []
         for model in sorted({call.model for call in drafts.calls}):
@@ -343,7 +382,7 @@ class BulkKeeper:
                 return ()
             if self._patience.is_waiting(name):
                 return ()
-        return models
+        return [model for model in models if self._room.take(model)]
 
     async def _transaction(self, work: Callable[[AsyncConnection], Awaitable[T]], *, what: str) -> T:
         return await in_transaction(self._shop.engine, work, what=what)

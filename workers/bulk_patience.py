@@ -1,4 +1,4 @@
-"""How long a provider is left alone that takes no bulk submissions."""
+"""How long a provider, or one of its models, is left alone that takes no bulk submissions."""
 
 import asyncio
 from collections import Counter
@@ -16,17 +16,17 @@ class Patience:
         self._problems: Counter[str] = Counter()
         self._not_before: dict[str, float] = {}
 
-    def is_waiting(self, provider: str) -> bool:
+    def is_waiting(self, name: str) -> bool:
         """Whether nothing is submitted to it yet."""
-        return asyncio.get_running_loop().time() < self._not_before.get(provider, 0.0)
+        return asyncio.get_running_loop().time() < self._not_before.get(name, 0.0)
 
-    def note(self, provider: str, problem: BulkProblem) -> None:
+    def note(self, name: str, problem: BulkProblem) -> None:
         """It said no, or nothing."""
-        wait = min(LONGEST_SECONDS, self._base_seconds * 2.0 ** min(self._problems[provider], 16))
-        self._problems[provider] += 1
-        self._not_before[provider] = asyncio.get_running_loop().time() + max(wait, problem.retry_after_seconds or 0.0)
+        wait = min(LONGEST_SECONDS, self._base_seconds * 2.0 ** min(self._problems[name], 16))
+        self._problems[name] += 1
+        self._not_before[name] = asyncio.get_running_loop().time() + max(wait, problem.retry_after_seconds or 0.0)
 
-    def reset(self, provider: str) -> None:
-        """It has taken a submission."""
-        self._problems.pop(provider, None)
-        self._not_before.pop(provider, None)
+    def reset(self, name: str) -> None:
+        """It takes submissions again."""
+        self._problems.pop(name, None)
+        self._not_before.pop(name, None)

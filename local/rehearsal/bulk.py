@@ -101,13 +101,17 @@ class Submission:
 
 @dataclass(slots=True)
 class BulkSettings:
-    """How submissions fare; the counts are of the next ones, and `lose_next` are taken, but their answer is lost."""
+    """How submissions fare; the counts are of the next ones, and `lose_next` are taken, but their answer is lost.
+
+    `enqueued_tokens` is the most that may be enqueued of a model, 0 for any number: OpenAI has such a limit.
+    """
 
     seconds: float
     error_share: float = 0.0
     expire_share: float = 0.0
     fail_next: int = 0
     lose_next: int = 0
+    enqueued_tokens: int = 0
 
 
 class BulkDesk:

@@ -14,7 +14,8 @@ class BulkChange(BaseModel, extra="forbid"):
     """What is left out stays. `seconds` and the shares are for submissions from now on.
 
     The next `fail_next` submissions fail as a whole; the next `lose_next` are taken, but the connection breaks before
-    the answer. `hold` stops the work on all submissions until it is false again.
+    the answer. `hold` stops the work on all submissions until it is false again. Of OpenAI's models `enqueued_tokens`
+    each may be in submissions that are not over; one that would make them more fails. 0: no limit.
     """
 
     seconds: float | None = Field(default=None, ge=0, le=86_400)
@@ -22,6 +23,7 @@ class BulkChange(BaseModel, extra="forbid"):
     expire_share: float | None = Field(default=None, ge=0, le=1)
     fail_next: int | None = Field(default=None, ge=0)
     lose_next: int | None = Field(default=None, ge=0)
+    enqueued_tokens: int | None = Field(default=None, ge=0)
     hold: bool | None = None
 
 

@@ -2,7 +2,8 @@
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -122,6 +123,7 @@ class OpenAIBulk:
         if self._desk.settings.fail_next > 0:
             self._desk.settings.fail_next -= 1
             problems = [_FAILS]
+        problems = problems or self._crowded(requests)
         metadata = _read_metadata(body)
         submission = self._desk.submit(
             "batch", self._wire, requests, problems, self._store_results, input_file_id=file.id, metadata=metadata
@@ -141,6 +143,26 @@ class OpenAIBulk:
             raise BadRequest(f"Cannot cancel a batch with status '{_status(submission)}'.")
         self._desk.cancel(submission)
         return answer(show(submission))
+
+    def _crowded(self, requests: Sequence[BulkRequest]) -> list[Problem]:
+        """The problem of a submission that there is no room for."""
+        limit, model = self._desk.settings.enqueued_tokens, requests[0].body.get("model")
+        if not limit:
+            return []
+        out = [each for each in self._desk.of(self._wire) if not each.is_over and not each.problems]
+        enqueued = [request for each in out for request in each.requests if request.body.get("model") == model]
+        if sum(map(self._count_tokens, [*enqueued, *requests])) <= limit:
+            return []
+        message = (
+            f"Enqueued token limit reached for {model} in organization org-rehearsal. Limit: {limit:,} enqueued "
+            "tokens. Please try again once some in_progress batches have been completed."
+        )
+        return [Problem("token_limit_exceeded", message)]
+
+    def _count_tokens(self, request: BulkRequest) -> int:
+        with suppress(BadRequest):  # it fails later, by itself
+            return self._wire.read(request.body).input_tokens
+        return 0
 
     def _store_results(self, submission: Submission) -> None:
         good = [result for result in submission.results if result.ended is Ended.SUCCEEDED]

@@ -44,7 +44,7 @@ class SubmissionState(StrEnum):
     SUBMITTED = "submitted"  # the provider has it, and its id is known
     ENDED = "ended"  # its results are settled
     FAILED = "failed"  # the provider refused it as a whole, or does not know it any more
-    WITHDRAWN = "withdrawn"  # the provider never had it, and its batch intends anew; or only a rehearsal server had it
+    WITHDRAWN = "withdrawn"  # the provider runs nothing of it, and its batch intends anew; or a rehearsal server had it
 
 
 class NotificationState(StrEnum):

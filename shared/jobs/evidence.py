@@ -90,5 +90,6 @@ def why_stuck(its: StageStatus) -> str | None:
 def _why_parked(ended: Sequence[EndedBatch]) -> str | None:
     newest = ended[:EVIDENCE_BATCHES]
     if len(newest) == EVIDENCE_BATCHES and all(batch.state is BatchState.PARKED for batch in newest):
-        return f"{EVIDENCE_BATCHES} batches in a row never got anywhere and were parked"
+        why = f", the last one: {newest[0].reason}" if newest[0].reason else ""
+        return f"{EVIDENCE_BATCHES} batches in a row never got anywhere and were parked{why}"
     return None

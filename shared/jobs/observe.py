@@ -77,9 +77,10 @@ WHERE job_id = ANY (CAST(:job_ids AS uuid[])) AND stage = 'generate' AND what IN
 ENDED = text("""
 SELECT job_id, domain, difficulty, newest.* FROM job_cell CROSS JOIN LATERAL (
     SELECT array_agg(state ORDER BY number DESC) AS states, array_agg(calls ORDER BY number DESC) AS calls,
-        array_agg(generated ORDER BY number DESC) AS generated, array_agg(admitted ORDER BY number DESC) AS admitted
+        array_agg(generated ORDER BY number DESC) AS generated, array_agg(admitted ORDER BY number DESC) AS admitted,
+        array_agg(reason ORDER BY number DESC) AS reasons
     FROM (
-        SELECT number, state, calls, generated, admitted FROM batch
+        SELECT number, state, calls, generated, admitted, reason FROM batch
         WHERE batch.job_id = job_cell.job_id AND stage = 'generate' AND batch.domain = job_cell.domain
           AND batch.difficulty = job_cell.difficulty AND state IN ('done', 'parked')
         ORDER BY number DESC LIMIT :evidence) AS ended) AS newest
@@ -213,7 +214,9 @@ async def _read_newest(
     return {
         (row.job_id, Cell(row.domain, row.difficulty)): [
             EndedBatch(*each)
-            for each in zip(map(STATES.__getitem__, row.states), row.calls, row.generated, row.admitted, strict=True)
+            for each in zip(
+                map(STATES.__getitem__, row.states), row.calls, row.generated, row.admitted, row.reasons, strict=True
+            )
         ]
         for row in rows
     }

@@ -36,9 +36,10 @@ CROSS JOIN LATERAL (
     ORDER BY number DESC LIMIT 1) AS newest
 CROSS JOIN LATERAL (
     SELECT array_agg(state ORDER BY number DESC) AS states, array_agg(calls ORDER BY number DESC) AS calls,
-        array_agg(generated ORDER BY number DESC) AS generated, array_agg(admitted ORDER BY number DESC) AS admitted
+        array_agg(generated ORDER BY number DESC) AS generated, array_agg(admitted ORDER BY number DESC) AS admitted,
+        array_agg(reason ORDER BY number DESC) AS reasons
     FROM (
-        SELECT number, state, calls_parsed + calls_given_up AS calls, generated, admitted FROM batch
+        SELECT number, state, calls_parsed + calls_given_up AS calls, generated, admitted, reason FROM batch
         WHERE batch.job_id = job_cell.job_id AND batch.stage = wanted.stage AND batch.domain = job_cell.domain
           AND batch.difficulty = job_cell.difficulty AND state IN ('done', 'parked')
         ORDER BY number DESC LIMIT :evidence) AS latest) AS ended
@@ -75,9 +76,9 @@ async def observe_later(
     }
     for row in await conn.execute(NEWEST, wanted):
         ended = [
-            EndedBatch(STATES[state], *counts)
-            for state, *counts in zip(
-                *(each or () for each in (row.states, row.calls, row.generated, row.admitted)), strict=True
+            EndedBatch(STATES[state], *rest)
+            for state, *rest in zip(
+                *(each or () for each in (row.states, row.calls, row.generated, row.admitted, row.reasons)), strict=True
             )
         ]
         key = (row.job_id, Stage(row.stage), Cell(row.domain, row.difficulty))

@@ -16,13 +16,14 @@ from shared.planning.mix import Cell, Mix, Surplus
 class EndedBatch:
     """How one batch of a cell ended: its calls, the candidates judged and admitted.
 
-    Of a later stage the calls are those that were made, the candidates its questions.
+    Of a later stage the calls are those that were made, the candidates its questions. `reason` says why it was parked.
     """
 
     state: BatchState
     calls: int
     generated: int
     admitted: int
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

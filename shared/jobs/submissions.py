@@ -52,14 +52,27 @@ KNOWN = text("""
 SELECT provider_id FROM bulk_submission
 WHERE provider = :provider AND provider_id IS NOT NULL AND created_at > clock_timestamp() - interval '30 days'
 """)
-# Given up since nobody knew them, they may have been on their way all the same.
+# Given up since nobody knew them, they may have been on their way all the same; or the provider, who was asked by
+# another key or at another address, has them all the same, for as long as it works on anything.
 ORPHANS = text("""
 SELECT id, job_id, batch_id, provider, model, state, provider_id, attempts, created_at, cancel_asked_at, detail,
     'running' AS job_state, false AS is_wanted, clock_timestamp() - attempted_at AS since_attempt
 FROM bulk_submission
-WHERE state = 'withdrawn' AND attempted_at > clock_timestamp() - make_interval(secs => :seconds)
+WHERE (state = 'withdrawn' AND provider_id IS NULL
+        AND attempted_at > clock_timestamp() - make_interval(secs => :seconds)
+    OR state = 'failed' AND submitted_at > clock_timestamp() - interval '1 day'
+        AND EXISTS (SELECT FROM call WHERE submission_id = bulk_submission.id AND outcome = 'lost'))
   AND cancel_asked_at IS NULL AND job_id IN (SELECT id FROM job WHERE rehearsal = :rehearsal)
 ORDER BY id
+""")
+# Whatever of ours may have been enqueued for the same model since it was handed in, or just before.
+ENQUEUED_BESIDE = text("""
+SELECT EXISTS (
+    SELECT FROM bulk_submission AS other JOIN job ON job.id = other.job_id
+    WHERE other.id <> one.id AND other.model = one.model AND job.rehearsal = :rehearsal
+      AND other.attempted_at IS NOT NULL AND other.state IN ('intended', 'submitted', 'ended')
+      AND COALESCE(other.ended_at > one.attempted_at - make_interval(secs => :lag_seconds), true))
+FROM bulk_submission AS one WHERE id = :id
 """)
 CALLS = text("SELECT id, model, worst_usd, state FROM call WHERE submission_id = :id ORDER BY id")
 
@@ -152,7 +165,7 @@ async def read_left_by_rehearsals(conn: AsyncConnection) -> list[Submission]:
 
 
 async def read_orphans(conn: AsyncConnection, *, seconds: float, rehearsal: bool) -> list[Submission]:
-    """Those withdrawn within the last `seconds` that the provider may have been given after all."""
+    """Those that a provider may have after all: withdrawn within the last `seconds`, or lost within its day."""
     return _submissions((await conn.execute(ORPHANS, {"seconds": seconds, "rehearsal": rehearsal})).all())
 
 
@@ -196,6 +209,14 @@ async def read_job_of(conn: AsyncConnection, batch_id: BatchId) -> JobId:
 async def read_known(conn: AsyncConnection, provider: str) -> set[str]:
     """The provider's ids of all submissions of ours."""
     return set((await conn.execute(KNOWN, {"provider": provider})).scalars())
+
+
+async def read_enqueued_beside(
+    conn: AsyncConnection, submission_id: SubmissionId, *, lag_seconds: float, rehearsal: bool
+) -> bool:
+    """Whether others of ours may have taken the room for its model; what has ended counts for `lag_seconds` more."""
+    values = {"id": submission_id, "lag_seconds": lag_seconds, "rehearsal": rehearsal}
+    return bool((await conn.execute(ENQUEUED_BESIDE, values)).scalar_one())
 
 
 async def read_calls(conn: AsyncConnection, submission_id: SubmissionId) -> dict[CallId, OpenCall]:

@@ -46,6 +46,7 @@ class BulkStatus:
     """What the provider says of a submission. `requests` is 0 as long as OpenAI has not checked the file.
 
     `detail` is the provider's word where it says more than the state: why it failed, expired, being cancelled.
+    `outcome` is what the refusal of one that failed counts as: RATE_LIMITED when there was no room for it.
     """
 
     provider_id: str
@@ -53,6 +54,7 @@ class BulkStatus:
     created_at: datetime
     requests: int
     detail: str | None = None
+    outcome: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from shared.llm.bulk import (
 )
 from shared.llm.bulk_asking import asking, listed_since
 from shared.llm.bulk_reading import malformed, read_count, read_object, read_rows, read_time
-from shared.llm.failures import reply_from_error, reply_from_reading
+from shared.llm.failures import classify_error, reply_from_error, reply_from_reading
 from shared.llm.headers import read_openai_rate
 from shared.llm.openai import limit_name, open_client, write_body
 from shared.llm.provider import LLMReply, LLMRequest, Outcome
@@ -36,6 +36,10 @@ _OVER = frozenset({"completed", "expired", "cancelled"})
 # Of requests that have no response of their own.
 _OUTCOMES = {"batch_expired": Outcome.EXPIRED, "batch_cancelled": Outcome.CANCELLED}
 _REFUSED_CANCEL = frozenset({400, 409})
+# A submission is taken, and refused when its file is checked, while too much of the model is enqueued: "Enqueued token
+# limit reached for gpt-6-luna in organization ... Limit: 90,000 enqueued tokens. Please try again once some in_progress
+# batches have been completed." A limit of enqueued requests is told in the same words.
+_NO_ROOM_CODE, _NO_ROOM_WORD = "token_limit_exceeded", "enqueued"
 _asking = partial(asking, read_openai_rate)
 
 
@@ -162,7 +166,8 @@ def read_status(row: Mapping[str, Any], *, submits: bool = False) -> BulkStatus:
     counts = row.get("request_counts")
     requests = read_count(counts.get("total")) if isinstance(counts, Mapping) else 0
     if status == "failed":
-        return BulkStatus(provider_id, BulkState.FAILED, created_at, requests, _read_errors(row.get("errors")))
+        outcome, why = _read_errors(row.get("errors"))
+        return BulkStatus(provider_id, BulkState.FAILED, created_at, requests, why, outcome)
     state = BulkState.ENDED if status in _OVER else BulkState.IN_PROGRESS
     detail = None if status in {"completed", "in_progress"} else status
     return BulkStatus(provider_id, state, created_at, requests, detail)
@@ -184,11 +189,20 @@ def read_result(line: Mapping[str, Any]) -> LLMReply:
     return LLMReply(outcome, detail=f"{code}: {message}" if code else "a result without a response")
 
 
-def _read_errors(errors: object) -> str:
+def _read_errors(errors: object) -> tuple[Outcome, str]:
+    """What the first error counts as, and what the first few say."""
     data = errors.get("data") if isinstance(errors, Mapping) else None
     rows = [row for row in data if isinstance(row, Mapping)] if isinstance(data, list) else []
-    told = [
-        f"{row.get('message') or row.get('code')}" + (f" (line {row['line']})" if row.get("line") else "")
-        for row in rows[:5]
-    ]
-    return "; ".join(told) or "no reason was given"
+    if not rows:
+        return Outcome.BAD_REQUEST, "no reason was given"
+    code, message = (str(rows[0].get(name) or "") for name in ("code", "message"))
+    if code == _NO_ROOM_CODE or _NO_ROOM_WORD in message.lower():
+        outcome = Outcome.RATE_LIMITED
+    else:
+        outcome = classify_error(400, code, message)
+    return outcome, "; ".join(map(_tell, rows[:5]))
+
+
+def _tell(error: Mapping[str, Any]) -> str:
+    told = ": ".join(str(error[name]) for name in ("code", "message") if error.get(name))
+    return told + (f" (line {error['line']})" if error.get("line") else "")

@@ -10,13 +10,14 @@ from shared.database.fence import Hold
 from shared.ids import CallId
 from shared.llm.provider import Outcome
 
-# Those since the last one of their prompt that was dealt with.
+# Those since the last one of their prompt that was dealt with. What was withdrawn before a model saw it was no attempt.
 IN_VAIN = text("""
     SELECT id, ordinal, outcome, prompt FROM call
     WHERE batch_id = :batch_id AND state IN ('failed', 'unknown') AND attempt > (
         SELECT COALESCE(MAX(attempt), 0) FROM call AS dealt_with
         WHERE dealt_with.batch_id = call.batch_id AND dealt_with.ordinal = call.ordinal
           AND dealt_with.parsed_at IS NOT NULL)
+      AND NOT EXISTS (SELECT FROM bulk_submission WHERE id = call.submission_id AND state = 'withdrawn')
     ORDER BY ordinal, attempt
 """)
 

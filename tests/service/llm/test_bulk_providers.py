@@ -271,6 +271,37 @@ async def test_openai_refuses_a_whole_submission_later(server: Served, openai: B
     assert await server.entries() == []
 
 
+async def test_openai_refuses_what_it_has_no_room_for_and_the_code_is_told(
+    server: Served, openai: BulkProvider
+) -> None:
+    await server.post("/rehearsal/bulk", {"enqueued_tokens": 1})
+    submitted = await openai.submit(uuid4(), calls(2))
+    assert (submitted.state, submitted.outcome) == (BulkState.IN_PROGRESS, None)
+    status = await ended(openai, submitted.provider_id)
+    assert (status.state, status.outcome) == (BulkState.FAILED, Outcome.RATE_LIMITED)
+    assert str(status.detail).startswith("token_limit_exceeded: Enqueued token limit reached for some-model in org")
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "outcome"),
+    [
+        ("token_limit_exceeded", "Enqueued token limit reached for gpt-6-luna.", Outcome.RATE_LIMITED),
+        ("token_limit_exceeded", "Too many tokens wait for the deployment.", Outcome.RATE_LIMITED),
+        (None, "Enqueued request limit reached for gpt-6-luna.", Outcome.RATE_LIMITED),
+        ("billing_hard_limit_reached", "Billing hard limit has been reached.", Outcome.QUOTA),
+        ("invalid_json_line", "This line is not parseable as valid JSON.", Outcome.BAD_REQUEST),
+        ("mismatched_model", None, Outcome.BAD_REQUEST),
+    ],
+)
+def test_openai_refusal_of_a_whole_submission_counts_by_its_code(
+    code: str | None, message: str | None, outcome: Outcome
+) -> None:
+    errors = {"data": [{"code": code, "message": message, "line": None}]}
+    status = bulk_openai.read_status({"id": "b", "status": "failed", "created_at": 1, "errors": errors})
+    assert (status.state, status.outcome) == (BulkState.FAILED, outcome)
+    assert status.detail == ": ".join(filter(None, (code, message)))
+
+
 async def test_anthropic_refuses_a_whole_submission_at_once(server: Served, anthropic: BulkProvider) -> None:
     await server.post("/rehearsal/bulk", {"fail_next": 1})
     with pytest.raises(BulkProblem) as caught:

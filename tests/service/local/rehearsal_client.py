@@ -51,8 +51,8 @@ class Served:
         await self.post("/rehearsal/pools", asdict(Pools()))
         await self.post("/rehearsal/judges", asdict(Judges()))
         await self.post("/rehearsal/answers", asdict(Answerers()))
-        bulk = {"seconds": 0, "error_share": 0, "expire_share": 0, "fail_next": 0, "lose_next": 0, "hold": False}
-        await self.post("/rehearsal/bulk", bulk)
+        none = {"error_share": 0, "expire_share": 0, "fail_next": 0, "lose_next": 0, "enqueued_tokens": 0}
+        await self.post("/rehearsal/bulk", none | {"seconds": 0, "hold": False})
         return replace(self, since=(await self.get("/rehearsal/summary"))["requests"])
 
     async def get(self, path: str) -> dict[str, Any]:

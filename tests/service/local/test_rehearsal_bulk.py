@@ -16,6 +16,7 @@ CHAT: Mapping[str, Any] = {"model": "gpt-6-luna", "messages": MESSAGES}
 MESSAGE: Mapping[str, Any] = {"model": "claude-haiku-5-5", "max_tokens": 2000, "messages": MESSAGES}
 ENDPOINT: Any = "/v1/chat/completions"
 KEY = {"Authorization": "Bearer rehearsal"}
+UNDER_WAY = {"validating", "in_progress", "finalizing"}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ async def create(server: Served, *rows: object, **more: Any) -> openai.types.Bat
 
 async def openai_ended(server: Served, batch_id: str) -> openai.types.Batch:
     async with asyncio.timeout(10):
-        while (batch := await server.openai.batches.retrieve(batch_id)).status in {"validating", "in_progress"}:  # noqa: ASYNC110
+        while (batch := await server.openai.batches.retrieve(batch_id)).status in UNDER_WAY:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         return batch
 
@@ -139,6 +140,24 @@ async def test_openai_checks_the_file(server: Served, rows: list[Any], code: str
     assert batch.status == "failed"
     assert batch.errors is not None
     assert [each.code for each in batch.errors.data or ()] == [code]
+
+
+async def test_openai_enqueues_so_many_tokens_of_a_model(server: Served) -> None:
+    await openai_ended(server, (await create(server, row("a"))).id)
+    [entry] = await server.entries()
+    limit = entry["input_tokens"] * 3 // 2
+    await server.post("/rehearsal/bulk", {"enqueued_tokens": limit, "hold": True})
+    first, crowded = await create(server, row("a")), await create(server, row("b"))
+    other = await create(server, row("c", body={**CHAT, "model": "gpt-6.1-sol"}))
+    assert {each.status for each in (first, crowded, other)} == {"validating"}
+    await server.post("/rehearsal/bulk", {"hold": False})
+    refused = await openai_ended(server, crowded.id)
+    assert refused.status == "failed"
+    assert refused.errors is not None
+    errors = [(each.code, f"Limit: {limit} enqueued tokens" in str(each.message)) for each in refused.errors.data or ()]
+    assert errors == [("token_limit_exceeded", True)]
+    assert [(await openai_ended(server, each.id)).status for each in (first, other)] == ["completed", "completed"]
+    assert (await openai_ended(server, (await create(server, row("b"))).id)).status == "completed"
 
 
 async def test_openai_lists_newest_first_by_pages(server: Served) -> None:

@@ -53,7 +53,7 @@ class Crash(BaseException):
 
 
 class Meddling:
-    """A provider with something in its way; `submit` and `find` are what tests replace."""
+    """A provider with something in its way; its methods are what tests replace."""
 
     def __init__(self, real: BulkProvider) -> None:
         self._real = real
@@ -61,6 +61,7 @@ class Meddling:
         self.submit = real.submit
         self.look = real.look
         self.find = real.find
+        self.results = real.results
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)

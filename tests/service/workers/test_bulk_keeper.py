@@ -19,7 +19,7 @@ from shared.errors import Conflict
 from shared.ids import BatchId
 from shared.jobs.control import cancel_job, pause_job, resume_job
 from shared.jobs.progress import list_submissions, read_job
-from shared.llm.bulk import BulkProblem, BulkStatus
+from shared.llm.bulk import BulkProblem, BulkState, BulkStatus
 from shared.llm.ledger import book_unknown
 from shared.llm.prices import price_of
 from shared.llm.provider import LLMRequest, Outcome, Usage
@@ -111,6 +111,31 @@ async def test_a_submission_that_fails_as_a_whole_is_tried_again(world: BulkWorl
     failed = [each for each in await world.submissions(job_id) if each["state"] == "failed"]
     assert len(failed) == 1
     assert "told to fail" in failed[0]["detail"]
+
+
+async def test_a_submission_that_fails_for_want_of_credit_pauses_the_job_and_goes_again_once_it_is_resumed(
+    world: BulkWorld, dataset: str
+) -> None:
+    meddling = world.meddle("openai")
+    real = meddling.look
+
+    async def look(provider_id: str) -> BulkStatus:
+        meddling.look = real
+        status = await real(provider_id)
+        return replace(status, state=BulkState.FAILED, detail="billing_hard_limit_reached", outcome=Outcome.QUOTA)
+
+    meddling.look = look
+    job_id = await world.submit(dataset, stages=["generate"], mix={"difficulties": EASY})
+    job = await world.run_to_end(job_id)
+    assert (job["state"], job["reason"]) == (
+        "paused",
+        "the provider says that the account's quota or credit is used up",
+    )
+    [refused] = await world.submissions(job_id)
+    assert (refused["state"], refused["detail"]) == ("withdrawn", "billing_hard_limit_reached")
+    await resume_job(world.engine, job_id)
+    assert (await world.run_to_end(job_id))["state"] == "succeeded"
+    await world.check(job_id)
 
 
 async def test_a_batch_whose_submissions_fail_again_and_again_is_parked_with_the_reason(

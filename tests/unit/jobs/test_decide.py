@@ -101,6 +101,7 @@ def test_a_batch_that_never_gets_anywhere_is_parked() -> None:
     ("ended", "enough", "word"),
     [
         (EndedBatch(BatchState.PARKED, 20, 0, 0), 3, "parked"),
+        (EndedBatch(BatchState.PARKED, 20, 0, 0, "it was refused"), 3, "parked, the last one: it was refused"),
         (EndedBatch(BatchState.DONE, 20, 0, 0), 2, "usable"),
         (EndedBatch(BatchState.DONE, 20, 400, 5), 2, "nothing new"),
         (EndedBatch(BatchState.DONE, 1, 0, 0), 40, "usable"),
