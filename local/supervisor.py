@@ -24,6 +24,9 @@ TICK_SECONDS = 0.1
 SAMPLE_SECONDS = 1.0
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 10.0
+SLOW_SECONDS = 30.0  # who waits longer for a start is told for whom
+# A process that lives and still starts is not broken, however busy or slow the machine; one that hangs is told of then.
+READY_SECONDS = 300.0
 STEADY_SECONDS = 20.0  # a child that ran this long starts afresh with the first backoff
 LARGEST_LOG_BYTES = 20 * 1024 * 1024
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -41,7 +44,6 @@ class Child:
     command: Command
     is_ready: Callable[[], bool] = lambda: True
     may_start: Callable[[], bool] = lambda: True
-    ready_seconds: float = 60.0
     stop_signal: signal.Signals = signal.SIGTERM
     grace_seconds: float = 10.0
 
@@ -92,15 +94,21 @@ class Supervisor:
         """
         level = [Kept(child) for child in children]
         self.levels.append(level)
-        deadline = time.monotonic() + max(child.ready_seconds for child in children)
+        began, is_told = time.monotonic(), False
         while not all(kept.ready for kept in level):
             self._raise_if_stopped()
             self.tick()
-            for kept in level:
+            waited = time.monotonic() - began
+            late = [kept for kept in level if not kept.ready]
+            for kept in late:
                 if kept.started_at and kept.process is None:
                     raise LocalProblem(f"{kept.child.name} ended before it was ready. {self._last_words(kept.child)}")
-                if not kept.ready and time.monotonic() > deadline:
+                if waited > READY_SECONDS:
                     raise LocalProblem(f"{kept.child.name} was not ready in time. {self._last_words(kept.child)}")
+            if waited > SLOW_SECONDS and not is_told:
+                is_told = True
+                for kept in late:
+                    self.say(f"{kept.child.name} is still starting; it writes to {self._log_of(kept.child)}")
             time.sleep(0.02)
 
     def run_once(self, child: Child) -> None:

@@ -1,9 +1,20 @@
 """What holds for all tests, wherever they run."""
 
+import os
 import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# What the caller has set for a system or a client is not the tests', nor their processes', which inherit from this one;
+# taken away before anything is imported that looks at it.
+FOREIGN = ("QUESTMILL_", "OPENAI_", "ANTHROPIC_", "DATABASE_", "REDIS_", "OTEL_")
+COLOURS = {"FORCE_COLOR", "PY_COLORS", "NO_COLOR", "GITHUB_ACTIONS", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
+OUR_OWN = ("QUESTMILL_TEST_", "QUESTMILL_FUZZ_", "QUESTMILL_HOSTILE_", "QUESTMILL_CHROMIUM", "QUESTMILL_HOME")
+for name in list(os.environ):
+    upper = name.upper()
+    if (upper.startswith(FOREIGN) and not upper.startswith(OUR_OWN)) or upper in COLOURS:
+        del os.environ[name]
 
 # How long an example takes says who else uses the machine.
 settings.register_profile("questmill", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)

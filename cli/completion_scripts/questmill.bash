@@ -13,7 +13,7 @@ _questmill_run() {
     # Other projects have a script called run too.
     [ "${COMP_WORDS[0]}" -ef @RUN@ ] || return 0
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W "demo up worker backup restore keys db questmill benchmarks test test-browser test-alerts test-train test-hostile test-docs test-containers supply faults bench train masks lint reference lock" -- "${COMP_WORDS[1]}")
+        mapfile -t COMPREPLY < <(compgen -W "demo up worker backup restore keys db questmill benchmarks test test-browser test-alerts test-manifests test-train test-hostile test-docs test-containers supply faults bench train masks lint reference lock" -- "${COMP_WORDS[1]}")
     elif [ "${COMP_WORDS[1]}" = questmill ]; then
         _questmill_ask 2
     fi

@@ -15,7 +15,7 @@ function __questmill_run
     if test (path resolve -- $typed[1]) != @RUN@
         __fish_complete_path (commandline -ct)
     else if test (count $typed) -eq 1
-        printf '%s\n' demo up worker backup restore keys db questmill benchmarks test test-browser test-alerts test-train test-hostile test-docs test-containers supply faults bench train masks lint reference lock
+        printf '%s\n' demo up worker backup restore keys db questmill benchmarks test test-browser test-alerts test-manifests test-train test-hostile test-docs test-containers supply faults bench train masks lint reference lock
     else if test $typed[2] = questmill
         __questmill_ask 2
     else

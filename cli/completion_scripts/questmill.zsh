@@ -15,7 +15,7 @@ _questmill_run() {
     if [[ ! ${~words[1]} -ef @RUN@ ]]; then
         _files
     elif (( CURRENT == 2 )); then
-        compadd demo up worker backup restore keys db questmill benchmarks test test-browser test-alerts test-train test-hostile test-docs test-containers supply faults bench train masks lint reference lock
+        compadd demo up worker backup restore keys db questmill benchmarks test test-browser test-alerts test-manifests test-train test-hostile test-docs test-containers supply faults bench train masks lint reference lock
     elif [[ $words[2] == questmill ]]; then
         _questmill_ask 3
     else

@@ -24,6 +24,12 @@ INSTEAD = (
     ),
     Instead(printed="http://127.0.0.1:8000", page="docs/runbook.md", run="$RUNNING_API_URL", why="a port that is free"),
     Instead(
+        printed='du -sh "${QUESTMILL_HOME:-.questmill}"/*',
+        whole=True,
+        run='du -sh "${QUESTMILL_HOME:-.questmill}"/* 2>&1 | grep -v "No such file or directory"',
+        why="Postgres may take a file away while du counts, which ends with 1 then",
+    ),
+    Instead(
         printed="./run keys revoke NAME --yes",
         whole=True,
         run="./run keys create spare --scope read && ./run keys revoke spare --yes",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from local.process import Command, start_tethered
 from tests.docs.shell import BASH
+from tests.faults.patience import LOOK_SECONDS, Patience
 
 QUESTION = b"[y/N]"
 START_SECONDS = 120
@@ -40,7 +41,7 @@ def type_command(text: str, folder: Path, environment: Mapping[str, str], *, sec
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        code = _wait(process, seconds)
+        code = _wait(process, Patience(seconds))
     return Outcome(code, said.read_text(errors="replace"))
 
 
@@ -59,14 +60,14 @@ def answer_command(
         start_new_session=True,
     )
     os.close(theirs)
-    deadline = time.monotonic() + seconds
+    patience = Patience(seconds)
     said, asked = b"", False
-    while more := _read_until(ours, deadline):
+    while more := _read(ours, patience):
         said += more
         if not asked and QUESTION in said:
             asked = True
             os.write(ours, f"{answer}\n".encode())
-    code = _wait(process, max(1, deadline - time.monotonic()))
+    code = _wait(process, patience)
     os.close(ours)
     shown = said.decode(errors="replace").replace("\r\n", "\n")
     if code == 0 and not asked and not may_not_ask:
@@ -74,10 +75,11 @@ def answer_command(
     return Outcome(code, shown)
 
 
-def _read_until(terminal: int, deadline: float) -> bytes:
-    """What comes next; nothing once everybody who had the terminal has ended, or at the deadline."""
-    if not select.select([terminal], [], [], max(0, deadline - time.monotonic()))[0]:
-        return b""
+def _read(terminal: int, patience: Patience) -> bytes:
+    """What comes next; nothing once everybody who had the terminal has ended, or where it takes too long."""
+    while not select.select([terminal], [], [], LOOK_SECONDS)[0]:
+        if patience.is_over():
+            return b""
     try:
         return os.read(terminal, 65536)
     except OSError as error:
@@ -103,9 +105,9 @@ class Staying:
 
     def wait_until(self, ready: str) -> Outcome:
         """Wait until it says so; the code is 0 then."""
-        deadline = time.monotonic() + START_SECONDS
+        patience = Patience(START_SECONDS)
         while ready not in self.said:
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if self._process.poll() is not None or patience.is_over():
                 return Outcome(self._process.poll() or None, f"{self.said}\n(it never said {ready!r})")
             time.sleep(0.1)
         return Outcome(0, self.said)
@@ -114,13 +116,14 @@ class Staying:
         """Ctrl-C, which reaches all that it has started in this terminal."""
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGINT)
-        return Outcome(_wait(self._process, STOP_SECONDS), self.said)
+        return Outcome(_wait(self._process, Patience(STOP_SECONDS)), self.said)
 
 
-def _wait(process: subprocess.Popen[bytes], seconds: float) -> int | None:
-    try:
-        return process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        return None
+def _wait(process: subprocess.Popen[bytes], patience: Patience) -> int | None:
+    while (code := process.poll()) is None:
+        if patience.is_over():
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return None
+        time.sleep(0.05)
+    return code

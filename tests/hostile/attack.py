@@ -20,6 +20,8 @@ from api.security import COOKIE
 SECONDS = int(os.environ.get("QUESTMILL_HOSTILE_SECONDS", "130"))
 SEED = int(os.environ.get("QUESTMILL_HOSTILE_SEED", "1"))
 CONFIG = Path(__file__).with_name("schemathesis.toml")
+# For one request: all cores are busy meanwhile.
+ANSWER_SECONDS = 60
 # Shrinking a failure, and the last request, take longer than a run.
 GRACE_SECONDS = 180
 BY_KEY = '[auth.openapi.key]\nbearer = "{key}"\n'
@@ -51,7 +53,8 @@ def attack(
     """
     seconds = max(round(SECONDS * share), 5)
     document, config, report = (folder / name for name in ("openapi.json", "schemathesis.toml", "report.txt"))
-    document.write_bytes(httpx2.get(f"{url}/openapi.json", headers=bearing(key)).raise_for_status().content)
+    described = httpx2.get(f"{url}/openapi.json", headers=bearing(key), timeout=ANSWER_SECONDS)
+    document.write_bytes(described.raise_for_status().content)
     dictionaries = "".join(f"[dictionaries.{name}]\nvalues = {json.dumps(list(known[name]))}\n" for name in known)
     config.write_text(CONFIG.read_text() + dictionaries + way.format(key=key, url=url))
     command = [
@@ -75,10 +78,16 @@ def attack(
     assert re.search(r"[1-9]\d* generated, [1-9]\d* passed", said), said[-2_000:]
 
 
+def is_ready(url: str) -> bool:
+    """Whether the API says so; it rightly says no while a server, or itself, is too slow for a probe."""
+    told: object = httpx2.get(f"{url}/readyz", timeout=ANSWER_SECONDS).json()
+    return told == {"status": "ready", "database": "ok", "broker": "ok"}
+
+
 def answers(url: str, key: str) -> dict[tuple[str, str], dict[int, int]]:
     """How often each operation was answered with which status so far, as the server itself counted it."""
     counted: dict[tuple[str, str], dict[int, int]] = defaultdict(dict)
-    told = httpx2.get(f"{url}/metrics", headers=bearing(key), timeout=20).raise_for_status().text
+    told = httpx2.get(f"{url}/metrics", headers=bearing(key), timeout=ANSWER_SECONDS).raise_for_status().text
     for family in text_string_to_metric_families(told):
         for sample in family.samples:
             if sample.name == "questmill_http_requests_total":

@@ -25,6 +25,7 @@ from local.process import Command, start_tethered
 from local.valkey import EmbeddedValkey
 from shared.database.engine import engine_for
 from shared.database.schema import alembic_config
+from tests.faults.patience import Patience
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE_LOCK = 7_346_002
@@ -34,9 +35,9 @@ TEMPLATE_LOCK = 7_346_002
 def running(server: Command, is_ready: Callable[[], bool], log: Path) -> Iterator[None]:
     process = start_tethered(server, log)
     try:
-        deadline = time.monotonic() + 60
+        patience = Patience(60)
         while not is_ready():
-            if process.poll() is not None or time.monotonic() > deadline:
+            if process.poll() is not None or patience.is_over():
                 pytest.fail(f"{server.argv[0]} did not start:\n{log.read_text()}")
             time.sleep(0.02)
         yield

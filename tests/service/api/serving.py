@@ -18,6 +18,7 @@ from api.app import create_app
 from api.wire import WIRE
 from local.process import free_port
 from shared.settings import Settings
+from tests.faults.patience import Patience
 
 ROOT = Path(__file__).parents[3]
 START_SECONDS = 90
@@ -77,13 +78,13 @@ def process_environment(database_url: str, redis_url: str, **more: str) -> dict[
 
 
 def wait_until_alive(url: str, process: "subprocess.Popen[bytes] | None" = None) -> None:
-    deadline = time.monotonic() + START_SECONDS
+    patience = Patience(START_SECONDS)
     while True:
         assert process is None or process.poll() is None, "the API did not start"
         try:
             httpx2.get(f"{url}/healthz", timeout=5).raise_for_status()
         except httpx2.TransportError:
-            if time.monotonic() > deadline:
+            if patience.is_over():
                 raise
             time.sleep(0.05)
         else:

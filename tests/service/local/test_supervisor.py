@@ -92,6 +92,27 @@ def test_child_that_ends_before_it_is_ready_is_a_problem_with_its_last_words(sup
         supervisor.start(Child("broken", Command(["sh", "-c", "echo no such mill; exit 3"]), is_ready=lambda: False))
 
 
+def test_child_that_takes_long_is_told_of_once_and_waited_for(
+    supervisor: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SLOW_SECONDS", 0.0)
+    looks = iter(range(5))
+    supervisor.start(Child("slow", Command(["sleep", "1000"]), is_ready=lambda: next(looks) == 4))
+    assert supervisor.events == [
+        f"slow is still starting; it writes to {supervisor.logs / 'slow.log'}",
+        "slow is ready",
+    ]
+
+
+def test_child_that_hangs_at_its_start_is_a_problem_after_minutes(
+    supervisor: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "READY_SECONDS", 0.0)
+    hangs = Command(["sh", "-c", "sleep 1000"])
+    with pytest.raises(LocalProblem, match=r"hangs was not ready in time\. The end of .*hangs\.log"):
+        supervisor.start(Child("hangs", hangs, is_ready=lambda: False))
+
+
 def test_child_that_ignores_the_stop_signal_is_killed_after_its_grace(supervisor: Watched, tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     stubborn = Command(["/bin/sh", "-c", f"trap '' TERM; : > {ready}; while :; do sleep 0.02; done"])

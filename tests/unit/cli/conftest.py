@@ -12,15 +12,6 @@ import pytest
 from cli.app import main
 from shared.settings import load_settings
 
-VARIABLES = (
-    "DATABASE_URL",
-    "REDIS_URL",
-    "OPENAI_API_KEY",
-    "ANTHROPIC_API_KEY",
-    "OPENAI_BASE_URL",
-    "ANTHROPIC_BASE_URL",
-)
-
 
 class Here:
     """Runs `questmill` here; `address` is the API that it asks."""
@@ -60,8 +51,6 @@ class Here:
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Here:
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("QUESTMILL_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     return Here(monkeypatch, capsys)

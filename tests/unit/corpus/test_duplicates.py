@@ -1,10 +1,10 @@
-import time
 from collections.abc import Sequence
 
 from shared.corpus.duplicates import Known, Refusal, Verdict, judge
 from shared.corpus.fingerprint import fingerprint, fingerprint_many
 from shared.corpus.guards import Guard
 from shared.ids import QuestionId
+from tests.processor import takes_at_most
 
 HEN = "Why would a grey hen cross the narrow road behind the mill at noon?"
 HEN_REWORDED = "Why would a grey hen cross the narrow road behind the mill at noon today?"
@@ -78,9 +78,8 @@ def test_list_of_one_template_costs_what_its_length_says() -> None:
     trains = [
         f"If a train leaves the town at {n} miles per hour, when does it come to the harbour?" for n in range(3000)
     ]
-    started = time.process_time()
-    verdicts = judge_all([*trains, *(train.upper() for train in trains)])
-    assert time.process_time() - started < 10  # all pairs would take some 40 s
+    with takes_at_most(10):  # all pairs would take some 40 s
+        verdicts = judge_all([*trains, *(train.upper() for train in trains)])
     assert [each.verdict for each in verdicts] == ["new"] * 3000 + ["exact"] * 3000
     assert [each.repeats for each in verdicts[3000:]] == [*range(3000)]
     capped = judge_all(trains, template_cap=7)

@@ -1,5 +1,3 @@
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +8,7 @@ from shared.corpus.marks import read_marks
 from shared.corpus.normalise import normalise
 from shared.corpus.replaced_parts import is_part_replaced
 from shared.corpus.similarity import similarities
+from tests.processor import takes_at_most
 
 # Capitals, numbers and opposites are left out where a question begins, so that no other guard can tell them apart.
 PASSAGE = " ".join(
@@ -86,6 +85,5 @@ def test_texts_that_differ_everywhere_cost_what_their_length_says() -> None:
         )
         for animal in ("hen", "fox")
     )
-    started = time.process_time()
-    is_part_replaced(one.words, other.words)
-    assert time.process_time() - started < 1  # each sentence with each would be 7 million comparisons
+    with takes_at_most(1):  # each sentence with each would be 7 million comparisons
+        is_part_replaced(one.words, other.words)

@@ -58,6 +58,13 @@ def test_a_question_is_answered_and_has_to_be_asked(session: Session) -> None:
         typed(session, "echo done asks")
 
 
+@pytest.mark.parametrize("line", ["sleep 1000", "sleep 1000; : asks"])
+def test_a_command_that_hangs_is_ended_and_told(session: Session, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(typing, "LIMIT_SECONDS", 0.3)
+    with pytest.raises(Broken, match="did not end"):
+        typed(session, line)
+
+
 def test_what_stays_has_to_be_ready_and_to_end_well_on_ctrl_c(session: Session) -> None:
     well = "trap 'exit 0' INT; echo ready; while :; do sleep 0.1; done"
     ill = "trap 'exit 3' INT; echo ready; while :; do sleep 0.1; done"

@@ -1,3 +1,5 @@
+import socket
+
 import pytest
 
 from shared.jobs.receivers import UnusableReceiver, check_url, is_public, resolve
@@ -56,6 +58,10 @@ async def test_it_is_not_where_the_server_allows_it() -> None:
     assert await resolve("http://127.0.0.1:80/hook", allow_private=True) == ["127.0.0.1"]
 
 
-async def test_a_name_that_is_none_is_refused() -> None:
+async def test_a_name_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
     with pytest.raises(UnusableReceiver, match="cannot be resolved"):
         await resolve("http://no-such-host.invalid/", allow_private=False)
