@@ -73,6 +73,19 @@ async def test_calls_that_wait_together_are_asked_for_in_one_talk(redis: FakeRed
     assert [list(each.asked) for each in redis.messages] == [list(range(1, 31))]
 
 
+async def test_a_booking_that_was_heard_late_starts_before_the_next(redis: FakeRedis, lane: Lane) -> None:
+    redis.wait_seconds = 0.3
+    order: list[str] = []
+    first = lane.join(1)
+    first.turn.add_done_callback(lambda _: order.append("first"))
+    await eventually(lambda: first.due > 0)
+    redis.wait_seconds = 0.1  # as Redis counts: asked for later, due later, but heard at once
+    second = lane.join(1)
+    second.turn.add_done_callback(lambda _: order.append("second"))
+    await granted([first, second])
+    assert order == ["first", "second"]
+
+
 async def test_turns_come_in_order_of_arrival(redis: FakeRedis, lane: Lane) -> None:
     redis.wait_seconds = 0.03
     order: list[int] = []
