@@ -6,7 +6,7 @@ so that whoever held the batch before can no longer write for it (FAULTS 5).
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import RowMapping, text
@@ -31,12 +31,12 @@ class ClaimedBatch:
     One that generates has a call for each of its prompt tuples; `novelty` says how those are drawn, `atlas` from what.
     One of a later stage has `question_ids` and the `terms` by which they are asked about. `gates` are the switches of
     the job's spec, none for a job that is older than they are. `bulk`: its calls go in bulk submissions. `rehearsal`:
-    its models are to be those of the rehearsal server. `lease_until` is as the claim wrote it, None without a claim;
-    `traceparent` is of the job's POST.
+    its models are to be those of the rehearsal server. `written` are the ends of its lease that the claim and its
+    repetitions have written, of which the database may know any; `traceparent` is of the job's POST.
     """
 
     hold: Hold
-    lease_until: datetime | None
+    written: Sequence[datetime]
     dataset: str
     stage: Stage
     cell: Cell
@@ -80,12 +80,14 @@ RETURNING batch.id, batch.job_id, stage, domain, difficulty, number, questions, 
     calls, ordinals, question_ids, batch.fence, attempts, lease_until
 """)
 
-# FAULTS 18: whether a claim's COMMIT got through although its client was not told. Its fence is no proof, nor is its
+# FAULTS 18: a claim whose COMMIT got through although its client was not told. Its fence is no proof, nor is its
 # transaction's number: a crash of the database takes both back, and the next claim gets the same. A microsecond of the
 # database's clock, which nobody has renewed yet, is the claim's own.
-STANDS = text("""
-SELECT EXISTS (SELECT FROM batch WHERE id = :batch_id AND fence = :fence AND state = 'leased' AND worker = :worker
-    AND lease_until = :lease_until)
+RECOGNISE = text("""
+UPDATE batch SET lease_until = clock_timestamp() + make_interval(secs => :lease_seconds)
+WHERE id = :batch_id AND fence = :fence AND state = 'leased' AND worker = :worker
+  AND lease_until = ANY (CAST(:written AS timestamptz[]))
+RETURNING lease_until
 """)
 
 DESCRIBE = text("""
@@ -170,22 +172,15 @@ async def claim(
     `earlier` is what a try of the same claim returned before its COMMIT, whose outcome is unknown. When it is in effect
     it is the answer: otherwise the batch would rest for a lease, held by one who does not know it (FAULTS 18).
     """
-    if (
-        earlier is not None
-        and await _stands(conn, earlier, worker)
-        and await renew(conn, [earlier.hold], lease_seconds=lease_seconds)
-    ):
-        return earlier
-    values = {"batch_id": batch_id, "worker": worker, "lease_seconds": lease_seconds, "max_attempts": max_attempts}
-    row = (await conn.execute(CLAIM, values)).mappings().one_or_none()
+    values = {"batch_id": batch_id, "worker": worker, "lease_seconds": lease_seconds}
+    if earlier is not None:
+        its = {"fence": earlier.hold.fence, "written": list(earlier.written)}
+        if renewed := (await conn.execute(RECOGNISE, {**values, **its})).scalar_one_or_none():
+            return replace(earlier, written=(*earlier.written, renewed))
+    row = (await conn.execute(CLAIM, {**values, "max_attempts": max_attempts})).mappings().one_or_none()
     if row is None:
         return None
     return await _describe(conn, row)
-
-
-async def _stands(conn: AsyncConnection, earlier: ClaimedBatch, worker: str) -> bool:
-    its = {"batch_id": earlier.hold.batch_id, "fence": earlier.hold.fence, "lease_until": earlier.lease_until}
-    return bool((await conn.execute(STANDS, {**its, "worker": worker})).scalar_one())
 
 
 async def read_in_bulk(conn: AsyncConnection, batch_id: BatchId) -> ClaimedBatch | None:
@@ -213,7 +208,7 @@ async def _describe(conn: AsyncConnection, row: RowMapping) -> ClaimedBatch:
         ordinals = await redraw(conn, hold.batch_id, hold.dataset_id, cell, ordinals, seed=about["seed"], atlas=atlas)
     return ClaimedBatch(
         hold=hold,
-        lease_until=row["lease_until"],
+        written=() if row["lease_until"] is None else (row["lease_until"],),
         dataset=about["dataset"],
         stage=stage,
         cell=cell,

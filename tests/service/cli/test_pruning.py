@@ -100,5 +100,5 @@ def test_a_person_sees_what_goes_and_says_yes(shell: Shell, old_job: str) -> Non
 
 
 def test_wrong_ages_are_one_sentence(shell: Shell) -> None:
-    assert "raw_days" in shell.run("prune", "--yes", "--raw-days", "-1", status=1)
+    assert "--raw-days" in shell.run("prune", "--raw-days", "-1", status=2)
     assert "lower raw_days as well" in shell.run("prune", "--yes", "--ledger-days", "1", status=1)

@@ -90,9 +90,28 @@ async def test_a_claim_whose_commit_got_through_unheard_is_recognised(engine: As
     first = await claim_as(engine, await first_batch(engine, job_id), lease_seconds=30)
     assert first is not None
     claimed = (await batches_of(engine, job_id))[0].lease_until
-    assert await claim_again(engine, first) == first
+    again = await claim_again(engine, first)
+    assert again is not None
+    assert again.hold == first.hold
     row = (await batches_of(engine, job_id))[0]
     assert (row.fence, row.attempts, row.lease_until > claimed) == (1, 1, True)
+
+
+async def test_a_claim_is_recognised_whether_or_not_its_repetition_got_through(
+    engine: AsyncEngine, job_id: JobId
+) -> None:
+    first = await claim_as(engine, await first_batch(engine, job_id))
+    assert first is not None
+    heard = await claim_again(engine, first)
+    assert heard is not None
+    async with engine.connect() as conn:
+        lost = await claim(conn, first.hold.batch_id, worker="w", lease_seconds=60, max_attempts=3, earlier=heard)
+        await conn.rollback()
+    assert lost is not None
+    again = await claim_again(engine, lost)
+    assert again is not None
+    assert again.hold == first.hold
+    assert await claim_again(engine, first) is None
 
 
 async def test_a_claim_whose_commit_did_not_get_through_is_made_anew(engine: AsyncEngine, job_id: JobId) -> None:
@@ -103,7 +122,7 @@ async def test_a_claim_whose_commit_did_not_get_through_is_made_anew(engine: Asy
     assert lost is not None
     again = await claim_again(engine, lost)
     assert again is not None
-    assert again.lease_until != lost.lease_until
+    assert again.written != lost.written
     assert (await batches_of(engine, job_id))[0].attempts == 1
 
 
