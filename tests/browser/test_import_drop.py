@@ -90,7 +90,7 @@ def test_file_beside_the_field_does_not_replace_the_page(open_page: OpenPage, pa
     ("name", "text", "said"),
     [
         ("My Questions (1).jsonl", lines("Who is it?"), "name"),
-        ("not-gzip.jsonl.gz", "plain text", "gzip"),
+        ("not-gzip.jsonl.gz", "plain text", "none of the file's lines is a question"),
         ("no-lines.jsonl", "this is prose\nand no JSON", "none of the file's lines is a question"),
         ("empty.jsonl", "", "holds no lines"),
     ],
