@@ -119,4 +119,8 @@ def _as_documented(value: object) -> object:
 
 
 WholeNumber = Annotated[int, BeforeValidator(_as_documented)]
-PathQuestionId = Annotated[WholeNumber, Path(ge=1, lt=2**63, description="the question's id")]
+# Their bounds stand within: those of a parameter or of something that may be null would be lost to the document.
+SeedNumber = Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(_as_documented)]
+PathQuestionId = Annotated[
+    int, Field(ge=1, lt=2**63), BeforeValidator(_as_documented), Path(description="the question's id")
+]

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from api.access import ADMIN, READ, SUBMIT
-from api.answers import DatasetName, PlainText, WholeNumber, answer, started
+from api.answers import DatasetName, PlainText, SeedNumber, WholeNumber, answer, started
 from api.dataset_shapes import DatasetShape, DatasetsShape
 from api.json_body import TextsJson, parse_model
 from api.limits import read_upload
@@ -64,9 +64,7 @@ class ExportQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     format: Literal["jsonl", "parquet"] = Field(default="jsonl", description="JSON lines, or Apache Parquet")
-    seed: WholeNumber | None = Field(
-        default=None, ge=0, lt=2**63, description="for another order than the dataset's own"
-    )
+    seed: SeedNumber | None = Field(default=None, description="for another order than the dataset's own")
     contaminated: Literal["exclude", "include"] = Field(
         default="exclude", description="questions that benchmarks flag; included, a field tells what they are like"
     )

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from api.access import READ
-from api.answers import DatasetName, WholeNumber, answer
+from api.answers import DatasetName, SeedNumber, WholeNumber, answer
 from api.problems import declared_problems
 from api.question_shapes import SampleShape
 from api.routes.datasets import KindName
@@ -29,9 +29,7 @@ class SampleQuery(BaseModel):
     domain: KindName | None = Field(default=None, max_length=200, description="only of this domain")
     difficulty: KindName | None = Field(default=None, max_length=200, description="only of this difficulty")
     state: QuestionState | None = Field(default=None, description="only those in this state")
-    seed: WholeNumber | None = Field(
-        default=None, ge=0, lt=2**63, description="the same draws the same; else a new one"
-    )
+    seed: SeedNumber | None = Field(default=None, description="the same draws the same; else a new one")
 
 
 @router.get(

@@ -46,6 +46,16 @@ def test_limits_are_said_in_the_words_of_json_schema() -> None:
     assert not {"ge", "gt", "le", "lt", "decimal_places"} & words_of(shapes())
 
 
+def test_limits_of_parameters_are_said_in_the_words_of_json_schema() -> None:
+    operations = [each for path in create_app(Settings()).openapi()["paths"].values() for each in path.values()]
+    parameters = [each["schema"] for operation in operations for each in operation.get("parameters", ())]
+    numbers = [part for each in parameters for part in each.get("anyOf", [each]) if part.get("type") == "integer"]
+    assert len(numbers) > 10
+    for each in numbers:
+        assert "minimum" in each
+        assert {"maximum", "exclusiveMaximum"} & set(each)
+
+
 def test_every_text_and_name_in_a_json_body_is_said_to_hold_no_nul() -> None:
     told = [place for model in openapi.BODIES for place in texts_within(shapes()[model.__name__], model.__name__)]
     assert len(told) > 40
