@@ -99,10 +99,11 @@ API_PUBLISHES = Mutant(
         Edit("shared/jobs/decide.py", NO_REPEATED_HINTS.edits[0].old, NO_REPEATED_HINTS.edits[0].new),
         Edit(
             "shared/jobs/submit.py",
-            "await apply(conn, job_id, decide(observed, limits_of(settings)))\n",
-            "await apply(conn, job_id, decide(observed, limits_of(settings)))\n"
+            "await apply(conn, job_id, actions)\n    return job_id\n",
+            "await apply(conn, job_id, actions)\n"
             '    marked = text("UPDATE batch SET hinted_at = clock_timestamp() WHERE job_id = :job_id")\n'
-            '    await conn.execute(marked, {"job_id": job_id})\n',
+            '    await conn.execute(marked, {"job_id": job_id})\n'
+            "    return job_id\n",
         ),
         Edit(
             "api/routes/jobs.py",
