@@ -257,16 +257,21 @@ async def counts_of(engine: AsyncEngine, job_id: JobId) -> dict[str, int]:
     return {row[0]: row[1] for row in await fetch(engine, counted, id=job_id)}
 
 
-async def test_what_is_discarded_while_the_selection_runs_stays_discarded(
-    engine: AsyncEngine, job_id: JobId, broker: Broker, dataset: str
-) -> None:
+async def reserve_all(engine: AsyncEngine, job_id: JobId, dataset: str, count: int) -> None:
+    """So many questions, all of which are to be selected, of a job that goes on."""
     await held_batch(engine, job_id)
-    await fill(engine, dataset, 790)
+    await fill(engine, dataset, count)
     await execute(
         engine,
         "UPDATE question SET state = 'reserve' FROM job WHERE job.id = :id AND question.dataset_id = job.dataset_id",
         id=job_id,
     )
+
+
+async def test_what_is_discarded_while_the_selection_runs_stays_discarded(
+    engine: AsyncEngine, job_id: JobId, broker: Broker, dataset: str
+) -> None:
+    await reserve_all(engine, job_id, dataset, 790)
     async with engine.connect() as person:
         await person.execute(
             text("""UPDATE question SET state = 'discarded' WHERE id = (
@@ -285,13 +290,7 @@ async def selecting(
     engine: AsyncEngine, job_id: JobId, dataset: str, broker: Broker, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[asyncio.Task[int], AsyncConnection]]:
     """A selection that takes until the connection beside it commits, longer than the server's limit for a statement."""
-    await held_batch(engine, job_id)
-    await fill(engine, dataset, 790)
-    await execute(
-        engine,
-        "UPDATE question SET state = 'reserve' FROM job WHERE job.id = :id AND question.dataset_id = job.dataset_id",
-        id=job_id,
-    )
+    await reserve_all(engine, job_id, dataset, 790)
     monkeypatch.setitem(SERVER_LIMITS, "statement_timeout", "300ms")
     async with engine_for(database_url, application="reconciler") as reconciling, engine.connect() as person:
         await person.execute(

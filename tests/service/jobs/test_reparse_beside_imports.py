@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import orjson
 import pytest
@@ -74,13 +76,20 @@ async def test_what_an_import_brings_is_compared_with_too(
     await check_counts(engine, ended)
 
 
-async def test_an_import_waits_for_replies_that_are_being_read(engine: AsyncEngine, ended: JobId, dataset: str) -> None:
+@asynccontextmanager
+async def held_up(engine: AsyncEngine, ended: JobId) -> AsyncIterator[tuple["asyncio.Task[dict[str, Any]]", int]]:
+    """A reparse that has begun, and its process; it goes on when the block ends, and somebody else admits no more."""
     [(dataset_id,)] = await fetch(engine, "SELECT dataset_id FROM job WHERE id = :id", id=ended)
     async with engine.connect() as admitting:
         await lock_dataset(admitting, dataset_id)
         rereading = asyncio.create_task(reparse(engine, ended))
         await until_blocked_by(engine, await pid_of(admitting))
         [(reader,)] = await fetch(engine, WAITS_FOR, pid=await pid_of(admitting))
+        yield rereading, reader
+
+
+async def test_an_import_waits_for_replies_that_are_being_read(engine: AsyncEngine, ended: JobId, dataset: str) -> None:
+    async with held_up(engine, ended) as (rereading, reader):
         slow = SlowImport(engine, dataset, ASKED)
         slow.send.set()
         await until_blocked_by(engine, reader)
@@ -89,12 +98,7 @@ async def test_an_import_waits_for_replies_that_are_being_read(engine: AsyncEngi
 
 
 async def test_a_dataset_is_deleted_once_its_replies_are_read(engine: AsyncEngine, ended: JobId, dataset: str) -> None:
-    [(dataset_id,)] = await fetch(engine, "SELECT dataset_id FROM job WHERE id = :id", id=ended)
-    async with engine.connect() as admitting:
-        await lock_dataset(admitting, dataset_id)
-        rereading = asyncio.create_task(reparse(engine, ended))
-        await until_blocked_by(engine, await pid_of(admitting))
-        [(reader,)] = await fetch(engine, WAITS_FOR, pid=await pid_of(admitting))
+    async with held_up(engine, ended) as (rereading, reader):
         deleting = asyncio.create_task(delete_dataset(engine, dataset))
         await until_blocked_by(engine, reader)
     assert (await rereading)["admitted"] == 1
